@@ -1,0 +1,139 @@
+"""From the wire's answers to the client's results."""
+
+from math import prod
+
+import numpy as np
+
+from medxgan.client import results
+from medxgan.client.enums import from_wire
+from medxgan.client.errors import ServerFaultError
+from medxgan.v1 import bundle_pb2, explanation_pb2
+
+
+def explanation(answer: explanation_pb2.ExplainResponse) -> results.Explanation:
+    """Read an explanation; raises ServerFaultError where it can't be read."""
+    return results.Explanation(
+        model=_identity(answer.model),
+        execution=_execution(answer.execution),
+        settings=results.InversionSettings(
+            answer.inversion.steps,
+            _decimal(answer.inversion.learning_rate),
+            _decimal(answer.inversion.reconstruction_weight),
+        ),
+        seed=answer.seed,
+        scores=results.Scores(
+            original=_decimal(answer.scores.original),
+            reconstruction=_decimal(answer.scores.reconstruction),
+            negative_realization=_decimal(answer.scores.negative_realization),
+            decision_threshold=_decimal(answer.scores.decision_threshold),
+        ),
+        verdict=_verdict(answer.verdict),
+        outcome=results.InversionOutcome(
+            steps_taken=answer.outcome.steps_taken,
+            converged=answer.outcome.converged,
+            reconstruction_mse=_decimal(answer.outcome.reconstruction_mse),
+            classification_loss=_decimal(answer.outcome.classification_loss),
+        ),
+        timing=results.Timing(
+            queued_ms=_decimal(answer.timing.queued_ms),
+            preprocess_ms=_decimal(answer.timing.preprocess_ms),
+            inversion_ms=_decimal(answer.timing.inversion_ms),
+            maps_ms=_decimal(answer.timing.maps_ms),
+            total_ms=_decimal(answer.timing.total_ms),
+        ),
+        notes=tuple(answer.notes),
+        maps={from_wire(results.MapKind, entry.kind): _array(entry.tensor) for entry in answer.maps},
+    )
+
+
+def progress(event: explanation_pb2.Progress) -> results.Progress:
+    """Read the progress of an inversion."""
+    return results.Progress(
+        event.steps_taken, event.steps_total, _decimal(event.reconstruction_mse), _decimal(event.classification_loss)
+    )
+
+
+def classification(answer: explanation_pb2.ClassifyResponse) -> results.Classification:
+    """Read a score."""
+    return results.Classification(
+        model=_identity(answer.model),
+        execution=_execution(answer.execution),
+        probability=_decimal(answer.probability),
+        decision_threshold=_decimal(answer.decision_threshold),
+        predicted_class=answer.predicted_class,
+        notes=tuple(answer.notes),
+    )
+
+
+def attribution(answer: explanation_pb2.AttributeResponse) -> results.Attribution:
+    """Read attributions; raises ServerFaultError where they can't be read."""
+    return results.Attribution(
+        model=_identity(answer.model),
+        execution=_execution(answer.execution),
+        logit=_decimal(answer.logit),
+        notes=tuple(answer.notes),
+        image=_array(answer.image),
+        values={
+            from_wire(results.AttributionMethod, entry.method): _array(entry.values) for entry in answer.attributions
+        },
+    )
+
+
+def model_summary(answer: explanation_pb2.ModelSummary) -> results.ModelSummary:
+    """Read one model of a list."""
+    return results.ModelSummary(
+        model=_identity(answer.model),
+        modality=answer.modality,
+        positive_class=answer.positive_class,
+        negative_class=answer.negative_class,
+        license=answer.license,
+        execution=_execution(answer.execution),
+    )
+
+
+def model_description(answer: explanation_pb2.GetModelResponse) -> results.ModelDescription:
+    """Read the description of one model."""
+    return results.ModelDescription(_identity(answer.model), answer.bundle, _execution(answer.execution))
+
+
+def _identity(model: explanation_pb2.ModelIdentity) -> results.ModelIdentity:
+    return results.ModelIdentity(model.name, model.version, model.bundle_sha256)
+
+
+def _execution(execution: explanation_pb2.Execution) -> results.Execution:
+    return results.Execution(
+        engine=execution.engine,
+        provider=execution.provider,
+        requested=execution.requested,
+        fallback=execution.fallback,
+        fallback_reason=execution.fallback_reason,
+    )
+
+
+def _verdict(verdict: explanation_pb2.Verdict) -> results.Verdict:
+    return results.Verdict(
+        status=from_wire(results.VerdictStatus, verdict.status),
+        reasons=tuple(
+            results.VerdictReason(
+                code=from_wire(results.VerdictReasonCode, reason.code),
+                measured=_decimal(reason.measured),
+                threshold=_decimal(reason.threshold),
+                sentence=reason.sentence,
+            )
+            for reason in verdict.reasons
+        ),
+    )
+
+
+def _array(tensor: explanation_pb2.Tensor) -> results.FloatArray:
+    if tensor.data_type != bundle_pb2.DATA_TYPE_FLOAT32:
+        raise ServerFaultError("the answer can't be read: a map is missing or not a float32 tensor")
+    values = np.frombuffer(tensor.data, dtype="<f4").astype(np.float32, copy=False)
+    if values.size != prod(tensor.shape):
+        raise ServerFaultError(f"the answer can't be read: {values.size} values for the shape {list(tensor.shape)}")
+    return values.reshape(tuple(tensor.shape))
+
+
+def _decimal(value: float) -> float:
+    """The shortest decimal of the wire's float32: 0.9 rather than 0.8999999761581421."""
+    return float(str(np.float32(value)))

@@ -1,0 +1,212 @@
+"""The Python client of a medxgan server."""
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from medxgan.client import answers
+from medxgan.client.enums import to_wire
+from medxgan.client.errors import ServerFaultError, error_from_call
+from medxgan.client.images import ImageInput, image_message
+from medxgan.client.results import (
+    Attribution,
+    AttributionMethod,
+    Classification,
+    Explanation,
+    MapKind,
+    ModelDescription,
+    ModelSummary,
+    Progress,
+)
+from medxgan.client.retries import call_with_retries
+from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
+
+LOOPBACK = ("127.", "localhost:", "[::1]:")
+
+
+class Client:
+    """A connection to a medxgan server; one client may be used from many threads.
+
+    Every method raises a `MedxganClientError`: `InvalidRequestError` names the field of the request that is wrong,
+    `NotFoundError` an unknown model, and so on, see `medxgan.client.errors`. Every call changes nothing on the server,
+    so it is made again where the server was away or busy.
+
+    Args:
+        address: HOST:PORT.
+        timeout: seconds for one method, its retries included.
+        retries: how often a call is made again; 0 for never.
+        credentials: for TLS, from `grpc.ssl_channel_credentials()`; None sends in the clear.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 300.0,
+        retries: int = 4,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        options: list[tuple[str, int]] = [
+            # Maps are as large as the bundle makes them, and the caller has chosen this server.
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+        ]
+        if address.startswith(LOOPBACK):
+            options.append(("grpc.enable_http_proxy", 0))
+        self._channel = (
+            grpc.secure_channel(address, credentials, options)
+            if credentials is not None
+            else grpc.insecure_channel(address, options)
+        )
+        self._stub = explanation_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._timeout = timeout
+        self._retries = retries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; calls under way are cancelled."""
+        self._channel.close()
+
+    def explain(
+        self,
+        image: ImageInput,
+        *,
+        model: str = "",
+        version: str = "",
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        reconstruction_weight: float | None = None,
+        seed: int = 0,
+        maps: Sequence[MapKind] = (),
+    ) -> Explanation:
+        """Explain one image.
+
+        Args:
+            image: an array, or a PNG, JPEG, TIFF or DICOM file as path or bytes; see `images.image_message`.
+            model: name of the model; empty for the only one that is served.
+            version: its version; empty for the highest.
+            steps: gradient steps; None for the bundle's default, as for the next two.
+            learning_rate: Adam's learning rate.
+            reconstruction_weight: λ, the weight of the mean squared error against the class term.
+            seed: seed of the random start. Same request, seed and bundle: same maps.
+            maps: the maps wanted; none named: every one.
+        """
+        request = _explain_request(
+            image, model, version, steps, learning_rate, reconstruction_weight, seed=seed, maps=maps
+        )
+        return answers.explanation(self._call(self._stub.Explain, request))
+
+    def explain_stream(
+        self,
+        image: ImageInput,
+        *,
+        on_progress: Callable[[Progress], None],
+        model: str = "",
+        version: str = "",
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        reconstruction_weight: float | None = None,
+        seed: int = 0,
+        maps: Sequence[MapKind] = (),
+    ) -> Explanation:
+        """Explain one image as `explain` does, and hear of its progress after every block of gradient steps.
+
+        A call that was cut off after the first progress is not made again.
+        """
+        request = _explain_request(
+            image, model, version, steps, learning_rate, reconstruction_weight, seed=seed, maps=maps
+        )
+
+        def follow(seconds: float) -> Explanation:
+            stream = self._stub.ExplainStream(request, timeout=seconds)
+            begun = False
+            try:
+                for message in stream:
+                    begun = True
+                    if message.HasField("result"):
+                        return answers.explanation(message.result)
+                    on_progress(answers.progress(message.progress))
+            except grpc.RpcError as failure:
+                if begun:
+                    raise error_from_call(failure) from failure
+                raise
+            finally:
+                # Without effect on a stream that has ended; else (Ctrl-C) the server stops computing.
+                stream.cancel()
+            raise ServerFaultError("the stream ended without a result")
+
+        return call_with_retries(follow, timeout=self._timeout, retries=self._retries)
+
+    def classify(self, image: ImageInput, *, model: str = "", version: str = "") -> Classification:
+        """Score one image; the arguments are those of `explain`."""
+        request = explanation_pb2.ClassifyRequest(model=_selector(model, version), image=image_message(image))
+        return answers.classification(self._call(self._stub.Classify, request))
+
+    def attribute(
+        self,
+        image: ImageInput,
+        *,
+        methods: Sequence[AttributionMethod] = tuple(AttributionMethod),
+        model: str = "",
+        version: str = "",
+    ) -> Attribution:
+        """Show what in one image the score depends on; the other arguments are those of `explain`."""
+        request = explanation_pb2.AttributeRequest(
+            model=_selector(model, version),
+            image=image_message(image),
+            methods=[to_wire(method) for method in methods],
+        )
+        return answers.attribution(self._call(self._stub.Attribute, request))
+
+    def models(self) -> tuple[ModelSummary, ...]:
+        """List the models that are served, by name and version."""
+        answer = self._call(self._stub.ListModels, explanation_pb2.ListModelsRequest())
+        return tuple(answers.model_summary(model) for model in answer.models)
+
+    def model(self, name: str = "", version: str = "") -> ModelDescription:
+        """Describe one model: its bundle and how it is run."""
+        request = explanation_pb2.GetModelRequest(model=_selector(name, version))
+        return answers.model_description(self._call(self._stub.GetModel, request))
+
+    def _call(self, method: grpc.UnaryUnaryMultiCallable, request: object) -> Any:
+        return call_with_retries(
+            lambda seconds: method(request, timeout=seconds), timeout=self._timeout, retries=self._retries
+        )
+
+
+def _selector(name: str, version: str) -> explanation_pb2.ModelSelector:
+    return explanation_pb2.ModelSelector(name=name, version=version)
+
+
+def _explain_request(
+    image: ImageInput,
+    model: str,
+    version: str,
+    steps: int | None,
+    learning_rate: float | None,
+    reconstruction_weight: float | None,
+    *,
+    seed: int,
+    maps: Sequence[MapKind],
+) -> explanation_pb2.ExplainRequest:
+    return explanation_pb2.ExplainRequest(
+        model=_selector(model, version),
+        image=image_message(image),
+        inversion=explanation_pb2.InversionSettings(
+            steps=steps, learning_rate=learning_rate, reconstruction_weight=reconstruction_weight
+        ),
+        maps=[explanation_pb2.MapRequest(kind=to_wire(kind), form=explanation_pb2.MAP_FORM_TENSOR) for kind in maps],
+        seed=seed,
+    )

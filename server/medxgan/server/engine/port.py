@@ -1,0 +1,99 @@
+"""The port between the server and whatever runs a bundle's graphs. Adding a backend is adding a file beside this one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medxgan.v1.bundle_pb2 import GraphRole
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a model is run: what was asked for and what really runs.
+
+    Attributes:
+        engine: "onnxruntime" or "torch".
+        provider: the execution provider that runs the gradient steps, as the engine itself reports it.
+        requested: the operator's choice: "auto", "cpu", "cuda", "tensorrt" or "torch".
+        fallback_reason: why less than the choice runs; empty when the choice was met.
+    """
+
+    engine: str
+    provider: str
+    requested: str
+    fallback_reason: str = ""
+
+
+@dataclass(frozen=True)
+class InversionState:
+    """The rows of an inversion batch, on the host.
+
+    Attributes:
+        z: [B, D] latent codes.
+        first_moment: [B, D] Adam's running mean of the gradient.
+        second_moment: [B, D] Adam's running mean of the squared gradient.
+        step: [B] gradient steps that each row has taken.
+        image: [B, 1, S, S] the images to match, in [-1, 1].
+        target: [B] C(image), the probability to match, in [0, 1].
+        learning_rate: [B].
+        reconstruction_weight: [B] λ.
+    """
+
+    z: FloatArray
+    first_moment: FloatArray
+    second_moment: FloatArray
+    step: FloatArray
+    image: FloatArray
+    target: FloatArray
+    learning_rate: FloatArray
+    reconstruction_weight: FloatArray
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss terms per row, before the last gradient step: [B] each, both not negative."""
+
+    reconstruction: FloatArray
+    classification: FloatArray
+
+
+class InversionRun(Protocol):
+    """A batch of inversions that lives on the engine's device between blocks."""
+
+    def advance(self, steps: int) -> Losses:
+        """Take `steps` (>= 1) gradient steps with every row; only the losses come back."""
+        ...
+
+    def state(self) -> InversionState:
+        """Bring the rows back to the host."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs one bundle's graphs. Calls are made from one thread at a time."""
+
+    @property
+    def execution(self) -> Execution:
+        """How the model is really run."""
+        ...
+
+    def has(self, role: GraphRole) -> bool:
+        """Whether the bundle holds a graph of this role (the encoder is optional)."""
+        ...
+
+    def run(self, role: GraphRole, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Run a stateless graph on host arrays, by the tensor names that the bundle states."""
+        ...
+
+    def start(self, state: InversionState) -> InversionRun:
+        """Put a batch of inversions on the device."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run every graph once, so that no request pays for first-time work."""
+        ...

@@ -1,0 +1,55 @@
+"""From the operator's choice to ONNX Runtime's execution providers, and from what really ran to a reason why not more."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "torch"]
+"""What an operator may ask for. `auto`: CUDA where this ONNX Runtime has it, else the CPU."""
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+
+CHAINS: dict[ProviderChoice, tuple[str, ...]] = {
+    # TensorRT builds its engines at the first run, which takes minutes: only who asks for it gets it.
+    "auto": (CUDA, CPU),
+    "cpu": (CPU,),
+    "cuda": (CUDA, CPU),
+    "tensorrt": (TENSORRT, CUDA, CPU),
+    # The stateless graphs beside the Torch engine.
+    "torch": (CPU,),
+}
+"""Providers per choice, the wanted one first. ONNX Runtime gives each node to the first that can run it."""
+
+OPTIONS: dict[str, dict[str, str]] = {
+    # TF32 keeps 10 bits of the mantissa: too few for latents that must agree with the CPU's after hundreds of steps.
+    # A heuristic choice of convolution algorithm, since an exhaustive search is repeated for every new batch size.
+    CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+}
+"""Options per provider."""
+
+
+def available_chain(choice: ProviderChoice, available: Sequence[str]) -> list[str]:
+    """The providers of a choice that this ONNX Runtime was built with, best first."""
+    return [provider for provider in CHAINS[choice] if provider in available]
+
+
+def fallback_reason(choice: ProviderChoice, available: Sequence[str], running: str) -> str:
+    """Why less runs than was asked for; empty when the choice was met.
+
+    Args:
+        choice: what the operator asked for.
+        available: the providers that this ONNX Runtime was built with.
+        running: the first provider that the session reports.
+    """
+    wanted = available_chain(choice, available)[0] if choice == "auto" else CHAINS[choice][0]
+    if running == wanted:
+        return ""
+    if wanted not in available:
+        return f"{wanted} is not in this build of ONNX Runtime (it has {', '.join(available)})"
+    return f"{wanted} did not start: its driver or libraries are missing on this machine"
+
+
+def device_type(provider: str) -> str:
+    """Where a provider keeps its tensors, in ONNX Runtime's words."""
+    return "cuda" if provider in (CUDA, TENSORRT) else "cpu"

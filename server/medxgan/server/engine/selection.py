@@ -1,0 +1,50 @@
+"""Opens the engine that an operator asked for, and says so where less than that runs."""
+
+import structlog
+
+from medxgan.server.bundle import LoadedBundle
+from medxgan.server.engine.ort_engine import OrtEngine
+from medxgan.server.engine.port import Engine
+from medxgan.server.engine.providers import ProviderChoice
+from medxgan.server.errors import UnsupportedError
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> Engine:
+    """Open the engine for a bundle.
+
+    Args:
+        bundle: a bundle that passed `load_bundle`.
+        choice: what runs the gradient steps.
+        threads: threads within an operator on the CPU; 0: as many as there are cores.
+
+    Returns:
+        The engine; its `execution` tells what really runs, and why if that is less than was asked for.
+
+    Raises:
+        UnsupportedError: `torch` was asked for and PyTorch is not installed.
+        BundleError: a graph can't be loaded or is not as the bundle states.
+    """
+    engine = _open_torch(bundle, threads) if choice == "torch" else OrtEngine(bundle, choice, threads)
+    execution = engine.execution
+    if execution.fallback_reason:
+        logger.warning(
+            "provider_fallback",
+            model=bundle.description.name,
+            version=bundle.description.version,
+            requested=execution.requested,
+            running=execution.provider,
+            reason=execution.fallback_reason,
+        )
+    return engine
+
+
+def _open_torch(bundle: LoadedBundle, threads: int) -> Engine:
+    try:
+        from medxgan.server.engine.torch_engine import TorchEngine
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UnsupportedError("the provider torch needs PyTorch: pip install 'medxgan[training]'") from error
+    return TorchEngine(bundle, threads)

@@ -1,0 +1,89 @@
+"""The Torch engine: gradient steps on the saved `torch.export` program, on the CPU; all else by ONNX Runtime.
+
+The one module of the server that imports torch. `open_engine` imports it only when it is asked for.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from medxgan.server.bundle import LoadedBundle
+from medxgan.server.engine.ort_engine import OrtEngine
+from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
+from medxgan.server.engine.sample import sample_inputs
+from medxgan.server.errors import BundleError
+from medxgan.server.graphs import CONSTANTS, LOSSES, STATE
+from medxgan.v1 import bundle_pb2
+from medxgan.v1.bundle_pb2 import GraphRole
+
+
+class TorchEngine:
+    """Runs a bundle's inversion with PyTorch on the CPU. Implements `Engine`.
+
+    Args:
+        bundle: a bundle that passed `load_bundle`.
+        threads: threads within an operator, for the whole process; 0: as torch has them.
+
+    Raises:
+        BundleError: the bundle has no saved program of the inversion step.
+    """
+
+    def __init__(self, bundle: LoadedBundle, threads: int) -> None:
+        graph = bundle.graph(bundle_pb2.GRAPH_ROLE_INVERSION_STEP, bundle_pb2.GRAPH_FORMAT_TORCH_EXPORT)
+        if graph is None:
+            name = f"{bundle.description.name}/{bundle.description.version}"
+            raise BundleError(f"{name}: no torch.export program of the inversion step, which the provider torch needs")
+        if threads > 0:
+            torch.set_num_threads(threads)
+        self._graph = graph
+        self._side = bundle.description.image.size
+        self._stateless = OrtEngine(bundle, "torch", threads)
+        self._step = torch.export.load(bundle.folder / graph.file).module()
+
+    @property
+    def execution(self) -> Execution:
+        """How the model is really run."""
+        return Execution("torch", "cpu", "torch")
+
+    def has(self, role: GraphRole) -> bool:
+        """Whether the bundle holds a graph of this role."""
+        return self._stateless.has(role)
+
+    def run(self, role: GraphRole, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Run a stateless graph on host arrays."""
+        return self._stateless.run(role, inputs)
+
+    def start(self, state: InversionState) -> "TorchInversionRun":
+        """Turn a batch of inversions into tensors."""
+        return TorchInversionRun(self._step, state)
+
+    def warm_up(self) -> None:
+        """Run every graph once on one row."""
+        self._stateless.warm_up()
+        self.start(InversionState(**sample_inputs(self._graph, self._side))).advance(1)
+
+
+class TorchInversionRun:
+    """A batch of inversions as tensors. Implements `InversionRun`."""
+
+    def __init__(self, step: torch.nn.Module, state: InversionState) -> None:
+        self._step = step
+        self._start = state
+        self._state = tuple(torch.tensor(getattr(state, name)) for name in STATE)
+        self._constants = tuple(torch.tensor(getattr(state, name)) for name in CONSTANTS)
+
+    def advance(self, steps: int) -> Losses:
+        """Take `steps` (>= 1) gradient steps with every row."""
+        if steps < 1:
+            raise ValueError(f"expected at least 1 step, got {steps}")
+        with torch.no_grad():
+            for _ in range(steps):
+                outputs = self._step(*self._state, *self._constants)
+                self._state, losses = outputs[: len(STATE)], outputs[len(STATE) :]
+        reconstruction, classification = (losses[index].numpy() for index in range(len(LOSSES)))
+        return Losses(reconstruction, classification)
+
+    def state(self) -> InversionState:
+        """Give the rows as arrays."""
+        moved = {name: tensor.numpy() for name, tensor in zip(STATE, self._state, strict=True)}
+        return InversionState(**moved, **{name: getattr(self._start, name) for name in CONSTANTS})

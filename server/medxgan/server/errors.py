@@ -1,0 +1,72 @@
+"""Everything that can go wrong, and how a caller hears of it.
+
+MedxganError
+├── InvalidRequestError      the caller's fault, named by field
+│   ├── ImageError           the image can't be read or is not what was expected
+│   │   └── ImageTooLargeError   more pixels or bytes than the server takes
+│   └── SettingsError        a setting outside the bundle's range
+├── UnknownModelError        no such model or version
+├── BusyError                the queue is full; try again later
+├── UnsupportedError         this server, as installed, can't do it
+└── BundleError              a bundle can't be served (at start-up, never during a request)
+"""
+
+from grpc import StatusCode
+
+
+class MedxganError(Exception):
+    """Base of all errors whose text may be shown to a caller: it never holds patient data."""
+
+
+class InvalidRequestError(MedxganError):
+    """The request is wrong. `field` is the path of the offending field, as in the .proto: `image.tensor.data`."""
+
+    def __init__(self, field: str, expected: str) -> None:
+        super().__init__(f"{field}: {expected}")
+        self.field = field
+        self.expected = expected
+
+
+class ImageError(InvalidRequestError):
+    """The image can't be read or is not what was expected."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more pixels or bytes than the server takes."""
+
+
+class SettingsError(InvalidRequestError):
+    """A setting is outside the bundle's range."""
+
+
+class UnknownModelError(MedxganError):
+    """No model of that name and version is served."""
+
+
+class BusyError(MedxganError):
+    """The queue is full. `retry_delay` is a hint in seconds."""
+
+    def __init__(self, message: str, retry_delay: float) -> None:
+        super().__init__(message)
+        self.retry_delay = retry_delay
+
+
+class UnsupportedError(MedxganError):
+    """This server, as installed or as its bundle allows, can't do what was asked."""
+
+
+class BundleError(MedxganError):
+    """A bundle's hash, schema or shapes do not agree; the message says which."""
+
+
+STATUS_CODES: dict[type[MedxganError], StatusCode] = {
+    InvalidRequestError: StatusCode.INVALID_ARGUMENT,
+    ImageError: StatusCode.INVALID_ARGUMENT,
+    ImageTooLargeError: StatusCode.INVALID_ARGUMENT,
+    SettingsError: StatusCode.INVALID_ARGUMENT,
+    UnknownModelError: StatusCode.NOT_FOUND,
+    BusyError: StatusCode.RESOURCE_EXHAUSTED,
+    UnsupportedError: StatusCode.UNIMPLEMENTED,
+    BundleError: StatusCode.FAILED_PRECONDITION,
+}
+"""The one table from an error to its gRPC status; a test proves it complete."""

@@ -1,0 +1,1 @@
+"""From the three forms that an image may come in to one grey picture."""

@@ -1,0 +1,1 @@
+"""PyTorch: data, networks, objectives, training runs, evaluation."""

@@ -1,0 +1,189 @@
+"""The one file that describes a training run, from the data to what its model card says."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from medxgan.training.data.source import DataConfig
+from medxgan.training.preprocessing import Aspect
+
+Channels = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageConfig(Section):
+    """How a picture becomes x; see `medxgan.training.preprocessing.Preprocess`."""
+
+    size: int = Field(64, ge=16, description="Side of x in pixels; 4 times a power of two.")
+    lower_percentile: float = Field(0.5, ge=0, lt=50, description="Percentile that becomes -1.")
+    upper_percentile: float = Field(99.5, gt=50, le=100, description="Percentile that becomes +1.")
+    aspect: Aspect = Field("crop", description="What is done with a picture that is not square.")
+    modality: str = Field(description="What the images show, in words.")
+
+
+class ClassesConfig(Section):
+    """What the classifier decides."""
+
+    positive: str = Field(description="What a positive image shows.")
+    negative: str = Field(description="What a negative image shows.")
+    decision_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is positive.")
+
+
+class AugmentationConfig(Section):
+    """Random changes that keep the label."""
+
+    mirror: bool = Field(False, description="Flip left and right half of the time.")
+    shift: int = Field(4, ge=0, description="Largest shift along each axis, in pixels.")
+
+
+class ClassifierConfig(Section):
+    """The classifier's network and training (AdamW, one-cycle learning rate)."""
+
+    width: int = Field(16, ge=1, description="Channels of the first block.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of pooled features dropped.")
+    epochs: int = Field(14, ge=1)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(4e-3, gt=0, description="Peak of the one-cycle schedule.")
+    weight_decay: float = Field(1e-3, ge=0)
+
+
+class ObjectiveWeights(Section):
+    """Weight of each term of the generator's loss; a term of weight 0 is not computed. The terms: `objective.py`."""
+
+    adversarial: float = Field(0.1, ge=0)
+    class_of_sample: float = Field(0.3, ge=0)
+    reconstruction: float = Field(10.0, ge=0)
+    features: float = Field(0.3, ge=0)
+    class_of_negative: float = Field(0.3, ge=0)
+    sparsity: float = Field(0.3, ge=0)
+    outside: float = Field(5.0, ge=0)
+    prior: float = Field(0.01, ge=0)
+    cycle: float = Field(0.05, ge=0)
+
+
+class GeneratorConfig(Section):
+    """The generator's networks, objective and optimization (Adam)."""
+
+    form: Literal["two-branch", "plain"] = "two-branch"
+    z1_size: int = Field(96, ge=1)
+    z2_size: int = Field(32, ge=1)
+    channels: Channels = Field((112, 80, 56, 28), description="Decoder channels from 4x4 pixels upwards.")
+    pathology_channels: Channels = Field((80, 56, 40, 20), description="The pathology branch's; two-branch only.")
+    discriminator_channels: Channels = (32, 64, 96, 128)
+    encoder_channels: Channels = Field((24, 48, 72, 96), description="Empty: no encoder is trained along.")
+    conditional: bool = Field(True, description="Whether the discriminator is told the class.")
+    adversarial_loss: Literal["hinge", "cross-entropy"] = "hinge"
+    weights: ObjectiveWeights = ObjectiveWeights()
+    augment: bool = Field(True, description="Show D and C shifted, dimmed and noised copies.")
+    initial_deviation: float | None = Field(None, gt=0, description="Initial weights N(0, this); none: torch's own.")
+    learning_rate: float = Field(6e-4, gt=0)
+    beta1: float = Field(0.0, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    batch_size: int = Field(32, ge=2)
+    steps: int = Field(2600, ge=1)
+    average_decay: float = Field(0.995, ge=0, lt=1, description="Of the moving average of the weights; 0 is none.")
+    checkpoint_interval: int = Field(200, ge=1, description="Steps between checkpoints and sample grids.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.form == "two-branch" and len(self.pathology_channels) != len(self.channels):
+            raise ValueError("generator.pathology_channels: expected as many as generator.channels")
+        weights = self.weights
+        needs_encoder = [
+            name
+            for name in ("reconstruction", "features", "class_of_negative", "sparsity", "outside", "prior", "cycle")
+            if getattr(weights, name) > 0
+        ]
+        if needs_encoder and not self.encoder_channels:
+            raise ValueError(f"generator.weights.{needs_encoder[0]}: needs generator.encoder_channels")
+        return self
+
+
+class EncoderConfig(Section):
+    """A later training of the encoder alone, against the frozen generator."""
+
+    channels: Channels = (24, 48, 72, 96)
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+
+
+class InversionConfig(Section):
+    """Defaults and ranges of the inversion that the bundle states."""
+
+    steps: int = Field(50, ge=1)
+    maximum_steps: int = Field(2000, ge=1)
+    learning_rate: float = Field(0.05, gt=0)
+    learning_rate_range: tuple[float, float] = (1e-4, 1.0)
+    reconstruction_weight: float = Field(4.0, gt=0, description="λ")
+    reconstruction_weight_range: tuple[float, float] = (0.0, 1000.0)
+    tolerance: float = Field(0.0, ge=0, lt=1)
+    check_interval: int = Field(10, ge=1)
+    beta1: float = Field(0.5, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0)
+
+
+class CardConfig(Section):
+    """What the model card says and no program can know."""
+
+    data: tuple[str, ...] = Field(min_length=1, description="Data sets used, with their source.")
+    license: str = Field(description="Licence of the weights.")
+    attribution: tuple[str, ...] = ()
+    limitations: tuple[str, ...] = ()
+
+
+class TrainingConfig(Section):
+    """The whole file."""
+
+    seed: int = Field(0, ge=0)
+    data: DataConfig
+    image: ImageConfig
+    classes: ClassesConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    inversion: InversionConfig = InversionConfig()
+    card: CardConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        expected = 4 * 2 ** len(self.generator.channels)
+        if self.image.size != expected:
+            raise ValueError(
+                f"generator.channels: {len(self.generator.channels)} of them make {expected} pixels, "
+                f"image.size is {self.image.size}"
+            )
+        return self
+
+
+def load_configuration(file: Path) -> TrainingConfig:
+    """Read a TOML file; `extends = "other.toml"` takes what the file itself does not state from another beside it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        pydantic.ValidationError: a key that is unknown, missing or out of range, by its path.
+    """
+    return TrainingConfig.model_validate(_read(file))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    base = content.pop("extends", None)
+    return content if base is None else _merge(_read(file.parent / base), content)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both_tables = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both_tables else value
+    return merged

@@ -1,0 +1,56 @@
+"""The classifier C that is explained."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """A small convolutional network: four blocks of convolution, batch norm and ReLU with max-pooling between.
+
+    Attributes:
+        width: channels of the first block; the others have twice, four times and four times as many.
+        dropout: probability with which a pooled feature is dropped in training.
+    """
+
+    def __init__(self, width: int = 16, dropout: float = 0.3) -> None:
+        super().__init__()
+        channels = [1, width, 2 * width, 4 * width, 4 * width]
+        blocks = [_block(*pair) for pair in zip(channels, channels[1:], strict=False)]
+        self.blocks = nn.ModuleList(blocks)
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(channels[-1], 1)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Activations of every block, before its pooling; the last one is what Grad-CAM looks at.
+
+        Args:
+            x: [B, 1, S, S] in [-1, 1].
+
+        Returns:
+            [B, width, S, S], [B, 2 width, S/2, S/2], [B, 4 width, S/4, S/4], [B, 4 width, S/8, S/8].
+        """
+        activations = [self.blocks[0](x)]
+        for block in self.blocks[1:]:
+            activations.append(block(self.pool(activations[-1])))
+        return activations
+
+    def head(self, activations: Tensor) -> Tensor:
+        """Logit [B] from the last block's activations."""
+        pooled = self.pool(activations).mean((2, 3))
+        logit: Tensor = self.output(self.dropout(pooled))
+        return logit.squeeze(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""
+        return self.head(self.features(x)[-1])
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+@torch.no_grad()
+def probability(classifier: nn.Module, x: Tensor, batch_size: int = 128) -> Tensor:
+    """Probability [N] of the positive class for x: [N, 1, S, S], in batches."""
+    return torch.cat([torch.sigmoid(classifier(rows)) for rows in x.split(batch_size)])

@@ -1,0 +1,170 @@
+"""The objective, term by term.
+
+    min_G max_D  E[log D(x)] + E[log(1 - D(G(z1, z2)))] - E[log p_C(y | G(z1, z2))]
+
+with z1 ~ N(0, I), z2 = 0 for y = 0 and z2 ~ N(0, I) for y = 1, and the classifier C frozen (Dravid et al., medXGAN,
+CVPR-W 2022, eq. 1). The class term is the cross-entropy of C's *logit*: feeding it a probability, as is easily done,
+flattens the gradient.
+
+With an encoder E along, every real image x gives two more pictures, the reconstruction G(E(x)) and the negative
+realization G(z1, 0), and with them the terms under "With an encoder". D then judges three kinds of picture, each as
+the class that it is meant to be.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from medxgan.training.networks import Classifier, Discriminator, Encoder, Generator
+
+View = Callable[[Tensor], Tensor]
+AdversarialLoss = Literal["hinge", "cross-entropy"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real images as C sees them.
+
+    Attributes:
+        x: [B, 1, S, S] in [-1, 1].
+        label: [B] C's own decision, 0 or 1.
+        focus: [B, 1, S, S] in [0, 1], where C looks in positives; 0 in negatives.
+    """
+
+    x: Tensor
+    label: Tensor
+    focus: Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures drawn from the prior, with the codes that they were drawn from."""
+
+    image: Tensor
+    label: Tensor
+    z: Tensor
+
+
+@dataclass(frozen=True)
+class Realizations:
+    """What the encoder and the generator make of real images."""
+
+    code: Tensor
+    reconstruction: Tensor
+    negative: Tensor
+
+
+def draw_samples(generator: Generator, count: int, device: torch.device) -> Samples:
+    """Draw z1 ~ N(0, I), y ~ B(1/2), z2 = 0 for y = 0 and N(0, I) for y = 1; and G(z1, z2)."""
+    label = (torch.rand(count, device=device) < 0.5).float()
+    z1 = torch.randn(count, generator.z1_size, device=device)
+    z2 = torch.randn(count, generator.z2_size, device=device) * label[:, None]
+    z = torch.cat([z1, z2], 1)
+    return Samples(generator(z), label, z)
+
+
+def realize(generator: Generator, encoder: Encoder, batch: Batch) -> Realizations:
+    """Encode real images and realize both codes; an image that C calls negative has z2 = 0."""
+    code = encoder(batch.x)
+    z1, z2 = code[:, : generator.z1_size], code[:, generator.z1_size :] * batch.label[:, None]
+    z = torch.cat([z1, z2], 1)
+    return Realizations(code, generator(z), generator.negative(z))
+
+
+def judged(samples: Samples, realizations: Realizations | None, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    """The generated pictures that D judges, each with the class that it is meant to be."""
+    pictures = [(samples.image, samples.label)]
+    if realizations is not None:
+        pictures += [
+            (realizations.reconstruction, batch.label),
+            (realizations.negative, torch.zeros_like(batch.label)),
+        ]
+    return pictures
+
+
+# --- D's side: max E[log D(x)] + E[log(1 - D(G))] ---
+
+
+def discriminator_loss(
+    discriminator: Discriminator,
+    batch: Batch,
+    generated: list[tuple[Tensor, Tensor]],
+    view: View,
+    kind: AdversarialLoss,
+) -> Tensor:
+    """D's loss on real and generated pictures, as cross-entropy (published) or hinge."""
+    real = discriminator(view(batch.x), batch.label)
+    fake = [discriminator(view(image.detach()), label) for image, label in generated]
+    if kind == "hinge":
+        return F.relu(1 - real).mean() + _mean([F.relu(1 + score).mean() for score in fake])
+    return F.softplus(-real).mean() + _mean([F.softplus(score).mean() for score in fake])
+
+
+# --- G's side ---
+
+
+def adversarial(
+    discriminator: Discriminator, generated: list[tuple[Tensor, Tensor]], view: View, kind: AdversarialLoss
+) -> Tensor:
+    """G against D; for the cross-entropy the non-saturating form, -log D(G) (Goodfellow et al., 2014)."""
+    scores = [discriminator(view(image), label) for image, label in generated]
+    return _mean([-score.mean() if kind == "hinge" else F.softplus(-score).mean() for score in scores])
+
+
+def class_of_sample(classifier: Classifier, samples: Samples, view: View) -> Tensor:
+    """-log p_C(y | G(z1, z2)): a sample is of the class that its z2 says."""
+    return F.binary_cross_entropy_with_logits(classifier(view(samples.image)), samples.label)
+
+
+# --- With an encoder ---
+
+
+def reconstruction(batch: Batch, realizations: Realizations) -> Tensor:
+    """Squared and absolute error of the reconstruction, up to seven times heavier where C looks."""
+    error = realizations.reconstruction - batch.x
+    return ((1 + 6 * batch.focus) * error**2).mean() + 0.5 * error.abs().mean()
+
+
+def features(classifier: Classifier, batch: Batch, realizations: Realizations) -> Tensor:
+    """Distance between C's deeper activations of the image and of its reconstruction, relative to their size."""
+    with torch.no_grad():
+        wanted = classifier.features(batch.x)[2:]
+    got = classifier.features(realizations.reconstruction)[2:]
+    return _mean([F.mse_loss(g, w) / (w**2).mean() for g, w in zip(got, wanted, strict=True)])
+
+
+def class_of_negative(classifier: Classifier, realizations: Realizations, view: View) -> Tensor:
+    """-log p_C(0 | G(z1, 0)) for the codes of real images."""
+    logit = classifier(view(realizations.negative))
+    return F.binary_cross_entropy_with_logits(logit, torch.zeros_like(logit))
+
+
+def sparsity(batch: Batch, realizations: Realizations) -> Tensor:
+    """Mean absolute difference between reconstruction and negative realization of positives: change little."""
+    difference = (realizations.negative - realizations.reconstruction).abs().mean((1, 2, 3))
+    return (difference * batch.label).mean()
+
+
+def outside(batch: Batch, realizations: Realizations) -> Tensor:
+    """Outside of where C looks, the negative realization of a positive is still the image itself."""
+    error = (realizations.negative - batch.x) ** 2
+    return ((1 - batch.focus) * error * batch.label[:, None, None, None]).mean()
+
+
+def prior(realizations: Realizations) -> Tensor:
+    """Keeps the codes of real images where z is sampled: half their mean square."""
+    return 0.5 * (realizations.code**2).mean()
+
+
+def cycle(encoder: Encoder, generator: Generator, samples: Samples) -> Tensor:
+    """The encoder finds the anatomy that a sample was drawn with."""
+    z1 = encoder(samples.image.detach())[:, : generator.z1_size]
+    return F.mse_loss(z1, samples.z[:, : generator.z1_size])
+
+
+def _mean(losses: list[Tensor]) -> Tensor:
+    return torch.stack(losses).mean()

@@ -1,0 +1,89 @@
+"""The one way from a picture's grey levels to the networks' input, in training and, exported, in the server."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Aspect = Literal["crop", "pad", "stretch"]
+
+
+class Preprocess(nn.Module):
+    """Resize to a square with anti-aliasing, then stretch the grey levels between two percentiles to [-1, 1].
+
+    The percentiles are taken after the resize, so that small burnt-in marks do not set the scale and 8-bit and
+    16-bit pictures of the same scene come out alike. The resize is two small matrix products: any runtime has
+    them, with any picture size, while anti-aliased resize operators differ between runtimes.
+
+    Attributes:
+        size: side S of the square, in pixels.
+        lower_percentile: percentile (0 to 100) that becomes -1.
+        upper_percentile: percentile (0 to 100) that becomes +1.
+        aspect: "crop" keeps the largest centred square, "pad" fills the shorter side up with the darkest level,
+            "stretch" scales both sides on their own.
+    """
+
+    def __init__(self, size: int, lower_percentile: float, upper_percentile: float, aspect: Aspect) -> None:
+        super().__init__()
+        self.size = size
+        self.lower_percentile = lower_percentile
+        self.upper_percentile = upper_percentile
+        self.aspect = aspect
+
+    def forward(self, image: Tensor, inverted: Tensor) -> Tensor:
+        """Preprocess pictures of one size.
+
+        Args:
+            image: [B, 1, H, W] grey levels of any finite range.
+            inverted: [B], 1 where a high level means dark (DICOM MONOCHROME1), else 0.
+
+        Returns:
+            [B, 1, S, S] in [-1, 1].
+        """
+        rows, columns = _extent(image[0, 0, :, 0]), _extent(image[0, 0, 0, :])
+        height, width = rows[-1] + 1, columns[-1] + 1
+        if self.aspect == "crop":
+            height_seen = width_seen = torch.minimum(height, width)
+        elif self.aspect == "pad":
+            height_seen = width_seen = torch.maximum(height, width)
+        else:
+            height_seen, width_seen = height, width
+        vertical, inside_vertical = self._resampling(rows, height, height_seen)
+        horizontal, inside_horizontal = self._resampling(columns, width, width_seen)
+
+        # An image's own mean is taken out first: float32 then resolves 16-bit levels through the products.
+        signed = image * (1 - 2 * inverted[:, None, None, None])
+        centre = signed.mean((2, 3), keepdim=True)
+        resized = vertical @ (signed - centre) @ horizontal.T
+        darkest = resized.amin((2, 3), keepdim=True)
+        inside = inside_vertical[:, None] * inside_horizontal[None, :]
+        resized = torch.where(inside > 0, resized, darkest)
+
+        ordered = torch.sort(resized.flatten(1), dim=1).values
+        low, high = self._percentile(ordered, self.lower_percentile), self._percentile(ordered, self.upper_percentile)
+        span = (high - low)[:, None, None, None]
+        # A picture of one level has no contrast to stretch: it becomes mid-grey.
+        stretched = 2 * (resized - low[:, None, None, None]) / span.clamp_min(1e-6) - 1
+        return torch.where(span > 1e-6, stretched, torch.zeros_like(stretched)).clamp(-1, 1)
+
+    def _resampling(self, positions: Tensor, extent: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [S, N] of a triangle filter as wide as an output pixel, and [S] 1 where one lies on the picture."""
+        scale = seen / self.size
+        centres = (torch.arange(self.size, device=positions.device) + 0.5) * scale + (extent - seen) / 2
+        distance = (positions[None, :] + 0.5 - centres[:, None]).abs() / scale.clamp_min(1.0)
+        weights = (1 - distance).clamp_min(0)
+        total = weights.sum(1, keepdim=True)
+        inside = ((centres > 0) & (centres < extent)).to(weights.dtype)
+        return weights / total.clamp_min(1e-6), inside
+
+    def _percentile(self, ordered: Tensor, percentile: float) -> Tensor:
+        """Percentile of each row of `ordered` [B, N], linearly between its neighbours."""
+        position = percentile / 100 * (self.size * self.size - 1)
+        below = int(position)
+        above = min(below + 1, self.size * self.size - 1)
+        return torch.lerp(ordered[:, below], ordered[:, above], position - below)
+
+
+def _extent(line: Tensor) -> Tensor:
+    """Positions 0 to N-1 along `line` [N], as floats."""
+    return torch.arange(line.shape[0], device=line.device).to(line.dtype)

@@ -1,0 +1,71 @@
+"""Training of the classifier."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric, seed_everything
+from rich.progress import track
+from torchmetrics.functional.classification import binary_auroc
+
+from medxgan.training.augmentation import dim, mirror, shift
+from medxgan.training.checkpoint import save_checkpoint
+from medxgan.training.configuration import TrainingConfig
+from medxgan.training.dataset import preprocess_images
+from medxgan.training.networks.classifier import probability
+from medxgan.training.runs import Run, RunLog, build_classifier, build_preprocess
+
+
+def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
+    """Train C with AdamW and a one-cycle schedule on the training split; report its AUC on the test split.
+
+    Args:
+        configuration: the whole configuration; its `classifier` section is used here.
+        data_root: folder that relative paths of the `data` section start from.
+        out: the run folder.
+    """
+    settings, augmentation = configuration.classifier, configuration.augmentation
+    fabric = Fabric(accelerator="auto", devices=1)
+    seed_everything(configuration.seed, verbose=False)
+    run = Run.create(out, configuration)
+    log = RunLog(out / "classifier")
+
+    # --- Data ---
+    split = configuration.data.load(data_root)
+    preprocess = build_preprocess(configuration)
+    train, test = (preprocess_images(preprocess, part) for part in (split.train, split.test))
+    x, label = fabric.to_device(train.x), fabric.to_device(train.label)
+
+    # --- Network and optimizer ---
+    classifier = build_classifier(configuration)
+    optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=settings.weight_decay)
+    batch_size = min(settings.batch_size, len(x))
+    batches = len(x) // batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.epochs * batches
+    )
+    model, optimizer = fabric.setup(classifier, optimizer)
+
+    # --- Training ---
+    for epoch in track(range(settings.epochs), "classifier", disable=not fabric.is_global_zero):
+        losses = []
+        for rows in torch.randperm(len(x))[: batches * batch_size].view(batches, batch_size):
+            picture = x[rows]
+            if augmentation.mirror:
+                (picture,) = mirror(picture)
+            logit = model(dim(shift(picture, augmentation.shift)).clamp(-1, 1))
+            loss = F.binary_cross_entropy_with_logits(logit, label[rows])
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+        log.write(epoch + 1, {"loss": torch.stack(losses).mean().item(), "learning_rate": schedule.get_last_lr()[0]})
+
+    # --- Result ---
+    classifier.eval()
+    score = probability(classifier, fabric.to_device(test.x)).cpu()
+    log.write(settings.epochs, {"test_auc": binary_auroc(score, test.label.long()).item()})
+    log.close()
+    save_checkpoint(run.checkpoint("classifier"), settings.epochs, {"classifier": classifier})
+    return run
