@@ -1,4 +1,4 @@
-"""Generate the protobuf modules beside the .proto files: `python protos/generate.py [--into DIRECTORY]`.
+"""Generate the protobuf modules beside the .proto files: `python protos/generate.py [--check]`.
 
 `third_party/buf_validate.binpb` is the descriptor of protovalidate's `buf/validate/validate.proto`
 (Apache-2.0, Buf Technologies), so that generation needs no network.
@@ -8,6 +8,7 @@ import argparse
 import sys
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from grpc_tools import protoc
 
@@ -37,9 +38,25 @@ def write_image(into: Path) -> None:
     run_protoc("--include_imports", "--include_source_info", image, *MESSAGES)
 
 
+def check() -> None:
+    """Exit with an error where a checked-in module is not what the .proto files make today."""
+    with TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        generate(fresh)
+        made = sorted(file.relative_to(fresh) for file in fresh.rglob("*_pb2*.py*"))
+        kept = sorted(file.relative_to(PROTOS) for file in PROTOS.rglob("*_pb2*") if file.suffix in {".py", ".pyi"})
+        stale = [file for file in made if file in kept and (fresh / file).read_bytes() != (PROTOS / file).read_bytes()]
+        if made != kept or stale:
+            sys.exit(f"generated modules differ from the .proto files, run `make protos`: {stale or set(made) ^ set(kept)}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--into", type=Path, default=PROTOS)
-    parser.add_argument("--image", action="store_true", help="write image.binpb for buf instead of modules")
+    parser.add_argument("--into", type=Path, default=PROTOS, help="folder to write to")
+    parser.add_argument("--image", action="store_true", help="write image.binpb, for buf, instead of modules")
+    parser.add_argument("--check", action="store_true", help="compare with what is checked in, write nothing")
     options = parser.parse_args()
-    (write_image if options.image else generate)(options.into)
+    if options.check:
+        check()
+    else:
+        (write_image if options.image else generate)(options.into)

@@ -79,7 +79,9 @@ def _parse(content: bytes) -> bundle_pb2.Bundle:
     if not isinstance(version, int):
         raise BundleError("bundle.json: schema_version: expected an integer")
     if version > SCHEMA_VERSION:
-        raise BundleError(f"bundle.json: schema_version: {version} is newer than {SCHEMA_VERSION}, which this server reads")
+        raise BundleError(
+            f"bundle.json: schema_version: {version} is newer than {SCHEMA_VERSION}, which this server reads"
+        )
     try:
         description = json_format.ParseDict(fields, bundle_pb2.Bundle())
         protovalidate.validate(description)

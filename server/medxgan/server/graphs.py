@@ -1,4 +1,4 @@
-"""The graphs of a bundle by role: their tensor names and shapes, as the server expects and `medxgan export` writes them.
+"""The graphs of a bundle by role: the tensor names and shapes that the server expects and `medxgan export` writes.
 
 Everything is float32. The first axis of every tensor is the batch.
 """

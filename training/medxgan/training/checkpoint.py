@@ -25,8 +25,11 @@ def save_checkpoint(
             tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     partial = file.with_suffix(".partial")
     # A copy of each: safetensors refuses tensors that share memory.
-    save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, partial,
-              metadata={STEP: str(step)})
+    save_file(
+        {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()},
+        partial,
+        metadata={STEP: str(step)},
+    )
     partial.replace(file)
 
 
@@ -60,4 +63,5 @@ def resume(file: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str
 
 def _under(checkpoint: safe_open, name: str) -> dict[str, Tensor]:
     prefix = f"{name}."
-    return {key[len(prefix) :]: checkpoint.get_tensor(key) for key in checkpoint.keys() if key.startswith(prefix)}
+    names = [name for name in checkpoint.keys() if name.startswith(prefix)]  # type: ignore[no-untyped-call]  # noqa: SIM118
+    return {name[len(prefix) :]: checkpoint.get_tensor(name) for name in names}  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ def classifier_focus(classifier: Classifier, x: Tensor, threshold: float) -> tup
         Decision [N], 0 or 1, and focus [N, 1, S, S], 0 in negatives.
     """
     decisions, maps = [], []
-    for rows in x.split(128):
+    for rows in torch.split(x, 128):
         leaf = rows.clone().requires_grad_(True)
         logit = classifier(leaf)
         (gradient,) = torch.autograd.grad(logit.sum(), leaf)

@@ -1,10 +1,10 @@
 """The run folder: one configuration, and below it what each training made.
 
-    RUN/options.json              the configuration in force and the versions of the libraries
-    RUN/classifier/               checkpoint.safetensors, metrics.jsonl, TensorBoard events
-    RUN/generator/                the same, and samples/step-NNNNNN.png from fixed noise
-    RUN/encoder/                  the same, where an encoder was trained on its own
-    RUN/evaluation.json           figures on the test split, thresholds from the training split
+RUN/options.json              the configuration in force and the versions of the libraries
+RUN/classifier/               checkpoint.safetensors, metrics.jsonl, TensorBoard events
+RUN/generator/                the same, and samples/step-NNNNNN.png from fixed noise
+RUN/encoder/                  the same, where an encoder was trained on its own
+RUN/evaluation.json           figures on the test split, thresholds from the training split
 """
 
 import json
@@ -23,7 +23,6 @@ from medxgan.training.model import TrainedModel
 from medxgan.training.networks import Classifier, Encoder, Generator, PlainGenerator, TwoBranchGenerator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import (
-    Aspect,
     Classification,
     FloatRange,
     ImageSpecification,
@@ -129,18 +128,18 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "metrics.jsonl"
-        self._events = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._events = SummaryWriter(str(folder))
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Record the figures of one step."""
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         for name, value in figures.items():
-            self._events.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write what is still in memory."""
-        self._events.close()  # type: ignore[no-untyped-call]
+        self._events.close()
 
 
 def build_classifier(configuration: TrainingConfig) -> Classifier:
@@ -185,7 +184,7 @@ def load_trained_model(folder: Path) -> TrainedModel:
             channels=1,
             lower_percentile=image.lower_percentile,
             upper_percentile=image.upper_percentile,
-            aspect=Aspect.Value(f"ASPECT_{image.aspect.upper()}"),
+            aspect=f"ASPECT_{image.aspect.upper()}",
             modality=image.modality,
         ),
         classification=Classification(

@@ -60,7 +60,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
             optimizer.step()
             schedule.step()
             losses.append(loss.detach())
-        log.write(epoch + 1, {"loss": torch.stack(losses).mean().item(), "learning_rate": schedule.get_last_lr()[0]})
+        log.write(epoch + 1, {"loss": torch.stack(losses).mean().item()})
 
     # --- Result ---
     classifier.eval()

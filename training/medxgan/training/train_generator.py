@@ -15,7 +15,7 @@ from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.focus import classifier_focus
-from medxgan.training.networks import Discriminator, Encoder
+from medxgan.training.networks import Discriminator, Encoder, Generator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import Run, RunLog, build_generator, build_preprocess
 from medxgan.training.sample_grid import SampleGrid
@@ -40,7 +40,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     log = RunLog(out / "generator")
 
     # --- Data, as the frozen classifier sees it ---
-    classifier = fabric.to_device(run.classifier())
+    classifier = run.classifier()
+    fabric.to_device(classifier)
     images = configuration.data.load(data_root).train
     x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
     decision, focus = classifier_focus(classifier, x, configuration.classes.decision_threshold)
@@ -50,20 +51,21 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     discriminator = Discriminator(settings.discriminator_channels, settings.conditional)
     latents = settings.z1_size + settings.z2_size
     encoder = Encoder(latents, settings.encoder_channels, x.shape[-1]) if settings.encoder_channels else None
-    generating = nn.ModuleDict({"generator": generator} | ({} if encoder is None else {"encoder": encoder}))
+    generating = _together(generator, encoder)
     if settings.initial_deviation is not None:
         for network in (generating, discriminator):
             _initialize(network, settings.initial_deviation)
     fabric.to_device(generating)
     fabric.to_device(discriminator)
-    average = copy.deepcopy(generating).requires_grad_(False)
-    adam = {"lr": settings.learning_rate, "betas": (settings.beta1, settings.beta2)}
-    optimizer_g = torch.optim.Adam(generating.parameters(), **adam)
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), **adam)
+    average_generator, average_encoder = copy.deepcopy(generator), copy.deepcopy(encoder)
+    average = _together(average_generator, average_encoder).eval().requires_grad_(False)
+    betas = (settings.beta1, settings.beta2)
+    optimizer_g = torch.optim.Adam(generating.parameters(), settings.learning_rate, betas)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.learning_rate, betas)
     modules: dict[str, nn.Module] = {"live": generating, "average": average, "discriminator": discriminator}
     optimizers = {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d}
     first = resume(run.checkpoint("generator"), modules, optimizers)
-    grid = SampleGrid(average, x, decision, configuration.seed)
+    grid = SampleGrid(average_generator, average_encoder, x, decision, configuration.seed)
 
     # --- What D and C are shown ---
     def seen_by_discriminator(picture: Tensor) -> Tensor:
@@ -117,6 +119,10 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     return run
 
 
+def _together(generator: Generator, encoder: Encoder | None) -> nn.ModuleDict:
+    return nn.ModuleDict({"generator": generator} | ({} if encoder is None else {"encoder": encoder}))
+
+
 def _initialize(network: nn.Module, deviation: float) -> None:
     """Weights of convolutions ~ N(0, deviation), of batch norm ~ N(1, deviation), as DCGAN (Radford et al., 2016)."""
     for module in network.modules():
@@ -129,7 +135,7 @@ def _initialize(network: nn.Module, deviation: float) -> None:
 @torch.no_grad()
 def _update_average(average: nn.Module, live: nn.Module, decay: float) -> None:
     """Move the averaged parameters towards the live ones, and the batch statistics with them."""
-    blend = get_ema_multi_avg_fn(decay)
+    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     blend(list(average.parameters()), list(live.parameters()), 0)
     for ours, theirs in zip(average.buffers(), live.buffers(), strict=True):
         if theirs.is_floating_point():

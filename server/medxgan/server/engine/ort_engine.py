@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine: one session per graph; gradient steps with IO binding, their state in two buffers in turn."""
+"""The ONNX Runtime engine: a session per graph; gradient steps with IO binding, their state in two buffers in turn."""
 
 from collections.abc import Mapping, Sequence
 
@@ -38,13 +38,9 @@ class OrtEngine:
         chain = available_chain(choice, available)
         self._side = bundle.description.image.size
         self._graphs = {
-            graph.role: graph
-            for graph in bundle.description.graphs
-            if graph.format == bundle_pb2.GRAPH_FORMAT_ONNX
+            graph.role: graph for graph in bundle.description.graphs if graph.format == bundle_pb2.GRAPH_FORMAT_ONNX
         }
-        self._sessions = {
-            role: _open_session(bundle, graph, chain, threads) for role, graph in self._graphs.items()
-        }
+        self._sessions = {role: _open_session(bundle, graph, chain, threads) for role, graph in self._graphs.items()}
         running = self._sessions[STEP].get_providers()[0]
         self._execution = Execution("onnxruntime", running, choice, fallback_reason(choice, available, running))
 
@@ -169,9 +165,7 @@ _LOAD_ERRORS = (
 )
 
 
-def _check_tensors(
-    where: str, found: Sequence[ort.NodeArg], stated: Sequence[bundle_pb2.TensorSpecification]
-) -> None:
+def _check_tensors(where: str, found: Sequence[ort.NodeArg], stated: Sequence[bundle_pb2.TensorSpecification]) -> None:
     # ONNX Runtime gives an open extent as a symbol's name or None.
     tensors = {node.name: [extent if isinstance(extent, int) else -1 for extent in node.shape] for node in found}
     expected = {tensor.name: list(tensor.shape) for tensor in stated}

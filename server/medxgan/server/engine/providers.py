@@ -1,4 +1,4 @@
-"""From the operator's choice to ONNX Runtime's execution providers, and from what really ran to a reason why not more."""
+"""From the operator's choice to ONNX Runtime's execution providers, and why less than that choice runs."""
 
 from collections.abc import Sequence
 from typing import Literal

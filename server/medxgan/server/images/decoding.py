@@ -1,7 +1,6 @@
 """An image in any of its forms to a grey picture."""
 
-from medxgan.server.errors import ImageError
-from medxgan.server.images.dicom import decode_dicom
+from medxgan.server.errors import ImageError, UnsupportedError
 from medxgan.server.images.encoded import decode_encoded
 from medxgan.server.images.grey import GreyImage
 from medxgan.server.images.limits import ImageLimits
@@ -23,6 +22,16 @@ def decode_image(image: explanation_pb2.Image, limits: ImageLimits) -> GreyImage
         case "encoded":
             return decode_encoded(image.encoded, limits)
         case "dicom":
-            return decode_dicom(image.dicom, limits)
+            return _decode_dicom(image.dicom, limits)
         case _:
             raise ImageError("image", "expected one of tensor, encoded or dicom")
+
+
+def _decode_dicom(content: bytes, limits: ImageLimits) -> GreyImage:
+    try:
+        from medxgan.server.images.dicom import decode_dicom
+    except ModuleNotFoundError as error:
+        if error.name != "pydicom":
+            raise
+        raise UnsupportedError("image.dicom: reading DICOM needs pydicom: pip install 'medxgan[dicom]'") from error
+    return decode_dicom(content, limits)

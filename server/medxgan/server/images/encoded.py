@@ -5,9 +5,8 @@ import zlib
 from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, ImageOps
-from PIL.Image import DecompressionBombError, Image
+from PIL.Image import DecompressionBombError
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -49,8 +48,10 @@ _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2, "I;16": 2
 _MOST_BYTES_PER_PIXEL = 4
 
 _GREY_MODES = {"L", "I;16", "I;16B", "I", "F"}
-_MODES_THAT_IGNORE_WHITE_IS_ZERO = {"I;16", "F"}
-_PHOTOMETRIC_INTERPRETATION = 262
+_TRANSPARENT_GREY_MODES = {"LA", "La"}
+_TRANSPARENT_COLOUR_MODES = {"RGBA", "RGBa", "PA"}
+_MODES_LEFT_INVERTED = {"I;16", "F"}
+"""Modes in which Pillow leaves a WhiteIsZero TIFF as it is; it turns the others itself."""
 _WHITE_IS_ZERO = 0
 
 
@@ -88,12 +89,28 @@ def _reader(content: bytes) -> tuple[str, type[ImageFile]]:
 
 
 def _grey(picture: ImageFile) -> GreyImage:
-    notes: list[str] = []
     inverted = (
         isinstance(picture, TiffImageFile)
-        and picture.tag_v2.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
-        and picture.mode in _MODES_THAT_IGNORE_WHITE_IS_ZERO
+        and picture.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO
+        and picture.mode in _MODES_LEFT_INVERTED
     )
-    picture.load()  # turns a TIFF by itself
-    turned = isinstance(picture, TiffImageFile) and picture.info
-    return GreyImage(_levels(picture, notes), inverted, tuple(notes))
+    notes = []
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        notes.append("the picture was turned as its EXIF orientation says")
+    picture.load()
+    ImageOps.exif_transpose(picture, in_place=True)
+
+    if picture.mode in _TRANSPARENT_GREY_MODES | _TRANSPARENT_COLOUR_MODES:
+        notes.append("transparency was dropped")
+    if picture.mode in _GREY_MODES:
+        levels = np.asarray(picture).astype(np.float32)
+    elif picture.mode == "1":
+        levels = np.asarray(picture.convert("L")).astype(np.float32)
+    elif picture.mode in _TRANSPARENT_GREY_MODES:
+        levels = np.asarray(picture.convert("LA"))[..., 0].astype(np.float32)
+    else:
+        notes.append(COLOUR_NOTE)
+        levels = grey_from_colour(np.asarray(picture.convert("RGB")))
+    if not np.isfinite(levels).all():
+        raise ImageError(_FIELD, "expected finite grey levels, got NaN or infinity")
+    return GreyImage(levels, inverted, tuple(notes))

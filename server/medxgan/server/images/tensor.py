@@ -7,7 +7,7 @@ from medxgan.server.images.grey import COLOUR_NOTE, GreyImage, grey_from_colour
 from medxgan.server.images.limits import ImageLimits
 from medxgan.v1 import bundle_pb2, explanation_pb2
 
-_ELEMENT_TYPES = {
+_ELEMENT_TYPES: dict[int, np.dtype[np.generic]] = {
     bundle_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
     bundle_pb2.DATA_TYPE_UINT16: np.dtype("<u2"),
     bundle_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
@@ -33,7 +33,8 @@ def decode_tensor(tensor: explanation_pb2.Tensor, limits: ImageLimits) -> GreyIm
     expected = height * width * samples * element.itemsize
     if len(tensor.data) != expected:
         raise ImageError(
-            "image.tensor.data", f"expected {expected} bytes for {list(shape)} of {element.name}, got {len(tensor.data)}"
+            "image.tensor.data",
+            f"expected {expected} bytes for {list(shape)} of {element.name}, got {len(tensor.data)}",
         )
     values = np.frombuffer(tensor.data, dtype=element).astype(np.float32)
     if not np.isfinite(values).all():

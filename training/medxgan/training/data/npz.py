@@ -55,7 +55,8 @@ class _Table:
     @classmethod
     def read(cls, path: Path) -> "_Table":
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # numpy leaves a file open that it opened itself and cannot read.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 columns = {name: archive[name] for name in archive.files}
         except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: not an .npz file of plain arrays: {error}") from error

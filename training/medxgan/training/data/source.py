@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medxgan.training.data.errors import DataError
 from medxgan.training.data.folders import read_folder
-
 from medxgan.training.data.npz import read_npz, read_npz_split
 from medxgan.training.data.phantom import phantoms
 from medxgan.training.data.samples import DataSplit, LabelledImages

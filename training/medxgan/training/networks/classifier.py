@@ -1,5 +1,7 @@
 """The classifier C that is explained."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class Classifier(nn.Module):
     def __init__(self, width: int = 16, dropout: float = 0.3) -> None:
         super().__init__()
         channels = [1, width, 2 * width, 4 * width, 4 * width]
-        blocks = [_block(*pair) for pair in zip(channels, channels[1:], strict=False)]
+        blocks = [_block(*pair) for pair in pairwise(channels)]
         self.blocks = nn.ModuleList(blocks)
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout(dropout)
@@ -53,4 +55,4 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 @torch.no_grad()
 def probability(classifier: nn.Module, x: Tensor, batch_size: int = 128) -> Tensor:
     """Probability [N] of the positive class for x: [N, 1, S, S], in batches."""
-    return torch.cat([torch.sigmoid(classifier(rows)) for rows in x.split(batch_size)])
+    return torch.cat([torch.sigmoid(classifier(rows)) for rows in torch.split(x, batch_size)])

@@ -1,5 +1,7 @@
 """The generator G(z1, z2): z1 the anatomy, z2 the pathology that the classifier looks at, z2 = 0 "negative"."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -81,7 +83,7 @@ class Decoder(nn.Module):
         self.project = nn.Linear(latents, channels[0] * 16)
         self.first = nn.Sequential(nn.BatchNorm2d(channels[0]), nn.ReLU())
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(channels, channels[1:], strict=False):
+        for inputs, outputs in pairwise(channels):
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.upsample = nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1))
 

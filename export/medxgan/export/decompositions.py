@@ -1,0 +1,126 @@
+"""How the gradients of operators are said with forward operators, which every inference runtime has."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import core_aten_decompositions
+from torch._ops import OpOverload
+from torch.fx import GraphModule
+
+from medxgan.export.errors import UnsupportedOperatorError
+
+aten = torch.ops.aten
+
+Decompositions = dict[OpOverload, Callable[..., Any]]
+
+
+def gradient_decompositions() -> Decompositions:
+    """The table for tracing a gradient with respect to an input, the weights being frozen."""
+    table: Decompositions = dict(core_aten_decompositions())
+    table[aten.convolution_backward.default] = convolution_backward
+    table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_with_indices_backward
+    return table
+
+
+def guided_decompositions() -> Decompositions:
+    """The same with the ReLU gradient of guided backpropagation."""
+    return gradient_decompositions() | {aten.threshold_backward.default: guided_threshold_backward}
+
+
+def convolution_backward(
+    grad_output: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor, None, None]:
+    """Input gradient of a convolution: the transposed convolution with the same weight, and the other way round.
+
+    Args:
+        grad_output: gradient with respect to the convolution's output.
+        x: the convolution's input.
+        weight: the convolution's weight.
+        bias_sizes: shape of the bias, unused.
+        stride: of the convolution, as are the following.
+        padding: per axis.
+        dilation: per axis.
+        transposed: whether the convolution is a transposed one.
+        output_padding: of a transposed convolution; it widens the output and so needs nothing on the way back.
+        groups: groups of channels.
+        output_mask: which gradients are wanted: of the input, the weight, the bias.
+
+    Raises:
+        UnsupportedOperatorError: the gradient of a weight or bias is wanted: it is not frozen.
+    """
+    if output_mask[1] or output_mask[2]:
+        raise UnsupportedOperatorError(
+            str(aten.convolution_backward.default), "expected frozen weights, found one that requires a gradient"
+        )
+    if transposed:
+        # output_padding has added rows at the far end that no full stride reaches: the plain convolution skips them.
+        no_padding = [0] * len(stride)
+        return (
+            aten.convolution(grad_output, weight, None, stride, padding, dilation, False, no_padding, groups),
+            None,
+            None,
+        )
+    # A strided convolution may leave rows at the far end unread: they are given back as zeros.
+    unread = [
+        size - ((grad - 1) * step - 2 * pad + spread * (kernel - 1) + 1)
+        for size, grad, step, pad, spread, kernel in zip(
+            x.shape[2:], grad_output.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
+        )
+    ]
+    return aten.convolution(grad_output, weight, None, stride, padding, dilation, True, unread, groups), None, None
+
+
+def max_pool2d_with_indices_backward(
+    grad_output: Tensor,
+    x: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    indices: Tensor,
+) -> Tensor:
+    """Input gradient of a max-pooling: each output's gradient is added where its maximum stood.
+
+    Args:
+        grad_output: [..., C, h, w] gradient with respect to the pooled picture.
+        x: [..., C, H, W] the pooling's input; its values are not looked at.
+        kernel_size: unused, as are the following: `indices` already says where the maxima are.
+        stride: unused.
+        padding: unused.
+        dilation: unused.
+        ceil_mode: unused.
+        indices: [..., C, h, w] position in the flattened H x W of each maximum.
+    """
+    zeros = torch.zeros_like(x).flatten(-2)
+    return zeros.scatter_add(-1, indices.flatten(-2), grad_output.flatten(-2)).view_as(x)
+
+
+def guided_threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) -> Tensor:
+    """ReLU gradient of guided backpropagation (Springenberg et al., 2015): only positive gradients pass."""
+    return torch.where(x <= threshold, torch.zeros_like(grad_output), grad_output.clamp_min(0))
+
+
+def refuse_backward_operators(graph: GraphModule) -> None:
+    """Check that a traced gradient is made of forward operators alone.
+
+    Raises:
+        UnsupportedOperatorError: an operator's gradient has no decomposition; the message names it.
+    """
+    for node in graph.graph.nodes:
+        if isinstance(node.target, OpOverload) and node.target._schema.name.endswith("_backward"):
+            raise UnsupportedOperatorError(
+                str(node.target), "has no decomposition; add one to gradient_decompositions()"
+            )

@@ -1,0 +1,55 @@
+"""Everything that can go wrong in an export.
+
+ExportError
+├── DestinationError           the folder to write can't be a bundle's
+├── UnsupportedOperatorError   the gradient of an operator can't be stored
+├── DescriptionError           what the model says of itself is not a valid bundle
+└── VerificationError          a graph does not compute what PyTorch computes
+"""
+
+
+class ExportError(Exception):
+    """Base of all errors of an export; nothing has been written when one is raised."""
+
+
+class DestinationError(ExportError):
+    """The folder is not NAME/VERSION, or holds something already."""
+
+
+class UnsupportedOperatorError(ExportError):
+    """The traced gradient holds an operator that no runtime but PyTorch knows.
+
+    Attributes:
+        operator: its name, such as "aten.avg_pool2d_backward.default".
+    """
+
+    def __init__(self, operator: str, advice: str) -> None:
+        super().__init__(f"operator {operator}: {advice}")
+        self.operator = operator
+
+
+class DescriptionError(ExportError):
+    """A field of the bundle breaks a rule of bundle.proto."""
+
+
+class VerificationError(ExportError):
+    """A graph disagrees with PyTorch.
+
+    Attributes:
+        graph: file of the graph.
+        tensor: name of its output.
+        batch: rows in the batch that showed it.
+        difference: the largest absolute difference, or the variation found where one was expected.
+        tolerance: what was allowed there.
+    """
+
+    def __init__(self, graph: str, tensor: str, batch: int, difference: float, tolerance: float, claim: str) -> None:
+        super().__init__(
+            f"{graph}, output {tensor}, batch {batch}: {claim}: "
+            f"maximum difference {difference:.3g}, tolerance {tolerance:.3g}"
+        )
+        self.graph = graph
+        self.tensor = tensor
+        self.batch = batch
+        self.difference = difference
+        self.tolerance = tolerance

@@ -1,0 +1,59 @@
+"""Training of an encoder alone, against the frozen generator and classifier."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric, seed_everything
+from rich.progress import track
+
+from medxgan.training.checkpoint import save_checkpoint
+from medxgan.training.configuration import TrainingConfig
+from medxgan.training.dataset import preprocess_images
+from medxgan.training.networks import Encoder
+from medxgan.training.objective import draw_samples
+from medxgan.training.runs import Run, RunLog, build_preprocess
+
+LOG_INTERVAL = 50
+
+
+def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
+    """Train E so that G(E(x)) is x for real images and E(G(z)) is z for samples; it starts the inversion well.
+
+    Args:
+        configuration: the whole configuration; its `encoder` section is used here.
+        data_root: folder that relative paths of the `data` section start from.
+        out: the run folder, which holds a trained classifier and generator.
+
+    Raises:
+        RunError: the run folder lacks one of the two.
+    """
+    settings = configuration.encoder
+    fabric = Fabric(accelerator="auto", devices=1)
+    seed_everything(configuration.seed, verbose=False)
+    generator, _ = Run.open(out).generator()
+    fabric.to_device(generator)
+    run = Run.create(out, configuration)
+    log = RunLog(out / "encoder")
+
+    # --- Data and network ---
+    images = configuration.data.load(data_root).train
+    x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
+    encoder = Encoder(generator.z1_size + generator.z2_size, settings.channels, x.shape[-1])
+    model, optimizer = fabric.setup(encoder, torch.optim.Adam(encoder.parameters(), settings.learning_rate))
+
+    # --- Training ---
+    for step in track(range(1, settings.steps + 1), "encoder", disable=not fabric.is_global_zero):
+        pictures = x[torch.randint(0, len(x), (settings.batch_size,))]
+        with torch.no_grad():
+            samples = draw_samples(generator, settings.batch_size, x.device)
+        reconstruction = F.mse_loss(generator(model(pictures)), pictures)
+        code = F.mse_loss(model(samples.image), samples.z)
+        optimizer.zero_grad()
+        fabric.backward(10 * reconstruction + code)
+        optimizer.step()
+        if step % LOG_INTERVAL == 0 or step == settings.steps:
+            log.write(step, {"reconstruction": reconstruction.item(), "code": code.item()})
+    log.close()
+    save_checkpoint(run.checkpoint("encoder"), settings.steps, {"encoder": encoder})
+    return run
