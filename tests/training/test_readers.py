@@ -141,7 +141,7 @@ class TestNpz:
             load_config(tmp_path, kind="npz", path="bad.npz", stated_split=False)
         assert "bad.npz" in str(caught.value)
 
-    @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])
+    @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short", b"PK\x05\x06" + 18 * b"\x09"])
     def test_a_file_that_is_no_archive_is_refused(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(DataError, match=r"bad\.npz"):

@@ -1,33 +1,34 @@
-"""A medxgan server on loopback for the life of one command: the same path as a remote one, without set-up.
-
-The server is another room, which the client never imports: it is found by the entry point `server` of the group
-`medxgan.embedded_server`.
-"""
+"""A medxgan server on loopback for the life of one command: the same path as a remote one, without set-up."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from importlib.metadata import entry_points
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-GROUP = "medxgan.embedded_server"
+from medxgan.client.rooms import load_room
 
 
 class EmbeddedServerError(Exception):
-    """The embedded server can't be had; the message says what to do."""
+    """The embedded server can't serve these models; the message says why."""
+
+
+class RunningServer(Protocol):
+    """A server that is up."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT on loopback."""
+        ...
 
 
 class EmbeddedServer(Protocol):
-    """What the entry point names: a context manager that serves while it is open."""
+    """What the entry point `server` of the group `medxgan.embedded_server` names: a class of context managers."""
 
     StartError: type[Exception]
-    """Raised on entry where the models or the provider can't be served; its message is for a person."""
+    """Base of what construction and entry raise where models can't be served; its message is for a person."""
 
-    address: str
-    """HOST:PORT on loopback, once it is open."""
-
-    def __call__(self, models: Path, provider: str) -> AbstractContextManager["EmbeddedServer"]:
-        """Make a server of every bundle below `models`."""
+    def __call__(self, models: Path, provider: str) -> AbstractContextManager[RunningServer]:
+        """A server of every bundle below `models`, up while it is open."""
         ...
 
 
@@ -40,5 +41,15 @@ def embedded_server(models: Path, provider: str) -> Iterator[str]:
         provider: "auto", "cpu", "cuda", "tensorrt" or "torch".
 
     Raises:
-        EmbeddedServerError: no such folder, the server is not installed, or it can't serve these models.
+        MissingExtraError: the server is not installed.
+        EmbeddedServerError: it can't serve these models.
     """
+    server: EmbeddedServer = load_room(
+        "medxgan.embedded_server", "server", purpose="explaining without --server", extra="server"
+    )
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(server(models, provider))
+        except server.StartError as error:
+            raise EmbeddedServerError(f"the embedded server can't start: {error}") from error
+        yield running.address

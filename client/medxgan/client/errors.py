@@ -100,6 +100,10 @@ def _exhausted(status: _Status) -> MedxganClientError:
     return BusyError(status.message, status.retry_delay)
 
 
+def _unavailable(status: _Status) -> MedxganClientError:
+    return UnavailableError(f"no answer from the server: {status.message}")
+
+
 def _fault(status: _Status) -> MedxganClientError:
     return ServerFaultError(status.message, status.request_id)
 
@@ -117,8 +121,8 @@ ERRORS: dict[StatusCode, Callable[[_Status], MedxganClientError]] = {
     StatusCode.UNAUTHENTICATED: _as(RefusedError),
     StatusCode.PERMISSION_DENIED: _as(RefusedError),
     StatusCode.RESOURCE_EXHAUSTED: _exhausted,
-    StatusCode.UNAVAILABLE: _as(UnavailableError),
-    StatusCode.CANCELLED: _as(UnavailableError),
+    StatusCode.UNAVAILABLE: _unavailable,
+    StatusCode.CANCELLED: _unavailable,
     StatusCode.DEADLINE_EXCEEDED: _as(DeadlineExceededError),
     StatusCode.INTERNAL: _fault,
     StatusCode.UNKNOWN: _fault,
@@ -132,10 +136,10 @@ ERRORS: dict[StatusCode, Callable[[_Status], MedxganClientError]] = {
 def error_from_call(failure: grpc.RpcError) -> MedxganClientError:
     """Read a failed gRPC call: its code, its message and its google.rpc details."""
     message = failure.details() or failure.code().name
-    return ERRORS[failure.code()](_with_details(message, failure))
+    return ERRORS[failure.code()](_status(message, failure))
 
 
-def _with_details(message: str, failure: grpc.RpcError) -> _Status:
+def _status(message: str, failure: grpc.RpcError) -> _Status:
     try:
         rich = rpc_status.from_call(failure)
     except (ValueError, DecodeError):

@@ -76,7 +76,8 @@ class Sheet:
         sentences = [line for sentence in self.sentences for line in textwrap.wrap(sentence, BODY_CHARACTERS)]
         side = (WIDTH - 2 * MARGIN - GUTTER * (len(self.pictures) - 1)) / len(self.pictures)
 
-        captions = MARGIN + _height(title, TITLE) + _height(sentences, BODY) + 0.24
+        prose = MARGIN + _height(title, TITLE) + 0.04
+        captions = prose + _height(sentences, BODY) + 0.2
         pictures = captions + 2 * BODY * LINE_HEIGHT + 0.06
         footer = pictures + side + (0.52 if any(picture.bar for picture in self.pictures) else 0.2)
         page = _Page(footer + 0.12 + SMALL * LINE_HEIGHT + 0.16)
@@ -84,7 +85,7 @@ class Sheet:
         for row, line in enumerate(title):
             page.write(MARGIN, MARGIN + row * TITLE * LINE_HEIGHT, line, TITLE, weight="bold")
         for row, line in enumerate(sentences):
-            page.write(MARGIN, MARGIN + _height(title, TITLE) + 0.04 + row * BODY * LINE_HEIGHT, line, BODY, color=QUIET)
+            page.write(MARGIN, prose + row * BODY * LINE_HEIGHT, line, BODY, color=QUIET)
         if self.badge is not None:
             page.badge(self.badge)
         for column, picture in enumerate(self.pictures):

@@ -58,21 +58,28 @@ class Realizations:
     negative: Tensor
 
 
-def draw_samples(generator: Generator, count: int, device: torch.device) -> Samples:
-    """Draw z1 ~ N(0, I), y ~ B(1/2), z2 = 0 for y = 0 and N(0, I) for y = 1; and G(z1, z2)."""
+def draw_codes(generator: Generator, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Draw y ~ B(1/2), z1 ~ N(0, I), z2 = 0 for y = 0 and N(0, I) for y = 1; z [count, D] and y [count]."""
     label = (torch.rand(count, device=device) < 0.5).float()
     z1 = torch.randn(count, generator.z1_size, device=device)
     z2 = torch.randn(count, generator.z2_size, device=device) * label[:, None]
-    z = torch.cat([z1, z2], 1)
-    return Samples(generator(z), label, z)
+    return torch.cat([z1, z2], 1), label
 
 
-def realize(generator: Generator, encoder: Encoder, batch: Batch) -> Realizations:
-    """Encode real images and realize both codes; an image that C calls negative has z2 = 0."""
+def generate(generator: Generator, encoder: Encoder | None, batch: Batch) -> tuple[Samples, Realizations | None]:
+    """Everything that G makes in one step; an image that C calls negative is encoded with z2 = 0.
+
+    All codes go through G together: its batch norm then sees in training the mixture that its running statistics,
+    which it is used with later, describe.
+    """
+    z, label = draw_codes(generator, len(batch.x), batch.x.device)
+    if encoder is None:
+        return Samples(generator(z), label, z), None
     code = encoder(batch.x)
     z1, z2 = code[:, : generator.z1_size], code[:, generator.z1_size :] * batch.label[:, None]
-    z = torch.cat([z1, z2], 1)
-    return Realizations(code, generator(z), generator.negative(z))
+    codes = [z, torch.cat([z1, z2], 1), torch.cat([z1, torch.zeros_like(z2)], 1)]
+    image, reconstructed, negative = generator(torch.cat(codes)).chunk(3)
+    return Samples(image, label, z), Realizations(code, reconstructed, negative)
 
 
 def judged(samples: Samples, realizations: Realizations | None, batch: Batch) -> list[tuple[Tensor, Tensor]]:

@@ -11,7 +11,7 @@ from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.networks import Encoder
-from medxgan.training.objective import draw_samples
+from medxgan.training.objective import draw_codes
 from medxgan.training.runs import Run, RunLog, build_preprocess
 
 LOG_INTERVAL = 50
@@ -46,9 +46,10 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
     for step in track(range(1, settings.steps + 1), "encoder", disable=not fabric.is_global_zero):
         pictures = x[torch.randint(0, len(x), (settings.batch_size,))]
         with torch.no_grad():
-            samples = draw_samples(generator, settings.batch_size, x.device)
+            z, _ = draw_codes(generator, settings.batch_size, x.device)
+            sample = generator(z)
         reconstruction = F.mse_loss(generator(model(pictures)), pictures)
-        code = F.mse_loss(model(samples.image), samples.z)
+        code = F.mse_loss(model(sample), z)
         optimizer.zero_grad()
         fabric.backward(10 * reconstruction + code)
         optimizer.step()

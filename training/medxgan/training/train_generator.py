@@ -82,8 +82,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         if augmentation.mirror:
             pictures, where = mirror(pictures, where)
         batch = Batch(pictures, decision[rows], where)
-        samples = objective.draw_samples(generator, settings.batch_size, x.device)
-        realizations = None if encoder is None else objective.realize(generator, encoder, batch)
+        samples, realizations = objective.generate(generator, encoder, batch)
         generated = objective.judged(samples, realizations, batch)
 
         loss_d = objective.discriminator_loss(discriminator, batch, generated, seen_by_discriminator, kind)
@@ -109,7 +108,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         optimizer_g.zero_grad()
         fabric.backward(loss_g)
         optimizer_g.step()
-        _update_average(average, generating, settings.average_decay)
+        _update_average(average, generating, min(settings.average_decay, step / (step + 10)))
 
         if step % settings.checkpoint_interval == 0 or step == settings.steps:
             log.write(step, {"discriminator": loss_d.item()} | {name: term.item() for name, term in terms.items()})

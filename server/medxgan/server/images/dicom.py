@@ -13,11 +13,18 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
-from pydicom.pixels.decoders import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
+from pydicom.uid import (
+    UID,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+)
 
 from medxgan.server.errors import ImageError, ImageTooLargeError, UnsupportedError
 from medxgan.server.images.codestream import stated_size
@@ -57,6 +64,9 @@ _PICTURE_TAGS: list[BaseTag | int] = [
     )
 ]
 
+# GDCM ends the whole process on some damaged JPEG 2000 frames, so Pillow reads what it can read; GDCM reads the rest.
+_PILLOW_SYNTAXES = {JPEGBaseline8Bit, *JPEG2000TransferSyntaxes}
+
 _SYNTAXES_WITH_CODESTREAMS = {*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes}
 
 # Preamble, "DICM", and the first element: (0002,0000) UL, the length of the file meta information that follows.
@@ -77,6 +87,7 @@ _READ_ERRORS = (
     TypeError,
     ValueError,
     zlib.error,
+    BytesLengthException,
 )
 
 
@@ -96,8 +107,9 @@ def decode_dicom(content: bytes, limits: ImageLimits) -> GreyImage:
     with quiet_reader():
         try:
             return _decode(content, limits)
-        except _READ_ERRORS as error:
-            raise ImageError(_FIELD, "expected a whole DICOM file, got one that can't be decoded") from error
+        except _READ_ERRORS:
+            # Not chained: some of these errors quote the file.
+            raise ImageError(_FIELD, "expected a whole DICOM file, got one that can't be decoded") from None
 
 
 def _decode(content: bytes, limits: ImageLimits) -> GreyImage:
@@ -172,5 +184,6 @@ def _pixels(dataset: Dataset, syntax: UID) -> tuple[NDArray[np.generic], str]:
         raise UnsupportedError(
             f"{_FIELD}: the transfer syntax {syntax.name} needs a decoder: pip install 'medxgan[dicom]'"
         )
-    pixels, properties = decoder.as_array(dataset, index=0)
+    plugin = "pillow" if syntax in _PILLOW_SYNTAXES else ""
+    pixels, properties = decoder.as_array(dataset, index=0, decoding_plugin=plugin)
     return pixels, str(properties["photometric_interpretation"])

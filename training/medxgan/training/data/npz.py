@@ -54,11 +54,13 @@ class _Table:
 
     @classmethod
     def read(cls, path: Path) -> "_Table":
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: no such file, or not an .npz file")
         try:
-            # numpy leaves a file open that it opened itself and cannot read.
+            # numpy does not close a file that it opened itself and cannot read.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 columns = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: not an .npz file of plain arrays: {error}") from error
         table = cls(path, columns)
         images = table.column("images")

@@ -1,0 +1,60 @@
+"""The short table that ends the explanation of an image."""
+
+from rich.table import Table
+from rich.text import Text
+
+from medxgan.client.results import Attribution, Execution, Explanation, ModelIdentity, VerdictStatus
+
+STYLES = {
+    VerdictStatus.RELIABLE: "bold green",
+    VerdictStatus.NOT_RELIABLE: "bold yellow",
+    VerdictStatus.NOT_APPLICABLE: "bold",
+}
+
+
+def explanation_table(explanation: Explanation, *, image: str, positive_class: str) -> Table:
+    """Scores, verdict, time by part and provider of one explanation of the file `image`."""
+    scores, timing, outcome = explanation.scores, explanation.timing, explanation.outcome
+    table = _table(image, explanation.model)
+    table.add_row("score", Text(f"probability of {positive_class}, positive from {scores.decision_threshold:.2f}"))
+    table.add_row("  original", f"{scores.original:.3f}")
+    table.add_row("  reconstruction", f"{scores.reconstruction:.3f}")
+    table.add_row("  negative", f"{scores.negative_realization:.3f}")
+    status = explanation.verdict.status
+    table.add_row("verdict", Text(status.value.replace("_", " ").upper(), style=STYLES[status]))
+    for reason in explanation.verdict.reasons:
+        table.add_row("", Text(reason.sentence))
+    settled = "settled" if outcome.converged else "not settled"
+    table.add_row("steps", f"{outcome.steps_taken} of {explanation.settings.steps}, {settled}")
+    table.add_row("time", f"{timing.total_ms:.0f} ms")
+    table.add_row("  queued", f"{timing.queued_ms:.0f} ms")
+    table.add_row("  preprocess", f"{timing.preprocess_ms:.0f} ms")
+    table.add_row("  inversion", f"{timing.inversion_ms:.0f} ms")
+    table.add_row("  maps", f"{timing.maps_ms:.0f} ms")
+    return _with_circumstances(table, explanation.execution, explanation.notes)
+
+
+def attribution_table(attribution: Attribution, *, image: str, positive_class: str, method: str) -> Table:
+    """Method, logit and provider of one attribution of the file `image`."""
+    table = _table(image, attribution.model)
+    table.add_row("method", method)
+    table.add_row("logit", Text(f"{attribution.logit:+.3f} of {positive_class}"))
+    return _with_circumstances(table, attribution.execution, attribution.notes)
+
+
+def _table(image: str, model: ModelIdentity) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    table.add_row("image", Text(image))
+    table.add_row("model", Text(f"{model.name} {model.version}"))
+    return table
+
+
+def _with_circumstances(table: Table, execution: Execution, notes: tuple[str, ...]) -> Table:
+    table.add_row("provider", Text(execution.provider))
+    if execution.fallback:
+        table.add_row("", Text(execution.fallback_reason, style="yellow"))
+    for note in notes:
+        table.add_row("note", Text(note))
+    return table

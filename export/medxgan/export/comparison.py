@@ -1,0 +1,113 @@
+"""When do two computations of the same thing agree? The tolerances, and why they are what they are."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medxgan.export.errors import VerificationError
+
+ROUNDING = 1e-4
+"""Relative error of float32 through some twenty layers, summed in another order: measured 1e-7 to 1e-5."""
+
+KINK = 0.25
+"""Relative error of a gradient in a row where a unit lies within rounding of ReLU's kink, or two inputs of a max-pool
+within rounding of each other: one side takes the unit's share of the gradient and the other does not. Measured up to
+4e-3; a unit of a small network's last block may carry a tenth."""
+
+SHARE_OF_KINKS = 0.1
+"""Share of the rows that may lie at a kink: with 1e5 units and a rounding of 1e-7, about one row in a hundred does."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a row may be off, relative to a scale.
+
+    Attributes:
+        usual: for all rows but `SHARE_OF_KINKS` of them.
+        utmost: for every row.
+    """
+
+    usual: float
+    utmost: float
+
+
+VALUE = Tolerance(usual=ROUNDING, utmost=ROUNDING)
+"""For what is continuous in its inputs."""
+
+GRADIENT = Tolerance(usual=ROUNDING, utmost=KINK)
+"""For what jumps where the network has a kink."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of one graph at one batch size, for messages.
+
+    Attributes:
+        graph: file name.
+        tensor: name of the output.
+        batch: rows.
+    """
+
+    graph: str
+    tensor: str
+    batch: int
+
+
+def require_agreement(
+    output: Output, computed: Tensor, expected: Tensor, scale: Tensor, tolerance: Tolerance
+) -> None:
+    """Compare row by row.
+
+    Args:
+        output: what is compared.
+        computed: [N, ...] by the graph.
+        expected: [N, ...] by PyTorch.
+        scale: broadcasts to [N, ...]; the difference that counts as 1.
+        tolerance: relative to `scale`.
+
+    Raises:
+        VerificationError: they disagree in shape or in value, or something is not finite.
+    """
+    if computed.shape != expected.shape:
+        claim = f"expected shape {list(expected.shape)}, found {list(computed.shape)}"
+        raise VerificationError(output.graph, output.tensor, output.batch, float("nan"), 0.0, claim)
+    difference = (computed - expected).abs()
+    for allowed, exceptions in ((tolerance.utmost, 0.0), (tolerance.usual, SHARE_OF_KINKS)):
+        # "not within" rather than "beyond": a NaN is not within anything.
+        beyond = ~(difference <= allowed * scale).flatten(1).all(1)
+        if beyond.double().mean() > exceptions:
+            claim = f"disagrees with PyTorch in {int(beyond.sum())} of {len(beyond)} rows"
+            worst = (difference / scale.clamp_min(torch.finfo(scale.dtype).tiny)).argmax()
+            raise VerificationError(
+                output.graph,
+                output.tensor,
+                output.batch,
+                float(difference.flatten()[worst]),
+                allowed * float(scale.expand_as(difference).flatten()[worst]),
+                claim,
+            )
+
+
+def require_variation(output: Output, computed: Tensor, scale: Tensor, varied: str) -> None:
+    """See that the rows differ where the rows of an input do: a gradient frozen into a constant would not.
+
+    Args:
+        output: what is looked at.
+        computed: [N, ...] by the graph, N > 1.
+        scale: broadcasts to [N, ...]; the difference that counts as 1.
+        varied: what the rows differ in, in words.
+
+    Raises:
+        VerificationError: all rows are alike.
+    """
+    variation = ((computed - computed[:1]).abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny))[1:]
+    if not bool((variation.flatten(1).amax(1) > 10 * ROUNDING).any()):
+        raise VerificationError(
+            output.graph,
+            output.tensor,
+            output.batch,
+            float(variation.max()),
+            10 * ROUNDING,
+            f"does not depend on {varied} (relative variation)",
+        )

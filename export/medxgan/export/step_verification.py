@@ -1,0 +1,155 @@
+"""The step graph against autograd and `torch.optim.Adam`, step by step and left to itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from medxgan.export.comparison import GRADIENT, VALUE, Output, Tolerance, require_agreement, require_variation
+from medxgan.export.inversion_step import STEP_OUTPUTS
+from medxgan.export.reference import StepResult, StepState, reference_step
+from medxgan.training.model import TrainedModel
+from medxgan.training.networks import Generator
+from medxgan.training.networks.classifier import probability
+from medxgan.v1.bundle_pb2 import InversionSpecification
+
+Runner = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+"""Runs a stored graph: inputs and outputs by name."""
+
+STEPS = 50
+
+TRAJECTORY = 0.05
+"""How far the loss of a trajectory may stray, relative to its first loss.
+
+A latent whose gradient is near its rounding error moves by up to the learning rate either way, for Adam divides by the
+gradient's size. So z itself parts slowly, but only along latents that hardly change the loss: the loss is compared.
+"""
+
+
+def verify_step(model: TrainedModel, graph: str, run: Runner, batch: int) -> None:
+    """Check the step graph at one batch size.
+
+    Args:
+        model: frozen networks on the CPU.
+        graph: file name, for messages.
+        run: runs the stored graph.
+        batch: rows.
+
+    Raises:
+        VerificationError: it disagrees.
+    """
+    random = torch.Generator().manual_seed(batch)
+    start = _start(model, batch, random)
+    _verify_each_step(model, graph, run, start)
+    _verify_trajectory(model, graph, run, start)
+    _verify_dependence(graph, run, start)
+
+
+def _verify_each_step(model: TrainedModel, graph: str, run: Runner, start: StepState) -> None:
+    """Both sides get the same state before each step, so that differences do not pile up."""
+    computed: list[dict[str, Tensor]] = []
+    expected: list[dict[str, Tensor]] = []
+    scales: list[dict[str, Tensor]] = []
+    state = start
+    for _ in range(STEPS):
+        reference = reference_step(model.generator, model.classifier, model.inversion, state)
+        computed.append(run(state.tensors()))
+        expected.append(reference.tensors)
+        scales.append(_scales(reference, state.learning_rate, model.inversion))
+        state = _advance(state, reference.tensors)
+    for name in STEP_OUTPUTS:
+        require_agreement(
+            Output(graph, name, len(start.z)),
+            torch.cat([result[name] for result in computed]),
+            torch.cat([result[name] for result in expected]),
+            torch.cat([result[name] for result in scales]),
+            VALUE if name.endswith("loss") else GRADIENT,
+        )
+
+
+def _verify_trajectory(model: TrainedModel, graph: str, run: Runner, start: StepState) -> None:
+    """Each side goes its own way."""
+    losses: list[list[Tensor]] = []
+    for step in (run, lambda tensors: _reference_tensors(model, StepState(**tensors))):
+        state, way = start, []
+        for _ in range(STEPS):
+            result = step(state.tensors())
+            way.append(state.reconstruction_weight * result["reconstruction_loss"] + result["classification_loss"])
+            state = _advance(state, result)
+        losses.append(way)
+    computed, expected = (torch.stack(way, 1) for way in losses)
+    tolerance = Tolerance(usual=TRAJECTORY, utmost=TRAJECTORY)
+    output = Output(graph, f"loss over {STEPS} steps", len(start.z))
+    require_agreement(output, computed, expected, expected[:, :1], tolerance)
+
+
+def _verify_dependence(graph: str, run: Runner, start: StepState) -> None:
+    """The gradient follows z, the image and the target, each varied alone; it is seen through the first moment."""
+    if len(start.z) == 1:
+        return
+    alike = StepState(**{name: value[:1].expand_as(value).clone() for name, value in start.tensors().items()})
+    rising = torch.linspace(0, 1, len(start.z))
+    variants = {
+        "z": replace(alike, z=start.z),
+        "image": replace(alike, image=start.image),
+        # Without the reconstruction term the gradient is (sigmoid(logit) - target) times the logit's own.
+        "target": replace(alike, target=rising, reconstruction_weight=torch.zeros_like(rising)),
+    }
+    for name, state in variants.items():
+        moment = run(state.tensors())["next_first_moment"]
+        require_variation(Output(graph, "next_first_moment", len(start.z)), moment, moment.abs().max(), name)
+
+
+def _start(model: TrainedModel, batch: int, random: torch.Generator) -> StepState:
+    """Rows in the middle of different inversions, of images near to what the generator makes."""
+    settings, spread = model.inversion, torch.linspace(0.5, 2, batch)
+    image = likely_images(model.generator, batch, random)
+    z = torch.randn(batch, model.generator.z1_size + model.generator.z2_size, generator=random)
+    return StepState(
+        z=0.5 * z,
+        first_moment=torch.zeros_like(z),
+        second_moment=torch.zeros_like(z),
+        step=7.0 * torch.arange(batch),
+        image=image,
+        target=probability(model.classifier, image),
+        learning_rate=settings.default_learning_rate * spread,
+        reconstruction_weight=settings.default_reconstruction_weight * spread.flip(0),
+    )
+
+
+@torch.no_grad()
+def likely_images(generator: Generator, batch: int, random: torch.Generator) -> Tensor:
+    """[B, 1, S, S] generated images with some noise that the generator can't make."""
+    image: Tensor = generator(torch.randn(batch, generator.z1_size + generator.z2_size, generator=random))
+    return (image + 0.1 * torch.randn(image.shape, generator=random)).clamp(-1, 1)
+
+
+def _advance(state: StepState, outputs: Mapping[str, Tensor]) -> StepState:
+    """The state after a step."""
+    return replace(state, **{name.removeprefix("next_"): outputs[name] for name in STEP_OUTPUTS if "next_" in name})
+
+
+def _scales(reference: StepResult, learning_rate: Tensor, adam: InversionSpecification) -> dict[str, Tensor]:
+    """The difference in each output that an error in the gradient as large as its largest component would make.
+
+    To it is added a hundredth of the value itself, for the rounding of the sums.
+    """
+    tensors = reference.tensors
+    largest = reference.gradient.abs().amax(1, keepdim=True)
+    z, first, second, count = (tensors[name] for name in STEP_OUTPUTS[:4])
+    unbiased = second / (1 - adam.beta2**count)[:, None]
+    # Of the quotient of the two moments, to first order; the factor 4 leaves room for their ratio.
+    update = 1 + 4 * largest / (unbiased.sqrt() + adam.epsilon)
+    return {
+        "next_z": learning_rate[:, None] * update + 0.01 * z.abs().clamp_min(1),
+        "next_first_moment": (1 - adam.beta1) * largest + 0.01 * first.abs(),
+        "next_second_moment": 2 * (1 - adam.beta2) * largest**2 + 0.01 * second,
+        "next_step": torch.zeros_like(count),
+        "reconstruction_loss": 1 + tensors["reconstruction_loss"],
+        "classification_loss": 1 + tensors["classification_loss"],
+    }
+
+
+def _reference_tensors(model: TrainedModel, state: StepState) -> dict[str, Tensor]:
+    return reference_step(model.generator, model.classifier, model.inversion, state).tensors

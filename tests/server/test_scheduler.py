@@ -1,0 +1,254 @@
+"""Concurrent inversions on one engine: joining, leaving, cancelling, failing, stopping."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medxgan.server.errors import BusyError
+from medxgan.server.inversion import Inversion, InversionSettings, Progress
+from medxgan.server.scheduler import InversionScheduler, InvertedRow
+
+CODES = [(0.5, -1.0, 0.25, 2.0, 0.1 * i, 0.3) for i in range(8)]
+
+
+class Bench:
+    """A scheduler on the engine, and short ways to use it."""
+
+    def __init__(self, engine, maximum_batch: int) -> None:
+        self.engine = engine
+        self.inversion = Inversion(engine, engine.bundle)
+        self.scheduler = InversionScheduler(self.inversion, maximum_batch)
+
+    async def invert(self, index: int, steps: int = 30, on_progress=None) -> InvertedRow:
+        settings = InversionSettings(steps, 0.05, 4.0)
+        x = self.engine.image(*CODES[index])
+        row, state = await self.scheduler.call(partial(self.inversion.init, x, 0.6, settings, index))
+        return await self.scheduler.invert(row, state, on_progress)
+
+    async def at_gate(self) -> None:
+        """Wait until the engine is about to take a block, with the gate shut."""
+        await asyncio.to_thread(self.engine.at_gate.wait)
+
+
+def serve(engine, maximum_batch: int, scenario: Callable[[Bench], Awaitable[None]]) -> None:
+    async def run() -> None:
+        bench = Bench(engine, maximum_batch)
+        await bench.scheduler.start()
+        try:
+            await asyncio.wait_for(scenario(bench), timeout=30)
+        finally:
+            engine.gate.set()
+            await bench.scheduler.stop()
+
+    asyncio.run(run())
+
+
+def alone(engine, index: int, steps: int = 30) -> np.ndarray:
+    inversion = Inversion(engine, engine.bundle)
+    row, state = inversion.init(engine.image(*CODES[index]), 0.6, InversionSettings(steps, 0.05, 4.0), index)
+    run = engine.start(state)
+    while not inversion.terminate(row):
+        (row,) = inversion.step([row], run)
+    return run.state().z
+
+
+def test_progress_is_told_on_the_event_loop_after_every_block(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        told: list[Progress] = []
+        threads: set[int] = set()
+
+        def on_progress(progress: Progress) -> None:
+            told.append(progress)
+            threads.add(threading.get_ident())
+
+        inverted = await bench.invert(0, 25, on_progress)
+        assert [progress.steps_taken for progress in told] == [10, 20, 25]
+        assert {progress.steps_total for progress in told} == {25}
+        assert told[-1] == inverted.row.progress
+        assert threads == {threading.get_ident()}
+        assert inverted.began < inverted.ended
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_only_one_thread_calls_the_engine_and_it_is_not_the_event_loops(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        await asyncio.gather(*(bench.invert(index) for index in range(5)))
+        assert len(linear_engine.threads) == 1
+        assert threading.get_ident() not in linear_engine.threads
+
+    serve(linear_engine, 3, scenario)
+
+
+def test_concurrent_rows_share_blocks_up_to_the_maximum_batch(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        inverted = await asyncio.gather(*(bench.invert(index) for index in range(7)))
+        assert max(rows for rows, _ in linear_engine.blocks) == 3
+        assert [each.row.steps_taken for each in inverted] == [30] * 7
+
+    serve(linear_engine, 3, scenario)
+
+
+@given(
+    steps=st.lists(st.integers(1, 45), min_size=1, max_size=8),
+    maximum_batch=st.integers(1, 8),
+    ticks=st.lists(st.integers(0, 40), min_size=8, max_size=8),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_a_rows_result_does_not_depend_on_its_company(linear_engine, steps, maximum_batch, ticks):
+    expected = [alone(linear_engine, index, count) for index, count in enumerate(steps)]
+
+    async def late(bench: Bench, index: int) -> InvertedRow:
+        for _ in range(ticks[index]):
+            await asyncio.sleep(0)
+        return await bench.invert(index, steps[index])
+
+    async def scenario(bench: Bench) -> None:
+        inverted = await asyncio.gather(*(late(bench, index) for index in range(len(steps))))
+        for each, z, count in zip(inverted, expected, steps, strict=True):
+            assert each.row.steps_taken == count
+            np.testing.assert_allclose(each.state.z, z, atol=1e-5)
+
+    serve(linear_engine, maximum_batch, scenario)
+
+
+def test_a_row_joins_a_batch_that_is_under_way_and_neither_notices(linear_engine):
+    expected = [alone(linear_engine, 0, 200), alone(linear_engine, 1, 30)]
+    linear_engine.blocks.clear()
+
+    async def scenario(bench: Bench) -> None:
+        second: list[asyncio.Task[InvertedRow]] = []
+
+        def on_progress(progress: Progress) -> None:
+            if progress.steps_taken == 50:
+                second.append(asyncio.create_task(bench.invert(1)))
+
+        first = await bench.invert(0, 200, on_progress)
+        assert {rows for rows, _ in linear_engine.blocks} == {1, 2}
+        assert second[0].done()
+        for inverted, z in zip([first, await second[0]], expected, strict=True):
+            np.testing.assert_allclose(inverted.state.z, z, atol=1e-5)
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_cancelling_stops_the_compute_at_the_next_block_and_leaves_the_others_alone(linear_engine):
+    expected = alone(linear_engine, 1, 100)
+    linear_engine.blocks.clear()
+
+    async def scenario(bench: Bench) -> None:
+        told: list[Progress] = []
+
+        def on_progress(progress: Progress) -> None:
+            told.append(progress)
+            if progress.steps_taken == 20:
+                gone.cancel()
+
+        gone = asyncio.create_task(bench.invert(0, 500, on_progress))
+        stays = asyncio.create_task(bench.invert(1, 100))
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        np.testing.assert_allclose((await stays).state.z, expected, atol=1e-5)
+        assert [progress.steps_taken for progress in told] == [10, 20]
+        # Whichever of the two came first was alone for a block at most.
+        assert sum(steps for _, steps in linear_engine.blocks) <= 120
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_a_row_cancelled_while_it_waits_never_joins(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        first = asyncio.create_task(bench.invert(0))
+        await bench.at_gate()
+        row, state = bench.inversion.init(linear_engine.image(*CODES[1]), 0.6, InversionSettings(30, 0.05, 4.0), 1)
+        second = asyncio.create_task(bench.scheduler.invert(row, state))
+        await asyncio.sleep(0)
+        second.cancel()
+        linear_engine.gate.set()
+        await first
+        assert {rows for rows, _ in linear_engine.blocks} == {1}
+        assert second.cancelled()
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_a_fault_of_the_engine_reaches_its_batch_only_and_the_scheduler_survives(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        doomed = asyncio.create_task(bench.invert(0))
+        await bench.at_gate()
+        row, state = bench.inversion.init(linear_engine.image(*CODES[1]), 0.6, InversionSettings(30, 0.05, 4.0), 1)
+        waiting = asyncio.create_task(bench.scheduler.invert(row, state))
+        await asyncio.sleep(0)
+        linear_engine.fault = RuntimeError("out of memory")
+        linear_engine.gate.set()
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await doomed
+        assert (await waiting).row.steps_taken == 30
+        assert (await bench.invert(2)).row.steps_taken == 30
+
+    serve(linear_engine, 1, scenario)
+
+
+def test_a_fault_of_a_stateless_call_reaches_its_caller_only(linear_engine):
+    def fail() -> None:
+        raise RuntimeError("bad graph")
+
+    async def scenario(bench: Bench) -> None:
+        inverting = asyncio.create_task(bench.invert(0))
+        with pytest.raises(RuntimeError, match="bad graph"):
+            await bench.scheduler.call(fail)
+        assert (await inverting).row.steps_taken == 30
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_stateless_calls_run_between_blocks(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        inverting = asyncio.create_task(bench.invert(0, 500))
+        await bench.at_gate()
+        asked = asyncio.create_task(bench.scheduler.call(lambda: len(linear_engine.blocks)))
+        await asyncio.sleep(0)
+        linear_engine.gate.set()
+        assert await asked == 1
+        assert (await inverting).row.steps_taken == 500
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_a_progress_callback_that_raises_does_not_end_the_scheduler(linear_engine):
+    def on_progress(progress: Progress) -> None:
+        raise ValueError("the caller's own fault")
+
+    async def scenario(bench: Bench) -> None:
+        faults: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(str(context["exception"])))
+        assert (await bench.invert(0, 30, on_progress)).row.steps_taken == 30
+        assert faults == ["the caller's own fault"] * 3
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_stopping_tells_those_who_wait_and_refuses_newcomers(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        inverting = asyncio.create_task(bench.invert(0, 500))
+        await bench.at_gate()
+        stopping = asyncio.create_task(bench.scheduler.stop())
+        with pytest.raises(BusyError):
+            await inverting
+        linear_engine.gate.set()
+        await stopping
+        assert len(linear_engine.blocks) == 1
+        with pytest.raises(BusyError):
+            await bench.scheduler.call(lambda: None)
+
+    serve(linear_engine, 8, scenario)

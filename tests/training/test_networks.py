@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from medxgan.training.networks import Classifier, Discriminator, Encoder, PlainGenerator, TwoBranchGenerator
+
+Z1, Z2 = 6, 3
+
+
+@pytest.fixture
+def two_branches() -> TwoBranchGenerator:
+    torch.manual_seed(0)
+    return TwoBranchGenerator(Z1, Z2, (12, 8), (8, 6)).eval()
+
+
+def test_the_negative_realization_is_the_anatomy_branch(two_branches: TwoBranchGenerator) -> None:
+    z = torch.randn(4, Z1 + Z2)
+    torch.testing.assert_close(two_branches.negative(z), torch.tanh(two_branches.anatomy(z[:, :Z1])), atol=0, rtol=0)
+
+
+def test_the_pathology_code_changes_the_picture(two_branches: TwoBranchGenerator) -> None:
+    z = torch.randn(4, Z1 + Z2)
+    assert (two_branches(z) - two_branches.negative(z)).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize("channels", [(8,), (12, 8), (16, 12, 8)])
+def test_channels_set_the_size(channels: tuple[int, ...]) -> None:
+    generator = PlainGenerator(Z1, Z2, channels)
+    size = 4 * 2 ** len(channels)
+    assert generator.image_size == size
+    assert generator(torch.randn(2, Z1 + Z2)).shape == (2, 1, size, size)
+
+
+def test_head_of_features_is_the_classifier() -> None:
+    classifier = Classifier(4).eval()
+    x = torch.rand(3, 1, 32, 32) * 2 - 1
+    features = classifier.features(x)
+    assert [tuple(activation.shape) for activation in features] == [
+        (3, 4, 32, 32), (3, 8, 16, 16), (3, 16, 8, 8), (3, 16, 4, 4)
+    ]  # fmt: skip
+    torch.testing.assert_close(classifier.head(features[-1]), classifier(x), atol=0, rtol=0)
+
+
+def test_only_a_conditional_discriminator_hears_the_class() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(5, 1, 16, 16)
+    for conditional in (True, False):
+        discriminator = Discriminator((4, 8), conditional).eval()
+        heard = not torch.equal(discriminator(x, torch.zeros(5)), discriminator(x, torch.ones(5)))
+        assert heard is conditional
+
+
+def test_encoder_gives_a_code_for_each_image() -> None:
+    assert Encoder(Z1 + Z2, (4, 8), 16)(torch.rand(3, 1, 16, 16)).shape == (3, Z1 + Z2)
