@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from pydantic import TypeAdapter, ValidationError
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
@@ -200,6 +200,19 @@ class TestFolder:
         assert [float(image.max()) for image in samples.images] == pytest.approx([11, 55000, 1.1, 77])
         assert samples.labels.tolist() == [1, 1, 0, 0]
 
+    def test_sideways_and_white_is_zero_pictures(self, folder: Path) -> None:
+        level = np.arange(6, dtype=np.uint8).reshape(2, 3)
+        orientation = Image.Exif()
+        orientation[ExifTags.Base.Orientation] = 8  # to be turned a quarter, against the clock
+        Image.fromarray(level).save(folder / "ill" / "turned.png", exif=orientation)
+        white_is_zero = {ExifTags.Base.PhotometricInterpretation: 0}
+        Image.fromarray(level.astype(np.uint16)).save(folder / "ill" / "white.tif", tiffinfo=white_is_zero)
+        samples = load_config(folder.parent, **FOLDER).test
+        by_name = dict(zip(samples.ids, zip(samples.images, samples.inverted.tolist(), strict=True), strict=True))
+        np.testing.assert_array_equal(by_name["ill/turned.png"][0], np.rot90(level))
+        np.testing.assert_array_equal(by_name["ill/white.tif"][0], level)
+        assert [name for name, (_, inverted) in by_name.items() if inverted] == ["ill/white.tif"]
+
     def test_patients_from_a_table(self, folder: Path) -> None:
         table = "file,patient\nill/a.png,p1\nill/b.PNG,p1\nwell/c.tif,p2\nwell/d.jpg,\n"
         (folder / "patients.csv").write_text(table)
@@ -276,14 +289,17 @@ class TestDicomFolder:
         assert samples.images[2].dtype == np.float32
         assert samples.images[2].tolist() == [[-100, -99.5, -99], [400, 900, 1947.5]]
 
-    def test_a_real_chest_film(self, tmp_path: Path) -> None:
-        film = get_testdata_file("RG1_UNCR.dcm", download=False)
-        assert isinstance(film, str)
-        (tmp_path / "film.dcm").write_bytes(Path(film).read_bytes())
-        samples = self.read(tmp_path, "film.dcm,1\n")
-        assert samples.images[0].shape == (1955, 1841)
-        assert samples.images[0].dtype == np.uint16
-        assert samples.inverted.tolist() == [True]
+    def test_a_real_chest_film_plain_and_compressed(self, tmp_path: Path) -> None:
+        for name in ("RG1_UNCR.dcm", "RG1_J2KR.dcm"):
+            film = get_testdata_file(name, download=False)
+            assert isinstance(film, str)
+            (tmp_path / name).write_bytes(Path(film).read_bytes())
+        samples = self.read(tmp_path, "RG1_UNCR.dcm,1\nRG1_J2KR.dcm,1\n")
+        plain, compressed = samples.images
+        assert plain.shape == (1955, 1841)
+        assert plain.dtype == np.uint16
+        np.testing.assert_array_equal(compressed, plain)  # compressed without loss
+        assert samples.inverted.tolist() == [True, True]
 
     @pytest.mark.parametrize(
         ("elements", "message"),
@@ -291,8 +307,8 @@ class TestDicomFolder:
             ({"PixelData": None}, "no pixels"),
             ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "got RGB"),
             ({"NumberOfFrames": "2"}, "got 2 frames"),
-            ({"Rows": None}, "not a readable DICOM file"),
-            ({"Rows": 9}, "not a readable DICOM file"),
+            ({"Rows": None}, "cannot be decoded"),
+            ({"Rows": 9}, "cannot be decoded"),
         ],
     )
     def test_a_file_that_is_not_one_grey_picture_is_named(

@@ -45,7 +45,7 @@ def embedded_server(models: Path, provider: str) -> Iterator[str]:
         EmbeddedServerError: it can't serve these models.
     """
     server: EmbeddedServer = load_room(
-        "medxgan.embedded_server", "server", purpose="explaining without --server", extra="server"
+        "medxgan.embedded_server", "server", purpose="running without --server", extra="server"
     )
     with ExitStack() as stack:
         try:

@@ -71,7 +71,7 @@ class ServerFaultError(MedxganClientError):
     """The server failed, or sent what can't be read. `id` names the fault in the server's log; empty if unknown."""
 
     def __init__(self, message: str, id: str = "") -> None:  # noqa: A002 (the server's word for it)
-        super().__init__(f"{message} (id {id})" if id else message)
+        super().__init__(message if id in message else f"{message} (id {id})")
         self.id = id
 
 

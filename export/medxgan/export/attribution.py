@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from medxgan.export.decompositions import gradient_decompositions, guided_decompositions
 from medxgan.export.tracing import trace
 from medxgan.training.networks import Classifier
-from torch.fx import GraphModule
 
 ATTRIBUTION_OUTPUTS = ("logit", "gradient", "activations", "activation_gradients", "guided_gradient")
 
@@ -28,11 +28,11 @@ def trace_attribution(classifier: Classifier, x: Tensor) -> GraphModule:
 
 
 def _attribution(classifier: Classifier) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """From x [B, 1, S, S] to the logit [B], its gradient, the last block's activations and the logit's gradient there."""
+    """From x [B, 1, S, S] to the logit, its gradient, the last block's activations and the logit's gradient there."""
 
     def attribution(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        activations, through_features = torch.func.vjp(lambda x: classifier.features(x)[-1], x)
-        logit, through_head = torch.func.vjp(classifier.head, activations)
+        activations, through_features = torch.func.vjp(lambda x: classifier.features(x)[-1], x)  # type: ignore[misc]
+        logit, through_head = torch.func.vjp(classifier.head, activations)  # type: ignore[misc]
         (activation_gradients,) = through_head(torch.ones_like(logit))
         (gradient,) = through_features(activation_gradients)
         return logit, gradient, activations, activation_gradients

@@ -1,16 +1,15 @@
 """What a bundle's graphs compute, before it is said in a file format: modules, and the names of their tensors."""
 
-import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from medxgan.export.attribution import ATTRIBUTION_OUTPUTS, trace_attribution
 from medxgan.export.decompositions import gradient_decompositions
+from medxgan.export.freezing import folded, frozen
 from medxgan.export.inversion_step import STEP_INPUTS, STEP_OUTPUTS, inversion_step
 from medxgan.export.tracing import trace
 from medxgan.training.model import TrainedModel
@@ -25,8 +24,6 @@ from medxgan.v1.bundle_pb2 import (
     GraphRole,
     TensorSpecification,
 )
-
-Module = TypeVar("Module", bound=nn.Module)
 
 ANY = -1
 """An axis of any extent, in a tensor's shape."""
@@ -58,36 +55,31 @@ class Computation:
         return sample(self.inputs)
 
 
-def computations(model: TrainedModel) -> list[Computation]:
-    """Everything that a bundle of this model computes.
+def computations(model: TrainedModel) -> Iterator[Computation]:
+    """Everything that a bundle of this model computes, the gradients first: they are the likeliest to be refused.
 
     Raises:
         UnsupportedOperatorError: a gradient can't be stored.
     """
-    classifier, generator = frozen(model.classifier), frozen(model.generator)
+    classifier, generator = folded(model.classifier), folded(model.generator)
     latents, size = generator.z1_size + generator.z2_size, generator.image_size
     x = tensor("x", ANY, 1, size, size)
-    picture = tensor("image", ANY, 1, size, size)
+    image = tensor("image", ANY, 1, size, size)
     z = tensor("z", ANY, latents)
 
-    levels = (tensor("image", ANY, 1, ANY, ANY), tensor("inverted", ANY))
-    found = [
-        Computation(GRAPH_ROLE_PREPROCESS, frozen(model.preprocess), levels, ("x",)),
-        Computation(GRAPH_ROLE_CLASSIFIER, classifier, (x,), ("logit",)),
-        Computation(GRAPH_ROLE_GENERATOR, generator, (z,), ("image",)),
-    ]
-    if model.encoder is not None:
-        found.append(Computation(GRAPH_ROLE_ENCODER, frozen(model.encoder), (x,), ("z",)))
-
-    special = {"z": z, "image": picture}
-    special |= {name: tensor(name, ANY, latents) for name in ("first_moment", "second_moment")}
-    state = tuple(special.get(name, tensor(name, ANY)) for name in STEP_INPUTS)
+    shaped = {"z": z, "image": image}
+    shaped |= {name: tensor(name, ANY, latents) for name in ("first_moment", "second_moment")}
+    state = tuple(shaped.get(name, tensor(name, ANY)) for name in STEP_INPUTS)
     step = trace(inversion_step(generator, classifier, model.inversion), sample(state), gradient_decompositions())
-    found.append(Computation(GRAPH_ROLE_INVERSION_STEP, step, state, STEP_OUTPUTS))
+    yield Computation(GRAPH_ROLE_INVERSION_STEP, step, state, STEP_OUTPUTS)
+    yield Computation(GRAPH_ROLE_ATTRIBUTION, trace_attribution(classifier, *sample([x])), (x,), ATTRIBUTION_OUTPUTS)
 
-    attribution = trace_attribution(classifier, *sample([x]))
-    found.append(Computation(GRAPH_ROLE_ATTRIBUTION, attribution, (x,), ATTRIBUTION_OUTPUTS))
-    return found
+    levels = (tensor("image", ANY, 1, ANY, ANY), tensor("inverted", ANY))
+    yield Computation(GRAPH_ROLE_PREPROCESS, frozen(model.preprocess), levels, ("x",))
+    yield Computation(GRAPH_ROLE_CLASSIFIER, classifier, (x,), ("logit",))
+    yield Computation(GRAPH_ROLE_GENERATOR, generator, (z,), ("image",))
+    if model.encoder is not None:
+        yield Computation(GRAPH_ROLE_ENCODER, folded(model.encoder), (x,), ("z",))
 
 
 def tensor(name: str, *shape: int) -> TensorSpecification:
@@ -96,7 +88,7 @@ def tensor(name: str, *shape: int) -> TensorSpecification:
 
 
 def sample(inputs: Sequence[TensorSpecification]) -> tuple[Tensor, ...]:
-    """Zeros of the shapes of `inputs`; axes of any extent get one that no fixed axis has, so that tracing tells them apart."""
+    """Zeros of the shapes of `inputs`. The batch has an extent that no fixed axis has: tracing tells axes by it."""
     fixed = {extent for each in inputs for extent in each.shape}
     batch = next(extent for extent in itertools.count(2) if extent not in fixed)
     free = (batch, 1, 40, 56)
@@ -104,8 +96,3 @@ def sample(inputs: Sequence[TensorSpecification]) -> tuple[Tensor, ...]:
         torch.zeros([free[axis] if extent == ANY else extent for axis, extent in enumerate(each.shape)])
         for each in inputs
     )
-
-
-def frozen(module: Module) -> Module:
-    """A copy on the CPU, in evaluation mode, whose weights take no gradient."""
-    return copy.deepcopy(module).cpu().eval().requires_grad_(False)

@@ -33,7 +33,7 @@ def convolution_backward(
     grad_output: Tensor,
     x: Tensor,
     weight: Tensor,
-    bias_sizes: Sequence[int] | None,
+    _bias_sizes: Sequence[int] | None,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
@@ -48,12 +48,11 @@ def convolution_backward(
         grad_output: gradient with respect to the convolution's output.
         x: the convolution's input.
         weight: the convolution's weight.
-        bias_sizes: shape of the bias, unused.
         stride: of the convolution, as are the following.
         padding: per axis.
         dilation: per axis.
         transposed: whether the convolution is a transposed one.
-        output_padding: of a transposed convolution; it widens the output and so needs nothing on the way back.
+        output_padding: of a transposed convolution.
         groups: groups of channels.
         output_mask: which gradients are wanted: of the input, the weight, the bias.
 
@@ -65,13 +64,13 @@ def convolution_backward(
             str(aten.convolution_backward.default), "expected frozen weights, found one that requires a gradient"
         )
     if transposed:
-        # output_padding has added rows at the far end that no full stride reaches: the plain convolution skips them.
-        no_padding = [0] * len(stride)
-        return (
-            aten.convolution(grad_output, weight, None, stride, padding, dilation, False, no_padding, groups),
-            None,
-            None,
-        )
+        none = [0] * len(stride)
+        gradient = aten.convolution(grad_output, weight, None, stride, padding, dilation, False, none, groups)
+        for axis, (size, extra, step) in enumerate(zip(x.shape[2:], output_padding, stride, strict=True), 2):
+            # Rows that output_padding added at the far end reach no input, unless there is a stride's worth of them.
+            if extra >= step:
+                gradient = gradient.narrow(axis, 0, size)
+        return gradient, None, None
     # A strided convolution may leave rows at the far end unread: they are given back as zeros.
     unread = [
         size - ((grad - 1) * step - 2 * pad + spread * (kernel - 1) + 1)
@@ -85,23 +84,20 @@ def convolution_backward(
 def max_pool2d_with_indices_backward(
     grad_output: Tensor,
     x: Tensor,
-    kernel_size: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool,
+    _kernel_size: Sequence[int],
+    _stride: Sequence[int],
+    _padding: Sequence[int],
+    _dilation: Sequence[int],
+    _ceil_mode: bool,
     indices: Tensor,
 ) -> Tensor:
     """Input gradient of a max-pooling: each output's gradient is added where its maximum stood.
 
+    The windows need not be known: `indices` says where the maxima are.
+
     Args:
         grad_output: [..., C, h, w] gradient with respect to the pooled picture.
         x: [..., C, H, W] the pooling's input; its values are not looked at.
-        kernel_size: unused, as are the following: `indices` already says where the maxima are.
-        stride: unused.
-        padding: unused.
-        dilation: unused.
-        ceil_mode: unused.
         indices: [..., C, h, w] position in the flattened H x W of each maximum.
     """
     zeros = torch.zeros_like(x).flatten(-2)

@@ -36,7 +36,7 @@ def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep back what the exporter says about itself: a deprecated call of its own, and operators of absent libraries."""
+    """Keep back what the exporter says of itself: a deprecated call of its own, and operators of absent libraries."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -128,7 +128,7 @@ class InversionScheduler:
                 # Whatever went wrong in the engine is the business of these callers; the next batch starts afresh.
                 _fail(self._advancing, error)
                 self._advancing, batch = [], _Batch(self._inversion)
-            # Those who were just told get their turn first: to cancel, or to queue their next call before the next block.
+            # Who was just told gets a turn first: to cancel, or to queue a call before the next block.
             await asyncio.sleep(0)
 
     def _admit(self, places: int) -> "list[_Ticket]":

@@ -3,7 +3,7 @@
 The one module of the server that imports torch. `open_engine` imports it only when it is asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -12,7 +12,7 @@ from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
 from medxgan.server.engine.sample import sample_inputs
 from medxgan.server.errors import BundleError
-from medxgan.server.graphs import CONSTANTS, LOSSES, STATE
+from medxgan.server.graphs import CONSTANTS, STATE
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
 
@@ -64,26 +64,40 @@ class TorchEngine:
 
 
 class TorchInversionRun:
-    """A batch of inversions as tensors. Implements `InversionRun`."""
+    """A batch of inversions as tensors. Implements `InversionRun`.
+
+    Each row advances by itself. PyTorch's kernels round otherwise for another batch size, and hundreds of Adam steps
+    can make a last bit visible: in one batch, a row's result would depend on the rows that share it.
+    """
 
     def __init__(self, step: torch.nn.Module, state: InversionState) -> None:
         self._step = step
         self._start = state
-        self._state = tuple(torch.tensor(getattr(state, name)) for name in STATE)
-        self._constants = tuple(torch.tensor(getattr(state, name)) for name in CONSTANTS)
+        self._states = _rows(state, STATE)
+        self._constants = _rows(state, CONSTANTS)
 
     def advance(self, steps: int) -> Losses:
         """Take `steps` (>= 1) gradient steps with every row."""
         if steps < 1:
             raise ValueError(f"expected at least 1 step, got {steps}")
+        losses = []
         with torch.no_grad():
-            for _ in range(steps):
-                outputs = self._step(*self._state, *self._constants)
-                self._state, losses = outputs[: len(STATE)], outputs[len(STATE) :]
-        reconstruction, classification = (losses[index].numpy() for index in range(len(LOSSES)))
+            for index, constants in enumerate(self._constants):
+                for _ in range(steps):
+                    outputs = self._step(*self._states[index], *constants)
+                    self._states[index] = outputs[: len(STATE)]
+                losses.append(outputs[len(STATE) :])
+        reconstruction, classification = (torch.cat(column).numpy() for column in zip(*losses, strict=True))
         return Losses(reconstruction, classification)
 
     def state(self) -> InversionState:
         """Give the rows as arrays."""
-        moved = {name: tensor.numpy() for name, tensor in zip(STATE, self._state, strict=True)}
+        columns = zip(STATE, zip(*self._states, strict=True), strict=True)
+        moved = {name: torch.cat(column).numpy() for name, column in columns}
         return InversionState(**moved, **{name: getattr(self._start, name) for name in CONSTANTS})
+
+
+def _rows(state: InversionState, names: Sequence[str]) -> list[tuple[torch.Tensor, ...]]:
+    """These tensors of the state, row by row, each row a batch of one."""
+    tensors = [torch.split(torch.tensor(getattr(state, name)), 1) for name in names]
+    return list(zip(*tensors, strict=True))

@@ -10,10 +10,12 @@ class ImageLimits:
     """The largest image that the server takes.
 
     Attributes:
+        maximum_side: most pixels along a side; preprocessing takes memory for each.
         maximum_pixels: most pixels (height times width).
         maximum_decompressed_bytes: most bytes that a compressed image may unfold to.
     """
 
+    maximum_side: int
     maximum_pixels: int
     maximum_decompressed_bytes: int
 
@@ -29,6 +31,10 @@ class ImageLimits:
         Raises:
             ImageTooLargeError: if the image is over a limit.
         """
+        if max(height, width) > self.maximum_side:
+            raise ImageTooLargeError(
+                field, f"expected at most {self.maximum_side} pixels a side, got {height} x {width}"
+            )
         if height * width > self.maximum_pixels:
             raise ImageTooLargeError(field, f"expected at most {self.maximum_pixels} pixels, got {height} x {width}")
         if (unfolded := height * width * bytes_per_pixel) > self.maximum_decompressed_bytes:

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from medxgan.training.data.errors import DataError
 from medxgan.training.data.samples import LabelledImages
 from medxgan.training.data.tables import read_table
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+WHITE_IS_ZERO = 0  # photometric interpretation of a TIFF file
 
 
 def read_folder(
@@ -40,14 +42,15 @@ def read_folder(
         files += found
         labels += [int(folder in positive)] * len(found)
 
+    pictures = [_read_grey(file) for file in files]
     ids = tuple(file.relative_to(root).as_posix() for file in files)
     return LabelledImages(
-        images=[_read_grey(file) for file in files],
+        images=[levels for levels, _ in pictures],
         labels=np.array(labels, dtype=np.uint8),
         patients=("",) * len(files) if patients is None else _patients_of(ids, patients),
         sources=(root.name,) * len(files),
         ids=ids,
-        inverted=np.zeros(len(files), dtype=np.bool_),
+        inverted=np.array([inverted for _, inverted in pictures], dtype=np.bool_),
     )
 
 
@@ -68,21 +71,33 @@ def _patients_of(ids: Sequence[str], path: Path) -> tuple[str, ...]:
     return tuple(patients[name] for name in ids)
 
 
-def _read_grey(file: Path) -> NDArray[Any]:
-    """The grey levels of a file as stored, [H, W] uint8, uint16 or float32; colour becomes uint8 luma."""
+def _read_grey(file: Path) -> tuple[NDArray[Any], bool]:
+    """The grey levels of a file, upright, [H, W] uint8, uint16 or float32, and whether a high one means dark.
+
+    Levels are as stored; colour becomes uint8 luma, and transparency is dropped.
+    """
     try:
         with Image.open(file) as picture:
             if getattr(picture, "n_frames", 1) > 1:
                 raise DataError(f"{file}: expected one picture, got {getattr(picture, 'n_frames', 1)}")
-            if picture.mode == "I":
-                return _sixteen_bits(file, np.asarray(picture))
-            if picture.mode == "F":
-                return np.asarray(picture, dtype=np.float32)
-            if picture.mode.startswith("I;16"):
-                return np.asarray(picture).astype(np.uint16)
-            return np.asarray(picture.convert("L"))
+            inverted = _is_left_inverted(picture)
+            upright = ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: not a readable image: {error}") from error
+    if upright.mode == "I":
+        return _sixteen_bits(file, np.asarray(upright)), inverted
+    if upright.mode == "F":
+        return np.asarray(upright, dtype=np.float32), inverted
+    if upright.mode.startswith("I;16"):
+        return np.asarray(upright).astype(np.uint16), inverted
+    return np.asarray(upright.convert("L")), inverted
+
+
+def _is_left_inverted(picture: Image.Image) -> bool:
+    """Whether this is a TIFF file with white as zero that Pillow leaves so; it turns those of 8 bits itself."""
+    if not isinstance(picture, TiffImageFile) or not picture.mode.startswith(("I;16", "F")):
+        return False
+    return bool(picture.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO)
 
 
 def _sixteen_bits(file: Path, levels: NDArray[np.int32]) -> NDArray[np.uint16]:

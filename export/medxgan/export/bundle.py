@@ -1,0 +1,143 @@
+"""From a trained model to a bundle: the graphs, their description and the model card in one folder."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import protovalidate
+from google.protobuf import json_format
+
+from medxgan.export.computations import Computation, computations
+from medxgan.export.errors import DescriptionError, DestinationError
+from medxgan.export.model_card import model_card
+from medxgan.export.onnx_graphs import OPSET, write_onnx
+from medxgan.export.programs import export_program, output_specifications, write_program
+from medxgan.export.verification import verify
+from medxgan.training.model import TrainedModel
+from medxgan.v1.bundle_pb2 import (
+    GRAPH_FORMAT_ONNX,
+    GRAPH_FORMAT_TORCH_EXPORT,
+    GRAPH_ROLE_INVERSION_STEP,
+    Bundle,
+    Graph,
+    GraphFormat,
+    LatentSpecification,
+)
+
+SCHEMA_VERSION = 1
+DESCRIPTION_FILE = "bundle.json"
+CARD_FILE = "MODEL_CARD.md"
+
+NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
+VERSION_PATTERN = r"[1-9][0-9]{0,8}"
+
+EXPORTERS = ("medxgan", "onnx", "onnxruntime", "onnxscript", "torch")
+"""Libraries that have a say in what the graphs look like."""
+
+
+def export_bundle(model: TrainedModel, out: Path) -> None:
+    """Write a model's bundle. Every graph is first compared with PyTorch; without agreement nothing is written.
+
+    Args:
+        model: the trained networks and their description.
+        out: the folder NAME/VERSION to write; it must not hold anything yet.
+
+    Raises:
+        DestinationError: `out` is not such a folder.
+        UnsupportedOperatorError: the networks hold an operator whose gradient can't be stored.
+        DescriptionError: the model's description is not valid.
+        VerificationError: a graph disagrees with PyTorch.
+    """
+    _check_destination(out)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / out.name
+        folder.mkdir()
+        graphs: list[Graph] = []
+        for computation in computations(model):
+            written = _write_graphs(computation, folder)
+            verify(model, written, folder)
+            graphs += written
+        description = _describe(model, graphs, name=out.parent.name, number=out.name)
+        stored = json_format.MessageToJson(description, preserving_proto_field_name=True, indent=2)
+        (folder / DESCRIPTION_FILE).write_text(stored + "\n", encoding="utf-8")
+        (folder / CARD_FILE).write_text(model_card(description), encoding="utf-8")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists():
+            out.rmdir()
+        shutil.move(folder, out)
+
+
+def _check_destination(out: Path) -> None:
+    """See that `out` can become NAME/VERSION."""
+    if not re.fullmatch(NAME_PATTERN, out.parent.name):
+        raise DestinationError(
+            f"{out}: expected NAME/VERSION with a name of lower-case letters, digits and hyphens, "
+            f'found the name "{out.parent.name}"'
+        )
+    if not re.fullmatch(VERSION_PATTERN, out.name):
+        raise DestinationError(f'{out}: expected NAME/VERSION with a whole number as version, found "{out.name}"')
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DestinationError(f"{out}: exists already; a bundle never changes, so give it another version")
+
+
+def _write_graphs(computation: Computation, folder: Path) -> list[Graph]:
+    """Write a computation in every format that a server may want it in, and describe the files."""
+    program = export_program(computation)
+    outputs = output_specifications(computation, program)
+
+    def describe(file: Path, graph_format: GraphFormat, opset: int) -> Graph:
+        return Graph(
+            role=computation.role,
+            format=graph_format,
+            file=file.name,
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+            opset=opset,
+            inputs=computation.inputs,
+            outputs=outputs,
+        )
+
+    file = folder / f"{computation.name}.onnx"
+    write_onnx(computation, program, file)
+    graphs = [describe(file, GRAPH_FORMAT_ONNX, OPSET)]
+    if computation.role == GRAPH_ROLE_INVERSION_STEP:
+        file = folder / f"{computation.name}.pt2"
+        write_program(program, file)
+        graphs.append(describe(file, GRAPH_FORMAT_TORCH_EXPORT, 0))
+    return graphs
+
+
+def _describe(model: TrainedModel, graphs: list[Graph], name: str, number: str) -> Bundle:
+    """The bundle's description.
+
+    Raises:
+        DescriptionError: a field breaks a rule of bundle.proto, or the parts of the model have different sizes.
+    """
+    sizes = {model.image.size, model.preprocess.size, model.generator.image_size}
+    if len(sizes) > 1:
+        raise DescriptionError(
+            f"image.size: expected one size, found {model.image.size} in the description, "
+            f"{model.preprocess.size} in the preprocessing, {model.generator.image_size} in the generator"
+        )
+    description = Bundle(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        version=number,
+        image=model.image,
+        classification=model.classification,
+        latent=LatentSpecification(z1_size=model.generator.z1_size, z2_size=model.generator.z2_size),
+        graphs=graphs,
+        inversion=model.inversion,
+        reliability=model.reliability,
+        provenance=model.provenance,
+        metrics=model.metrics,
+    )
+    for library in EXPORTERS:
+        description.provenance.versions[f"{library} (export)"] = version(library)
+    try:
+        protovalidate.validate(description)
+    except protovalidate.ValidationError as error:
+        raise DescriptionError(str(error)) from error
+    return description

@@ -1,0 +1,60 @@
+"""The command `medxgan serve`."""
+
+import asyncio
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from typer.models import OptionInfo
+
+from medxgan.server.engine.providers import ProviderChoice
+from medxgan.server.errors import BundleError, UnsupportedError
+from medxgan.server.log import configure_logging
+from medxgan.server.serving import load_models, serve_until_signal
+from medxgan.server.settings import LogFormat, LogLevel, ServerSettings, describe
+
+
+def _option(name: str) -> OptionInfo:
+    """The option of a setting: what it means and what it is by default stand with the setting."""
+    field = ServerSettings.model_fields[name]
+    default = "" if field.default is None else f" Default: {field.default}."
+    option: OptionInfo = typer.Option(help=f"{field.description}{default}", show_default=False)
+    return option
+
+
+def serve(
+    config: Annotated[Path | None, _option("config")] = None,
+    models: Annotated[Path | None, _option("models")] = None,
+    address: Annotated[str | None, _option("address")] = None,
+    provider: Annotated[ProviderChoice | None, _option("provider")] = None,
+    threads: Annotated[int | None, _option("threads")] = None,
+    maximum_batch: Annotated[int | None, _option("maximum_batch")] = None,
+    maximum_waiting: Annotated[int | None, _option("maximum_waiting")] = None,
+    retry_delay_seconds: Annotated[float | None, _option("retry_delay_seconds")] = None,
+    maximum_message_bytes: Annotated[int | None, _option("maximum_message_bytes")] = None,
+    maximum_side: Annotated[int | None, _option("maximum_side")] = None,
+    maximum_pixels: Annotated[int | None, _option("maximum_pixels")] = None,
+    maximum_decompressed_bytes: Annotated[int | None, _option("maximum_decompressed_bytes")] = None,
+    shutdown_grace_seconds: Annotated[float | None, _option("shutdown_grace_seconds")] = None,
+    log_format: Annotated[LogFormat | None, _option("log_format")] = None,
+    log_level: Annotated[LogLevel | None, _option("log_level")] = None,
+) -> None:
+    """Serve the models of a folder over gRPC until SIGTERM or Ctrl-C.
+
+    An option not given here comes from the environment (MEDXGAN_MODELS for --models), else from the configuration file.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    try:
+        settings = ServerSettings(**given)
+    except ValidationError as error:
+        raise typer.BadParameter(describe(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise typer.BadParameter(f"config: not a TOML file ({error})") from error
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(serve_until_signal(settings, load_models(settings)))
+    except (BundleError, OSError, UnsupportedError) as error:
+        typer.echo(f"medxgan serve: {error}", err=True)
+        raise typer.Exit(1) from error

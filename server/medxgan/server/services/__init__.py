@@ -1,0 +1,1 @@
+"""The gRPC services: from request to answer, and from error to status."""

@@ -1,0 +1,47 @@
+"""From an error to the gRPC status that its caller gets, with machine-readable details."""
+
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+from medxgan.server.errors import STATUS_CODES, BusyError, InvalidRequestError, MedxganError
+
+
+def status_code(kind: type[MedxganError]) -> StatusCode:
+    """The code of an error's class, or else of its nearest base."""
+    return next(STATUS_CODES[base] for base in kind.__mro__ if base in STATUS_CODES)
+
+
+def known_status(error: MedxganError) -> status_pb2.Status:
+    """What a caller hears of an error of ours: its own text, and the field or the delay as a detail."""
+    match error:
+        case InvalidRequestError():
+            violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.expected)
+            return _status(
+                status_code(type(error)), str(error), error_details_pb2.BadRequest(field_violations=[violation])
+            )
+        case BusyError():
+            delay = duration_pb2.Duration()
+            delay.FromMilliseconds(round(1000 * error.retry_delay))
+            return _status(status_code(type(error)), str(error), error_details_pb2.RetryInfo(retry_delay=delay))
+        case _:
+            return _status(status_code(type(error)), str(error))
+
+
+def internal_status(identifier: str) -> status_pb2.Status:
+    """What a caller hears of any other error: a constant text, and the id under which it was logged."""
+    return _status(
+        StatusCode.INTERNAL,
+        f"internal error {identifier}; the server's log says more",
+        error_details_pb2.RequestInfo(request_id=identifier),
+    )
+
+
+def _status(code: StatusCode, text: str, *details: Message) -> status_pb2.Status:
+    status = status_pb2.Status(code=code.value[0], message=text)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

@@ -1,0 +1,210 @@
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
+from grpc import StatusCode
+
+from medxgan.client import (
+    AttributionMethod,
+    BusyError,
+    Client,
+    DeadlineExceededError,
+    MapKind,
+    MedxganClientError,
+    ServerFaultError,
+    UnavailableError,
+    VerdictReasonCode,
+    VerdictStatus,
+)
+from medxgan.v1 import bundle_pb2, explanation_pb2
+
+
+def retry_after(seconds: float) -> error_details_pb2.RetryInfo:
+    delay = Duration()
+    delay.FromMilliseconds(round(seconds * 1000))
+    return error_details_pb2.RetryInfo(retry_delay=delay)
+
+
+@pytest.fixture
+def client(service):
+    with Client(service.address, timeout=20) as client:
+        yield client
+
+
+def test_an_explanation_is_read_whole(service, client, grey) -> None:
+    service.answer.verdict.status = explanation_pb2.VERDICT_STATUS_NOT_RELIABLE
+    service.answer.verdict.reasons.add(
+        code=explanation_pb2.VERDICT_REASON_CODE_NEGATIVE_IS_POSITIVE, measured=0.6, threshold=0.5, sentence="It is."
+    )
+    explanation = client.explain(grey, seed=11)
+
+    for kind, array in zip(MapKind, service.maps.values(), strict=True):
+        np.testing.assert_array_equal(explanation.maps[kind], array)
+    np.testing.assert_array_equal(explanation.negative_realization, explanation.maps[MapKind.NEGATIVE_REALIZATION])
+    assert (explanation.model.name, explanation.model.version) == ("chest", "2")
+    assert explanation.execution.provider == "CPUExecutionProvider"
+    assert explanation.seed == 11
+    assert explanation.verdict.status is VerdictStatus.NOT_RELIABLE
+    assert explanation.verdict.reasons[0].code is VerdictReasonCode.NEGATIVE_IS_POSITIVE
+    assert explanation.notes == ("colour was converted to grey",)
+    # As decimal numbers, not as what float32 makes of them.
+    assert explanation.scores.original == 0.9
+    assert explanation.settings.learning_rate == 0.05
+    assert explanation.verdict.reasons[0].measured == 0.6
+
+
+def test_only_what_the_caller_chose_is_sent(service, client, grey) -> None:
+    client.explain(grey)
+    client.explain(grey, model="chest", version="2", steps=5, learning_rate=0.5, reconstruction_weight=0.0)
+    plain, chosen = service.requests
+    assert not any(plain.inversion.HasField(name) for name in ("steps", "learning_rate", "reconstruction_weight"))
+    assert plain.image.tensor.data_type == bundle_pb2.DATA_TYPE_UINT8
+    assert (chosen.model.name, chosen.model.version) == ("chest", "2")
+    assert chosen.inversion.steps == 5
+    assert chosen.inversion.learning_rate == 0.5
+    assert chosen.inversion.HasField("reconstruction_weight")
+
+
+def test_a_map_that_was_not_asked_for_is_not_there(client, grey) -> None:
+    explanation = client.explain(grey, maps=[MapKind.DIFFERENCE])
+    assert set(explanation.maps) == {MapKind.DIFFERENCE}
+    with pytest.raises(LookupError, match="'original' was not asked for"):
+        _ = explanation.original
+
+
+def test_a_stream_tells_its_progress_and_ends_with_the_same_result(client, grey) -> None:
+    heard = []
+    streamed = client.explain_stream(grey, on_progress=heard.append)
+    assert [(progress.steps_taken, progress.steps_total) for progress in heard] == [(80, 200), (160, 200)]
+    np.testing.assert_array_equal(streamed.difference, client.explain(grey).difference)
+
+
+def test_scores_attributions_and_models(client, grey) -> None:
+    classification = client.classify(grey)
+    assert (classification.probability, classification.predicted_class) == (0.9, "pneumonia")
+
+    attribution = client.attribute(grey, methods=[AttributionMethod.GRAD_CAM, AttributionMethod.GRADIENT])
+    assert list(attribution.values) == [AttributionMethod.GRAD_CAM, AttributionMethod.GRADIENT]
+    np.testing.assert_array_equal(
+        attribution.values[AttributionMethod.GRAD_CAM],
+        attribution.image * explanation_pb2.ATTRIBUTION_METHOD_GRAD_CAM,
+    )
+
+    (summary,) = client.models()
+    assert (summary.model.name, summary.negative_class) == ("chest", "no finding")
+    assert client.model("chest").bundle.classification.positive_class == "pneumonia"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_that_was_away_is_asked_again(service, client, grey, stream) -> None:
+    service.fail(StatusCode.UNAVAILABLE, "restarting", times=2)
+    explanation = client.explain_stream(grey, on_progress=lambda _: None) if stream else client.explain(grey)
+    assert explanation.seed == 0
+    assert len(service.requests) == 3
+
+
+def test_a_server_is_asked_no_more_often_than_said(service, grey) -> None:
+    service.fail(StatusCode.UNAVAILABLE, "restarting", times=10)
+    with Client(service.address, retries=2) as client, pytest.raises(UnavailableError):
+        client.explain(grey)
+    assert len(service.requests) == 3
+
+
+def test_a_busy_server_is_asked_again_when_it_said(service, client, grey) -> None:
+    service.fail(StatusCode.RESOURCE_EXHAUSTED, "the queue is full", retry_after(0.3))
+    started = time.monotonic()
+    client.explain(grey)
+    assert time.monotonic() - started >= 0.3
+    assert len(service.requests) == 2
+
+
+def test_no_retry_begins_after_the_timeout(service, grey) -> None:
+    service.fail(StatusCode.RESOURCE_EXHAUSTED, "the queue is full", retry_after(60))
+    with Client(service.address, timeout=5) as client, pytest.raises(BusyError):
+        client.explain(grey)
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("code", [StatusCode.INTERNAL, StatusCode.RESOURCE_EXHAUSTED, StatusCode.INVALID_ARGUMENT])
+def test_what_would_end_the_same_is_not_tried_again(service, client, grey, code) -> None:
+    service.fail(code, "no")
+    with pytest.raises(MedxganClientError, match="no"):
+        client.explain(grey)
+    assert len(service.requests) == 1
+
+
+def test_a_stream_that_broke_off_is_not_begun_again(service, client, grey) -> None:
+    progress = explanation_pb2.Progress(steps_taken=1, steps_total=2)
+    service.events = [explanation_pb2.ExplainStreamResponse(progress=progress)]
+    service.fail_after_events = True
+    with pytest.raises(UnavailableError, match="shutting down"):
+        client.explain_stream(grey, on_progress=lambda _: None)
+    assert len(service.requests) == 1
+
+
+def test_a_stream_without_a_result_is_the_servers_fault(service, client, grey) -> None:
+    service.events = []
+    with pytest.raises(ServerFaultError, match="without a result"):
+        client.explain_stream(grey, on_progress=lambda _: None)
+
+
+def test_a_caller_who_stops_listening_frees_the_server(service, client, grey) -> None:
+    released = threading.Event()
+
+    def events() -> Iterator[explanation_pb2.ExplainStreamResponse]:
+        yield explanation_pb2.ExplainStreamResponse(progress=explanation_pb2.Progress(steps_taken=1, steps_total=2))
+        released.wait(60)
+
+    def stop(_) -> None:
+        raise KeyboardInterrupt
+
+    service.events = events()
+    with pytest.raises(KeyboardInterrupt) as _caught:
+        client.explain_stream(grey, on_progress=stop)
+    dropped = service.dropped.wait(10)
+    released.set()
+    assert dropped
+
+
+def test_the_timeout_ends_a_call(service, grey) -> None:
+    service.hold.clear()
+    with Client(service.address, timeout=0.2) as client, pytest.raises(DeadlineExceededError):
+        client.explain(grey)
+
+
+def test_no_server_is_said_to_be_unavailable() -> None:
+    with socket.socket() as taken:
+        # Bound but not listening: nobody answers there, and nobody else can take the port meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        with Client(f"127.0.0.1:{taken.getsockname()[1]}", retries=1) as client, pytest.raises(UnavailableError):
+            client.models()
+
+
+def test_loopback_is_reached_past_a_proxy(service, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Client(service.address, retries=0) as client:
+        assert client.models()
+
+
+@pytest.mark.parametrize("status", [0, 99])
+def test_a_verdict_unknown_to_this_client_is_not_guessed(service, client, grey, status) -> None:
+    service.answer.verdict.status = status
+    with pytest.raises(ServerFaultError, match=f"VerdictStatus {status} is not known"):
+        client.explain(grey)
+
+
+def test_a_map_that_does_not_fit_its_shape_is_refused(service, client, grey) -> None:
+    result = explanation_pb2.ExplainResponse(verdict=service.answer.verdict)
+    result.maps.add(
+        kind=explanation_pb2.MAP_KIND_ORIGINAL,
+        tensor=explanation_pb2.Tensor(shape=[4, 4], data_type=bundle_pb2.DATA_TYPE_FLOAT32, data=bytes(4 * 15)),
+    )
+    service.events = [explanation_pb2.ExplainStreamResponse(result=result)]
+    with pytest.raises(ServerFaultError, match=r"15 values for the shape \[4, 4\]"):
+        client.explain_stream(grey, on_progress=lambda _: None)

@@ -1,0 +1,102 @@
+"""An untrained model and its bundle, made once for all tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from medxgan.export.bundle import export_bundle
+from medxgan.training.model import TrainedModel
+from medxgan.training.networks import Classifier, Encoder, TwoBranchGenerator
+from medxgan.training.preprocessing import Preprocess
+from medxgan.v1.bundle_pb2 import (
+    ASPECT_CROP,
+    Classification,
+    FloatRange,
+    ImageSpecification,
+    InversionSpecification,
+    Metric,
+    Provenance,
+    Reliability,
+)
+
+SIZE = 32
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> TrainedModel:
+    """Networks with weights from a fixed seed: 32x32 pixels, 12 + 6 latents. They have learned nothing, but are lively:
+    images have contrast, and the classifier's answer follows them, on both sides of 0.5."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(20220425)
+        generator = TwoBranchGenerator(12, 6, (24, 16, 12), (16, 12, 8))
+        classifier = Classifier(width=8)
+        encoder = Encoder(18, (8, 16, 24), SIZE)
+        for network in (generator, classifier, encoder):
+            _unsettle(network.eval())
+        with torch.no_grad():
+            _spread_logits(classifier, generator(torch.randn(256, 18)))
+    return TrainedModel(
+        preprocess=Preprocess(SIZE, 1, 99, "crop").eval(),
+        classifier=classifier,
+        generator=generator,
+        encoder=encoder,
+        image=ImageSpecification(
+            size=SIZE,
+            channels=1,
+            lower_percentile=1,
+            upper_percentile=99,
+            aspect=ASPECT_CROP,
+            modality="untrained test pattern",
+        ),
+        classification=Classification(positive_class="lesion", negative_class="no lesion", decision_threshold=0.5),
+        inversion=InversionSpecification(
+            default_steps=40,
+            maximum_steps=200,
+            default_learning_rate=0.02,
+            learning_rate_range=FloatRange(minimum=0.001, maximum=0.2),
+            default_reconstruction_weight=4,
+            reconstruction_weight_range=FloatRange(minimum=0.5, maximum=32),
+            tolerance=0.001,
+            check_interval=10,
+            beta1=0.5,
+            beta2=0.999,
+            epsilon=1e-8,
+        ),
+        reliability=Reliability(maximum_reconstruction_mse=0.5, method="chosen by hand for tests"),
+        provenance=Provenance(
+            data=["none: random weights"],
+            license="Apache-2.0",
+            configuration={"generator": "{}"},
+            seed=20220425,
+            limitations=["Has learned nothing."],
+        ),
+        metrics=(
+            Metric(name="classifier_auc", value=0.5, measured_on="nothing", description="Area under the ROC curve."),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported bundle of `tiny_model`: a folder tiny/1 to read, not to change."""
+    folder = tmp_path_factory.mktemp("models") / "tiny" / "1"
+    export_bundle(tiny_model, folder)
+    return folder
+
+
+def _unsettle(network: nn.Module) -> None:
+    """Give batch norm statistics as after training, narrow enough to keep signals alive through the layers."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.02, 0.08)
+
+
+@torch.no_grad()
+def _spread_logits(classifier: Classifier, images: torch.Tensor) -> None:
+    """Scale the output layer so that the logits of these images have mean 0 and standard deviation 2."""
+    logits = classifier(images)
+    classifier.output.weight.mul_(2 / logits.std())
+    classifier.output.bias.copy_(-2 * (logits.mean() - classifier.output.bias) / logits.std())

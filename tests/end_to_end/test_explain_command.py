@@ -1,0 +1,108 @@
+"""`medxgan explain` and `medxgan models` as a person calls them: the embedded server, its engine and a real bundle."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from medxgan.client.command import app
+
+PICTURES = ("original.png", "reconstruction.png", "negative.png", "difference.png", "colorized.png")
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A wide terminal without colour, in a folder of its own, without settings from the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in ("SERVER", "MODELS", "PROVIDER"):
+        monkeypatch.delenv(f"MEDXGAN_{name}", raising=False)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    levels = np.random.default_rng(3).integers(0, 60000, (40, 50)).astype(np.uint16)
+    path = tmp_path / "film.png"
+    Image.fromarray(levels).save(path)
+    return path
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def models(tiny_bundle: Path) -> Path:
+    return tiny_bundle.parents[1]
+
+
+def test_an_image_is_explained_by_an_embedded_server_twice_alike(film, models) -> None:
+    for out in ("first", "second"):
+        result = run("explain", film, "--models", models, "--provider", "cpu", "--seed", 5, "--steps", 20, "--out", out)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.splitlines()[-1] == str(Path(out) / "panel.png")
+
+    first, second = (json.loads(Path(out, "explanation.json").read_text()) for out in ("first", "second"))
+    assert (first["model"]["name"], first["seed"], first["settings"]["steps"]) == ("tiny", 5, 20)
+    assert first["execution"]["provider"] == "CPUExecutionProvider"
+    assert first["outcome"]["steps_taken"] <= 20
+    assert first["scores"] == second["scores"]
+    for name in PICTURES:
+        assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+    with Image.open("first/original.png") as original:
+        assert len(set(original.tobytes())) > 50
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "gradient", "guided-backpropagation"])
+def test_the_score_is_attributed(film, models, method: str) -> None:
+    result = run("explain", film, "--models", models, "--provider", "cpu", "--method", method)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(Path("out/explanation.json").read_text())
+    assert report["largest_magnitude"] > 0
+    with Image.open("out/original.png") as original, Image.open("out/attribution.png") as attribution:
+        assert original.size == attribution.size
+
+
+def test_models_are_listed(models) -> None:
+    result = run("models", "--models", models, "--provider", "cpu")
+    assert result.exit_code == 0, result.stderr
+    for text in ("tiny 1", "untrained test pattern", "no lesion", "CPUExecutionProvider"):
+        assert text in result.stdout
+
+
+def test_one_bad_image_of_two_names_its_field(film, models, tmp_path: Path) -> None:
+    truncated = tmp_path / "truncated.png"
+    truncated.write_bytes(film.read_bytes()[:200])
+    result = run("explain", truncated, film, "--models", models, "--provider", "cpu", "--steps", 10)
+    assert result.exit_code == 1
+    assert f"error: {truncated}: image.encoded: " in result.stderr
+    assert Path("out/film/panel.png").exists()
+    assert not Path("out/truncated").exists()
+
+
+def test_a_setting_out_of_the_bundles_range_names_its_field(film, models) -> None:
+    result = run("explain", film, "--models", models, "--provider", "cpu", "--steps", 9000)
+    assert result.exit_code == 1
+    assert "inversion.steps: " in result.stderr
+
+
+def test_an_unknown_model_is_named(film, models) -> None:
+    result = run("explain", film, "--models", models, "--provider", "cpu", "--model", "brain")
+    assert result.exit_code == 1
+    assert "brain" in result.stderr
+    assert not Path("out").exists()
+
+
+def test_a_bundle_that_was_changed_is_refused_in_a_sentence(film, tiny_bundle: Path) -> None:
+    changed = shutil.copytree(tiny_bundle, Path("models/tiny/1"))
+    with (changed / "generator.onnx").open("ab") as graph:
+        graph.write(b"x")
+    result = run("explain", film, "--provider", "cpu")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: the embedded server can't start: ")
+    assert "generator.onnx" in result.stderr

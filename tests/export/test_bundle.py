@@ -1,0 +1,108 @@
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+
+import onnx
+import pytest
+from google.protobuf import json_format
+from torch import Tensor
+
+from medxgan.export import decompositions
+from medxgan.export.bundle import export_bundle
+from medxgan.export.errors import DescriptionError, DestinationError, VerificationError
+from medxgan.export.model_card import model_card
+from medxgan.server.bundle import load_bundle
+from medxgan.training.model import TrainedModel
+from medxgan.v1.bundle_pb2 import Bundle, GraphRole
+
+
+@pytest.fixture(scope="module")
+def description(tiny_bundle: Path) -> Bundle:
+    return json_format.Parse((tiny_bundle / "bundle.json").read_text(encoding="utf-8"), Bundle())
+
+
+def test_the_server_takes_the_bundle(tiny_bundle: Path) -> None:
+    assert load_bundle(tiny_bundle).description.name == "tiny"
+
+
+def test_every_file_is_described_by_its_hash(tiny_bundle: Path, description: Bundle) -> None:
+    hashes = {graph.file: graph.sha256 for graph in description.graphs}
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in tiny_bundle.iterdir()}
+    assert found.keys() - hashes.keys() == {"bundle.json", "MODEL_CARD.md"}
+    assert hashes.items() <= found.items()
+    assert {GraphRole.Name(graph.role) for graph in description.graphs} == set(GraphRole.keys()[1:])
+
+
+def test_graphs_have_the_tensors_that_the_description_states(tiny_bundle: Path, description: Bundle) -> None:
+    for stated in description.graphs:
+        if not stated.file.endswith(".onnx"):
+            continue
+        graph = onnx.load(tiny_bundle / stated.file).graph
+        for tensors, specifications in ((graph.input, stated.inputs), (graph.output, stated.outputs)):
+            assert {each.name: list(each.shape) for each in specifications} == {
+                each.name: [axis.dim_value or -1 for axis in each.type.tensor_type.shape.dim] for each in tensors
+            }
+
+
+def test_no_file_says_where_it_was_made(tiny_bundle: Path) -> None:
+    repository = Path(__file__).parents[2]
+    paths = [str(repository).encode(), str(Path.home()).encode(), b"site-packages", b".py"]
+    for file in tiny_bundle.iterdir():
+        contents = [file.read_bytes()]
+        if file.suffix == ".pt2":
+            with zipfile.ZipFile(file) as archive:
+                contents = [archive.read(name) for name in archive.namelist()]
+        for content in contents:
+            assert not [path for path in paths if path in content], file.name
+
+
+def test_the_card_says_what_the_model_is(tiny_bundle: Path, description: Bundle) -> None:
+    card = (tiny_bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card == model_card(description)
+    assert card.startswith("# tiny, version 1\n\n**Not a medical device.**")
+    assert "- Positive: lesion." in card
+    assert "| classifier_auc | 0.5 | nothing | Area under the ROC curve. |" in card
+    assert "| Learning rate | 0.02 | 0.001 to 0.2 |" in card
+    assert "- Has learned nothing." in card
+    assert "Licence of the weights: Apache-2.0." in card
+
+
+def test_what_disagrees_with_pytorch_is_not_written(
+    tiny_model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = decompositions.convolution_backward
+
+    def slightly_wrong(*arguments: object) -> tuple[Tensor, None, None]:
+        gradient, *_ = right(*arguments)  # type: ignore[arg-type]
+        return gradient * 1.01, None, None
+
+    monkeypatch.setattr(decompositions, "convolution_backward", slightly_wrong)
+    with pytest.raises(VerificationError, match=r"inversion_step\.onnx, output next_.*, batch 1: disagrees"):
+        export_bundle(tiny_model, tmp_path / "models" / "wrong" / "1")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_bundle_is_never_written_over(tiny_model: TrainedModel, tiny_bundle: Path) -> None:
+    before = (tiny_bundle / "bundle.json").read_bytes()
+    with pytest.raises(DestinationError, match="exists already"):
+        export_bundle(tiny_model, tiny_bundle)
+    assert (tiny_bundle / "bundle.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "complaint"),
+    [
+        ("Chest/1", 'found the name "Chest"'),
+        ("chest_ct/1", 'found the name "chest_ct"'),
+        ("chest/v1", 'found "v1"'),
+        ("chest/0", 'found "0"'),
+        ("chest/1.2", 'found "1.2"'),
+    ],
+)
+def test_a_folder_that_is_no_name_and_version_is_refused(
+    tiny_model: TrainedModel, tmp_path: Path, folder: str, complaint: str
+) -> None:
+    with pytest.raises(DestinationError, match=re.escape(complaint)):
+        export_bundle(tiny_model, tmp_path / folder)
+    assert not list(tmp_path.iterdir())
