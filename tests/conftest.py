@@ -89,7 +89,7 @@ def tiny_bundle(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFacto
 def _unsettle(network: nn.Module) -> None:
     """Give batch norm statistics as after training, narrow enough to keep signals alive through the layers."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.02, 0.08)
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from captum.attr import GuidedBackprop
+from captum.attr import GuidedBackprop  # type: ignore[import-untyped]
 from torch import Tensor
 
 from medxgan.export.attribution import ATTRIBUTION_OUTPUTS

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import re
 import zipfile
@@ -14,7 +15,8 @@ from medxgan.export.errors import DescriptionError, DestinationError, Verificati
 from medxgan.export.model_card import model_card
 from medxgan.server.bundle import load_bundle
 from medxgan.training.model import TrainedModel
-from medxgan.v1.bundle_pb2 import Bundle, GraphRole
+from medxgan.training.preprocessing import Preprocess
+from medxgan.v1.bundle_pb2 import Bundle, Classification, GraphRole
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +108,15 @@ def test_a_folder_that_is_no_name_and_version_is_refused(
     with pytest.raises(DestinationError, match=re.escape(complaint)):
         export_bundle(tiny_model, tmp_path / folder)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_description_that_breaks_a_rule_is_refused(tiny_model: TrainedModel, tmp_path: Path) -> None:
+    unnamed = dataclasses.replace(tiny_model, classification=Classification(decision_threshold=0.5))
+    with pytest.raises(DescriptionError, match=r"classification: .*positive_class"):
+        export_bundle(unnamed, tmp_path / "chest" / "1")
+
+
+def test_parts_of_different_sizes_are_refused(tiny_model: TrainedModel, tmp_path: Path) -> None:
+    mixed = dataclasses.replace(tiny_model, preprocess=Preprocess(64, 1, 99, "crop"))
+    with pytest.raises(DescriptionError, match=r"32 in the description, 64 in the preprocessing, 32 in the generator"):
+        export_bundle(mixed, tmp_path / "chest" / "1")

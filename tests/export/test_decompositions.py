@@ -38,31 +38,28 @@ def frozen(module: nn.Module) -> nn.Module:
 
 
 @st.composite
-def convolutions(draw: st.DrawFn) -> nn.Module:
-    groups, inputs, outputs = (draw(st.integers(1, limit)) for limit in (3, 2, 2))
-    pairs = {
-        "kernel_size": st.integers(1, 4),
-        "stride": st.integers(1, 3),
-        "padding": st.integers(0, 2),
-        "dilation": st.integers(1, 3),
-    }
-    shape = {name: (draw(extent), draw(extent)) for name, extent in pairs.items()}
-    channels = (groups * inputs, groups * outputs)
+def convolutions(draw: st.DrawFn) -> nn.Conv2d | nn.ConvTranspose2d:
+    def pair(low: int, high: int) -> tuple[int, int]:
+        return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+    groups = draw(st.integers(1, 3))
+    inputs, outputs = pair(1, 2)
+    channels = groups * inputs, groups * outputs
+    kernel, stride, padding, dilation = pair(1, 4), pair(1, 3), pair(0, 2), pair(1, 3)
     if draw(st.booleans()):
-        return nn.Conv2d(*channels, groups=groups, bias=draw(st.booleans()), **shape)
-    extra = tuple(
-        draw(st.integers(0, max(stride, dilation) - 1))
-        for stride, dilation in zip(shape["stride"], shape["dilation"], strict=True)
-    )
-    return nn.ConvTranspose2d(*channels, groups=groups, bias=draw(st.booleans()), output_padding=extra, **shape)
+        return nn.Conv2d(*channels, kernel, stride, padding, dilation, groups)
+    extra = tuple(draw(st.integers(0, max(axis) - 1)) for axis in zip(stride, dilation, strict=True))
+    transposed = nn.ConvTranspose2d(*channels, kernel, stride, padding, groups=groups, dilation=dilation)
+    transposed.output_padding = extra
+    return transposed
 
 
 @settings(max_examples=15, deadline=None)
-@given(convolution=convolutions(), height=st.integers(10, 13), width=st.integers(10, 13))
-@example(nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=2), height=10, width=11)
-@example(nn.ConvTranspose2d(4, 2, 4, stride=2, padding=1, groups=2), height=5, width=6)
-@example(nn.ConvTranspose2d(2, 2, 3, stride=1, dilation=3, output_padding=2), height=5, width=6)
-def test_convolutions_of_every_shape(convolution: nn.Module, height: int, width: int) -> None:
+@given(convolutions(), st.integers(10, 13), st.integers(10, 13))
+@example(nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=2), 10, 11)
+@example(nn.ConvTranspose2d(4, 2, 4, stride=2, padding=1, groups=2), 5, 6)
+@example(nn.ConvTranspose2d(2, 2, 3, stride=1, dilation=3, output_padding=2), 5, 6)
+def test_convolutions_of_every_shape(convolution: nn.Conv2d | nn.ConvTranspose2d, height: int, width: int) -> None:
     assert_same_gradient(frozen(convolution), whole_numbers((9, convolution.in_channels, height, width)))
 
 
@@ -105,7 +102,8 @@ def test_weights_that_are_not_frozen_are_refused() -> None:
     weight = torch.randn(4, 2, 3, 3)
 
     def weight_gradient(weight: Tensor, x: Tensor) -> Tensor:
-        return torch.func.grad(lambda weight: nn.functional.conv2d(x, weight).sum())(weight)
+        gradient: Tensor = torch.func.grad(lambda weight: nn.functional.conv2d(x, weight).sum())(weight)
+        return gradient
 
     with pytest.raises(UnsupportedOperatorError, match="expected frozen weights"):
         trace(weight_gradient, [weight, torch.randn(5, 2, 8, 8)], gradient_decompositions())

@@ -52,15 +52,14 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
         VerificationError: a graph disagrees with PyTorch.
     """
     _check_destination(out)
+    description = _describe(model, name=out.parent.name, number=out.name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
-        graphs: list[Graph] = []
         for computation in computations(model):
-            written = _write_graphs(computation, folder)
-            verify(model, written, folder)
-            graphs += written
-        description = _describe(model, graphs, name=out.parent.name, number=out.name)
+            graphs = _write_graphs(computation, folder)
+            verify(model, graphs, folder)
+            description.graphs.extend(graphs)
         stored = json_format.MessageToJson(description, preserving_proto_field_name=True, indent=2)
         (folder / DESCRIPTION_FILE).write_text(stored + "\n", encoding="utf-8")
         (folder / CARD_FILE).write_text(model_card(description), encoding="utf-8")
@@ -109,8 +108,8 @@ def _write_graphs(computation: Computation, folder: Path) -> list[Graph]:
     return graphs
 
 
-def _describe(model: TrainedModel, graphs: list[Graph], name: str, number: str) -> Bundle:
-    """The bundle's description.
+def _describe(model: TrainedModel, name: str, number: str) -> Bundle:
+    """The bundle's description, but for its graphs.
 
     Raises:
         DescriptionError: a field breaks a rule of bundle.proto, or the parts of the model have different sizes.
@@ -128,7 +127,6 @@ def _describe(model: TrainedModel, graphs: list[Graph], name: str, number: str) 
         image=model.image,
         classification=model.classification,
         latent=LatentSpecification(z1_size=model.generator.z1_size, z2_size=model.generator.z2_size),
-        graphs=graphs,
         inversion=model.inversion,
         reliability=model.reliability,
         provenance=model.provenance,
@@ -136,8 +134,17 @@ def _describe(model: TrainedModel, graphs: list[Graph], name: str, number: str) 
     )
     for library in EXPORTERS:
         description.provenance.versions[f"{library} (export)"] = version(library)
-    try:
-        protovalidate.validate(description)
-    except protovalidate.ValidationError as error:
-        raise DescriptionError(str(error)) from error
+    parts = {
+        "image": description.image,
+        "classification": description.classification,
+        "latent": description.latent,
+        "inversion": description.inversion,
+        "reliability": description.reliability,
+        "provenance": description.provenance,
+    } | {f"metrics[{index}]": metric for index, metric in enumerate(description.metrics)}
+    for part, message in parts.items():
+        try:
+            protovalidate.validate(message)
+        except protovalidate.ValidationError as error:
+            raise DescriptionError(f"{part}: {error}") from error
     return description

@@ -16,11 +16,13 @@ class Attributions:
     """The attributions of one image.
 
     Attributes:
+        original: [S, S] in [-1, 1], x: the image as the networks see it, which the maps lie over.
         logit: of the positive class.
         maps: [S, S] for each method asked for, in that order; in units of the logit per unit of x.
         notes: what was done to the image on the way in, a sentence each.
     """
 
+    original: FloatArray
     logit: float
     maps: tuple[FloatArray, ...]
     notes: tuple[str, ...]

@@ -117,8 +117,9 @@ class ServedModel:
         return x, probability(float(logit[0]))
 
     def _attribute(self, image: GreyImage, methods: Sequence[AttributionMethod]) -> Attributions:
-        outputs = self.engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": self._preprocess(image)})
-        return Attributions(float(outputs["logit"][0]), attribution_maps(outputs, methods), image.notes)
+        x = self._preprocess(image)
+        outputs = self.engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": x})
+        return Attributions(x[0, 0], float(outputs["logit"][0]), attribution_maps(outputs, methods), image.notes)
 
     def _preprocess(self, image: GreyImage) -> FloatArray:
         inputs = {"image": image.levels[np.newaxis, np.newaxis], "inverted": np.full(1, image.inverted, np.float32)}

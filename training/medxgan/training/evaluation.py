@@ -66,7 +66,7 @@ def evaluate(run_folder: Path, data_root: Path) -> Evaluation:
     explained = explain(test.x[positive])
     known = explain(train.x[true_positives(classifier, train, threshold)][:CALIBRATION_IMAGES])
     metrics = [
-        _classifier_auc(classifier, test),
+        *classifier_aucs(classifier, test, split.test.sources),
         disentanglement(generator, classifier, threshold, configuration.seed),
         *reconstruction_metrics(explained),
         *classifier_metrics(classifier, explained, threshold),
@@ -113,12 +113,27 @@ def _explain(
     return Explained(x, torch.cat(reconstructions), torch.cat(negatives))
 
 
-def _classifier_auc(classifier: Classifier, test: Tensors) -> Metric:
-    auc = binary_auroc(probability(classifier, test.x), test.label.long()).item()
+def classifier_aucs(classifier: Classifier, test: Tensors, sources: tuple[str, ...]) -> list[Metric]:
+    """Area under the ROC curve on all test images, and within each source that has both classes.
+
+    Where label and source go together the figure on all images also rewards telling the sources apart; the one within
+    a source does not.
+    """
+    score = probability(classifier, test.x)
+    metrics = [_auc("classifier_auc", score, test.label, "test split, {} images of patients not trained on")]
+    for source in sorted(set(sources)):
+        rows = torch.tensor([each == source for each in sources])
+        if source and not rows.all() and len(torch.unique(test.label[rows])) == 2:
+            where = f"test split, {{}} images of the source {source!r} alone"
+            metrics.append(_auc(f"classifier_auc_within_{source}", score[rows], test.label[rows], where))
+    return metrics
+
+
+def _auc(name: str, score: Tensor, label: Tensor, where: str) -> Metric:
     return Metric(
-        name="classifier_auc",
-        value=auc,
-        measured_on=f"test split, {len(test.x)} images of patients not trained on",
+        name=name,
+        value=binary_auroc(score, label.long()).item(),
+        measured_on=where.format(len(score)),
         description="Area under the classifier's ROC curve; 0.5 is chance.",
     )
 

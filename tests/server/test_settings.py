@@ -1,0 +1,85 @@
+"""Where the settings of a server come from."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from medxgan.client.command import app
+from medxgan.server.command import serve
+from medxgan.server.settings import ServerSettings, describe
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "server.toml"
+    file.write_text('maximum_batch = 3\nthreads = 3\naddress = "from.file:3"\n')
+    return file
+
+
+def test_command_line_over_environment_over_file_over_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDXGAN_MAXIMUM_BATCH", "2")
+    monkeypatch.setenv("MEDXGAN_THREADS", "2")
+    settings = ServerSettings(config=config, maximum_batch=1)
+    assert settings.maximum_batch == 1
+    assert settings.threads == 2
+    assert settings.address == "from.file:3"
+    assert settings.maximum_waiting == ServerSettings.model_fields["maximum_waiting"].default
+
+
+def test_the_environment_may_name_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDXGAN_CONFIG", str(config))
+    assert ServerSettings().threads == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("address", "no-port"),
+        ("provider", "abacus"),
+        ("threads", -1),
+        ("maximum_batch", 0),
+        ("maximum_message_bytes", 0),
+        ("log_format", "poem"),
+        ("config", "no/such/file.toml"),
+        ("maximum_bach", 4),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        ServerSettings(**{name: value})
+    assert describe(refusal.value).startswith(f"{name}: ")
+
+
+def test_a_misspelt_setting_in_the_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("maximum_bach = 4\n")
+    with pytest.raises(ValidationError, match="maximum_bach"):
+        ServerSettings(config=file)
+
+
+def test_every_setting_says_what_it_means_and_is_an_option_of_the_command() -> None:
+    assert all(field.description for field in ServerSettings.model_fields.values())
+    assert set(serve.__annotations__) - {"return"} == set(ServerSettings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--maximum-batch", "0"], "maximum_batch: "),
+        (["--config", "no-such-file.toml"], "config: "),
+    ],
+)
+def test_the_command_refuses_a_wrong_setting_by_name(options: list[str], expected: str) -> None:
+    result = CliRunner().invoke(app, ["serve", *options])
+    assert result.exit_code == 2
+    assert expected in result.output.replace("\n", " ")
+
+
+def test_the_command_refuses_a_file_that_is_not_toml(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("maximum_batch: 3")
+    result = CliRunner().invoke(app, ["serve", "--config", str(file)])
+    assert result.exit_code == 2
+    assert "not a TOML file" in result.output.replace("\n", " ")
