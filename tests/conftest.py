@@ -23,6 +23,9 @@ from medxgan.v1.bundle_pb2 import (
 
 SIZE = 32
 
+# The networks of the tests are too small to share among cores.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def tiny_model() -> TrainedModel:

@@ -126,9 +126,9 @@ def test_the_gradient_varies_with_each_input(step: Step, tiny_model: TrainedMode
     """A gradient that was frozen into a constant would be the same in both rows."""
     both = rows(tiny_model, 2)
     alike = {name: np.repeat(value[:1], 2, axis=0) for name, value in both.items()}
-    assert np.ptp(step(alike)["next_first_moment"], axis=0).max() == 0
-    moment = step(alike | {varied: both[varied]})["next_first_moment"]
-    assert np.ptp(moment, axis=0).max() > 0.01 * np.abs(moment).max()
+    same, different = (step(inputs)["next_first_moment"] for inputs in (alike, alike | {varied: both[varied]}))
+    assert np.ptp(same, axis=0).max() < 1e-5 * np.abs(same).max()
+    assert np.ptp(different, axis=0).max() > 1e-2 * np.abs(different).max()
 
 
 def test_losses_are_those_before_the_update(step: Step, tiny_model: TrainedModel) -> None:
@@ -195,4 +195,5 @@ def looped(model: onnx.ModelProto) -> onnx.ModelProto:
 def test_cross_entropy_from_logits_of_any_size(logit: float, target: float) -> None:
     pair = torch.tensor([logit]), torch.tensor([target])
     expected = F.binary_cross_entropy_with_logits(*pair, reduction="none")
-    torch.testing.assert_close(binary_cross_entropy(*pair), expected, rtol=1e-6, atol=1e-6)
+    # float32 resolves 200 to 1.5e-5.
+    torch.testing.assert_close(binary_cross_entropy(*pair), expected, rtol=1e-6, atol=3e-5)

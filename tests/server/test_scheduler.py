@@ -162,6 +162,20 @@ def test_cancelling_stops_the_compute_at_the_next_block_and_leaves_the_others_al
     serve(linear_engine, 8, scenario)
 
 
+def test_a_row_cancelled_on_hearing_of_a_block_takes_no_other(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        def on_progress(progress: Progress) -> None:
+            if progress.steps_taken == 20:
+                gone.cancel()
+
+        gone = asyncio.create_task(bench.invert(0, 500, on_progress))
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert await bench.scheduler.call(lambda: linear_engine.blocks) == [(1, 10), (1, 10)]
+
+    serve(linear_engine, 8, scenario)
+
+
 def test_a_row_cancelled_while_it_waits_never_joins(linear_engine):
     async def scenario(bench: Bench) -> None:
         linear_engine.gate.clear()

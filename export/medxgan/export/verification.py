@@ -133,7 +133,9 @@ def _reference(model: TrainedModel, role: GraphRole) -> Runner:
 
 def _onnx_runner(graph: Graph, folder: Path) -> Runner:
     """Runs an ONNX graph by the names that its description states."""
-    session = onnxruntime.InferenceSession(folder / graph.file, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(folder / graph.file, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in graph.outputs]
 
     def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -63,7 +63,8 @@ class EmbeddedServer:
             started.callback(loop.call_soon_threadsafe, loop.stop)
             server = asyncio.run_coroutine_threadsafe(_create(self._settings, repository), loop).result()
             started.callback(lambda: asyncio.run_coroutine_threadsafe(server.stop(), loop).result())
-            self._port = asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+            self._port = asyncio.run_coroutine_threadsafe(server.listen(), loop).result()
+            asyncio.run_coroutine_threadsafe(server.warm_up(), loop).result()
             self._running = started.pop_all()
         return self
 

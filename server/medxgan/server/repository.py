@@ -59,8 +59,8 @@ class ModelRepository:
             raise UnknownModelError(f"no model {selector.name} is served; there is {self._names()}")
         model = versions.get(int(selector.version) if selector.version else max(versions))
         if model is None:
-            wanted = "/".join(part for part in (selector.name, selector.version) if part)
-            raise UnknownModelError(f"no model {wanted} is served; there is {self._names()}")
+            name = next(iter(versions.values())).identity.name
+            raise UnknownModelError(f"no model {name}/{selector.version} is served; there is {self._names()}")
         return model
 
     async def start(self) -> None:

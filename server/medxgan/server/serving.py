@@ -51,10 +51,8 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
 
-    async def start(self) -> int:
-        """Listen, warm the models up, and only then call itself healthy.
-
-        A request that comes before the models are warm waits for them.
+    async def listen(self) -> int:
+        """Take requests, not yet calling itself healthy: they wait until the models are warm.
 
         Returns:
             The port that it listens on.
@@ -68,9 +66,12 @@ class Server:
         except RuntimeError as error:
             raise OSError(f"can't listen on {self._settings.address}") from error
         await self._grpc.start()
+        return port
+
+    async def warm_up(self) -> None:
+        """Warm the models up, and from then on call itself healthy."""
         await self._repository.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        return port
 
     async def stop(self) -> None:
         """Call itself unhealthy, take no more requests, give those that run their grace, and end the compute."""
@@ -103,9 +104,11 @@ async def serve_until_signal(settings: ServerSettings, repository: ModelReposito
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(settings, repository)
-    port = await server.start()
-    host = settings.address.rpartition(":")[0]
-    _log.info("serving", address=f"{host}:{port}", models=[model.identity.name for model in repository])
+    host, _, _ = settings.address.rpartition(":")
+    address = f"{host}:{await server.listen()}"
+    _log.info("warming_up", address=address)
+    await server.warm_up()
+    _log.info("serving", address=address, models=[model.identity.name for model in repository])
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
     await server.stop()

@@ -24,7 +24,9 @@ def models(
     """List the models that a server serves."""
     with known_errors(), connect(context, server, models, provider) as client:
         served = client.models()
-    table = Table("model", "images", "positive", "negative", "licence", "runs on")
+    table = Table()
+    for heading in ("model", "images", "positive", "negative", "licence", "runs on"):
+        table.add_column(heading, overflow="fold")
     for entry in served:
         runs_on = entry.execution.provider
         if entry.execution.fallback:

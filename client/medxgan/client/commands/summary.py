@@ -45,7 +45,7 @@ def attribution_table(attribution: Attribution, *, image: str, positive_class: s
 def _table(image: str, model: ModelIdentity) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row("image", Text(image))
     table.add_row("model", Text(f"{model.name} {model.version}"))
     return table

@@ -1,14 +1,13 @@
 """Opens the engine that an operator asked for, and says so where less than that runs."""
 
-import structlog
-
 from medxgan.server.bundle import LoadedBundle
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import Engine
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.errors import UnsupportedError
+from medxgan.server.log import get_logger
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> Engine:
@@ -29,7 +28,7 @@ def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> E
     engine = _open_torch(bundle, threads) if choice == "torch" else OrtEngine(bundle, choice, threads)
     execution = engine.execution
     if execution.fallback_reason:
-        logger.warning(
+        _log.warning(
             "provider_fallback",
             model=bundle.description.name,
             version=bundle.description.version,

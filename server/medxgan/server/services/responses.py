@@ -107,6 +107,7 @@ def attribute_response(
         model=model.identity,
         execution=model.execution,
         logit=attributions.logit,
+        image=tensor(attributions.original),
         attributions=[
             explanation_pb2.Attribution(method=method, values=tensor(values))
             for method, values in zip(methods, attributions.maps, strict=True)

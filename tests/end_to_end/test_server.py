@@ -1,0 +1,278 @@
+"""A real server with a real bundle, asked over gRPC."""
+
+import io
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from PIL import Image as PillowImage
+from pydicom.data import get_testdata_file
+
+from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
+from medxgan.v1.explanation_pb2 import (
+    ATTRIBUTION_METHOD_GRAD_CAM,
+    ATTRIBUTION_METHOD_GRADIENT,
+    ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION,
+    MAP_FORM_PNG,
+    MAP_FORM_TENSOR,
+    MAP_KIND_COLORIZED,
+    MAP_KIND_DIFFERENCE,
+    MAP_KIND_NEGATIVE_REALIZATION,
+    MAP_KIND_ORIGINAL,
+    MAP_KIND_RECONSTRUCTION,
+    VERDICT_STATUS_UNSPECIFIED,
+    AttributeRequest,
+    ClassifyRequest,
+    ExplainRequest,
+    ExplainResponse,
+    GetModelRequest,
+    Image,
+    InversionSettings,
+    ListModelsRequest,
+    MapRequest,
+    ModelSelector,
+    Tensor,
+)
+from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
+
+Serving = Callable[..., AbstractContextManager[grpc.Channel]]
+
+SERVICE = "medxgan.v1.ExplanationService"
+SIZE = 32
+HOURS = InversionSettings(steps=100_000_000)
+RANGES = {
+    MAP_KIND_ORIGINAL: (-1, 1),
+    MAP_KIND_RECONSTRUCTION: (-1, 1),
+    MAP_KIND_NEGATIVE_REALIZATION: (-1, 1),
+    MAP_KIND_DIFFERENCE: (-2, 2),
+    MAP_KIND_COLORIZED: (0, 1),
+}
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    assert tensor.data_type == DATA_TYPE_FLOAT32
+    return np.frombuffer(tensor.data, "<f4").reshape(tensor.shape)
+
+
+def arrays(response: ExplainResponse) -> list[np.ndarray]:
+    return [array(map_.tensor) for map_ in response.maps]
+
+
+def test_an_explanation_is_whole(stub: ExplanationServiceStub, image: Image, tiny_bundle: Path) -> None:
+    response = stub.Explain(ExplainRequest(image=image, seed=5))
+    description = json.loads((tiny_bundle / "bundle.json").read_text())
+    assert (response.model.name, response.model.version) == ("tiny", "1")
+    assert len(response.model.bundle_sha256) == 64
+    assert (response.execution.provider, response.execution.requested) == ("CPUExecutionProvider", "cpu")
+    assert not response.execution.fallback
+    assert response.inversion.steps == description["inversion"]["default_steps"]
+    assert response.inversion.learning_rate == pytest.approx(description["inversion"]["default_learning_rate"])
+    assert response.inversion.HasField("reconstruction_weight")
+    assert response.seed == 5
+    scores = response.scores
+    assert all(0 <= score <= 1 for score in (scores.original, scores.reconstruction, scores.negative_realization))
+    assert scores.decision_threshold == 0.5
+    assert response.verdict.status != VERDICT_STATUS_UNSPECIFIED
+    assert 1 <= response.outcome.steps_taken <= response.inversion.steps
+    assert [map_.kind for map_ in response.maps] == list(RANGES)
+    for kind, values in zip(RANGES, arrays(response), strict=True):
+        assert values.shape == ((SIZE, SIZE, 3) if kind == MAP_KIND_COLORIZED else (SIZE, SIZE))
+        low, high = RANGES[kind]
+        assert values.min() >= low - 1e-6  # float32 rounding of a saturated tanh
+        assert values.max() <= high + 1e-6
+    _, reconstruction, negative, difference, _ = arrays(response)
+    np.testing.assert_allclose(difference, reconstruction - negative, atol=1e-6)
+    timing = response.timing
+    parts = timing.queued_ms + timing.preprocess_ms + timing.inversion_ms + timing.maps_ms
+    assert timing.total_ms == pytest.approx(parts, rel=1e-3)
+    assert timing.inversion_ms > 0
+
+
+def test_maps_come_in_the_order_and_form_asked_for(stub: ExplanationServiceStub, image: Image) -> None:
+    wanted = [
+        MapRequest(kind=MAP_KIND_COLORIZED, form=MAP_FORM_PNG),
+        MapRequest(kind=MAP_KIND_ORIGINAL, form=MAP_FORM_TENSOR),
+        MapRequest(kind=MAP_KIND_ORIGINAL, form=MAP_FORM_PNG),
+    ]
+    colorized, tensor, png = stub.Explain(ExplainRequest(image=image, maps=wanted)).maps
+    assert PillowImage.open(io.BytesIO(colorized.png)).size == (SIZE, SIZE)
+    levels = np.asarray(PillowImage.open(io.BytesIO(png.png)))
+    np.testing.assert_allclose(
+        levels, (array(tensor.tensor) + 1) / 2 * 255, atol=0.5 + 1e-3
+    )  # half a level of rounding
+
+
+def test_settings_that_the_caller_chose_are_in_force(stub: ExplanationServiceStub, image: Image) -> None:
+    chosen = InversionSettings(steps=7, learning_rate=0.05, reconstruction_weight=2)
+    response = stub.Explain(ExplainRequest(image=image, inversion=chosen))
+    assert response.inversion == chosen
+    assert response.outcome.steps_taken == 7
+
+
+def test_a_stream_tells_its_progress_and_ends_with_the_same_explanation(
+    stub: ExplanationServiceStub, image: Image
+) -> None:
+    request = ExplainRequest(image=image, inversion=InversionSettings(steps=25))
+    *progress, last = stub.ExplainStream(request)
+    taken = [message.progress.steps_taken for message in progress]
+    assert taken == sorted(set(taken))
+    assert all(message.progress.steps_total == 25 for message in progress)
+    assert all(message.progress.reconstruction_mse > 0 for message in progress)
+    assert last.WhichOneof("event") == "result"
+    assert taken[-1] == last.result.outcome.steps_taken
+    for streamed, plain in zip(arrays(last.result), arrays(stub.Explain(request)), strict=True):
+        np.testing.assert_array_equal(streamed, plain)
+
+
+def test_an_explanation_does_not_depend_on_its_company(stub: ExplanationServiceStub, images: list[Image]) -> None:
+    steps = InversionSettings(steps=30)
+    alone = [stub.Explain(ExplainRequest(image=image, inversion=steps)) for image in images]
+    with ThreadPoolExecutor(len(images)) as callers:
+        together = list(callers.map(lambda image: stub.Explain(ExplainRequest(image=image, inversion=steps)), images))
+    for one, other in zip(alone, together, strict=True):
+        for map_alone, map_together in zip(arrays(one), arrays(other), strict=True):
+            np.testing.assert_allclose(map_together, map_alone, atol=1e-4)
+
+
+def test_classify_gives_the_score_of_an_explanation(stub: ExplanationServiceStub, images: list[Image]) -> None:
+    for image in images:
+        answer = stub.Classify(ClassifyRequest(image=image))
+        explanation = stub.Explain(ExplainRequest(image=image, inversion=InversionSettings(steps=1)))
+        assert answer.probability == pytest.approx(explanation.scores.original, abs=1e-6)
+        positive = answer.probability >= answer.decision_threshold
+        assert answer.predicted_class == ("lesion" if positive else "no lesion")
+
+
+def test_attributions_come_in_the_order_asked_for(stub: ExplanationServiceStub, image: Image) -> None:
+    methods = [
+        ATTRIBUTION_METHOD_GRAD_CAM,
+        ATTRIBUTION_METHOD_GRADIENT,
+        ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION,
+    ]
+    answer = stub.Attribute(AttributeRequest(image=image, methods=methods))
+    assert [attribution.method for attribution in answer.attributions] == methods
+    cam, gradient, guided = (array(attribution.values) for attribution in answer.attributions)
+    assert cam.shape == gradient.shape == guided.shape == (SIZE, SIZE)
+    assert cam.min() >= 0
+    assert np.abs(gradient).max() > 0
+    probability = stub.Classify(ClassifyRequest(image=image)).probability
+    assert 1 / (1 + np.exp(-answer.logit)) == pytest.approx(probability, abs=1e-6)
+
+
+def test_notes_reach_the_caller(stub: ExplanationServiceStub) -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    file = io.BytesIO()
+    PillowImage.fromarray(colour).save(file, "PNG")
+    image = Image(encoded=file.getvalue())
+    assert stub.Explain(ExplainRequest(image=image)).notes == ["colour was converted to grey"]
+    assert stub.Classify(ClassifyRequest(image=image)).notes == ["colour was converted to grey"]
+
+
+def test_a_real_film_and_its_compressed_form_are_the_same_to_the_server(stub: ExplanationServiceStub) -> None:
+    films = [
+        Image(dicom=Path(str(get_testdata_file(name, download=False))).read_bytes())
+        for name in ("RG1_UNCR.dcm", "RG1_J2KR.dcm")
+    ]
+    plain, compressed = (stub.Explain(ExplainRequest(image=film)) for film in films)
+    for one, other in zip(arrays(plain), arrays(compressed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    (original, *_) = arrays(plain)
+    assert original[0].mean() < original[SIZE // 2].mean(), "MONOCHROME1: the background above the shoulders is dark"
+
+
+def test_models_are_listed_and_described(stub: ExplanationServiceStub) -> None:
+    (summary,) = stub.ListModels(ListModelsRequest()).models
+    assert (summary.model.name, summary.positive_class, summary.license) == ("tiny", "lesion", "Apache-2.0")
+    description = stub.GetModel(GetModelRequest(model=ModelSelector(name="tiny", version="1")))
+    assert description.model == summary.model
+    assert description.execution == summary.execution
+    assert description.bundle.image.size == SIZE
+    assert description.bundle.graphs
+
+
+def test_health_and_reflection(channel: grpc.Channel) -> None:
+    health = HealthStub(channel)
+    for service in ("", SERVICE):
+        assert health.Check(HealthCheckRequest(service=service)).status == HealthCheckResponse.SERVING
+    with pytest.raises(grpc.RpcError) as unknown:
+        health.Check(HealthCheckRequest(service="medxgan.v1.NoSuchService"))
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")]))
+    names = {service.name for service in answer.list_services_response.service}
+    assert {SERVICE, "grpc.health.v1.Health"} <= names
+    (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(
+        iter([ServerReflectionRequest(file_containing_symbol=SERVICE)])
+    )
+    assert answer.file_descriptor_response.file_descriptor_proto
+
+
+# In the tests below the batch has one row. What comes next is answered only once the compute before it has stopped,
+# which left alone would go on for hours: an answer is the proof, and a failure shows as a passed deadline.
+
+
+def test_a_cancelled_call_stops_the_compute(endless_models: Path, serving: Serving, image: Image) -> None:
+    with serving(endless_models, maximum_batch=1) as channel:
+        stub = ExplanationServiceStub(channel)
+        stream = stub.ExplainStream(ExplainRequest(image=image, inversion=HOURS))
+        assert next(stream).progress.steps_taken > 0
+        stream.cancel()
+        answer = stub.Explain(ExplainRequest(image=image, inversion=InversionSettings(steps=5)), timeout=60)
+        assert answer.outcome.steps_taken == 5
+
+
+def test_a_passed_deadline_stops_the_compute(endless_models: Path, serving: Serving, image: Image) -> None:
+    with serving(endless_models, maximum_batch=1) as channel:
+        stub = ExplanationServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as late:
+            stub.Explain(ExplainRequest(image=image, inversion=HOURS), timeout=0.5)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        answer = stub.Explain(ExplainRequest(image=image, inversion=InversionSettings(steps=5)), timeout=60)
+        assert answer.outcome.steps_taken == 5
+
+
+def test_a_full_server_says_when_to_come_back_and_has_room_again(
+    endless_models: Path, serving: Serving, image: Image
+) -> None:
+    with serving(endless_models, maximum_batch=1, maximum_waiting=0, retry_delay_seconds=1.5) as channel:
+        stub = ExplanationServiceStub(channel)
+        stream = stub.ExplainStream(ExplainRequest(image=image, inversion=HOURS))
+        next(stream)
+        with pytest.raises(grpc.RpcError) as busy:
+            stub.Explain(ExplainRequest(image=image))
+        assert busy.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        status = status_pb2.Status.FromString(dict(busy.value.trailing_metadata())["grpc-status-details-bin"])
+        retry = error_details_pb2.RetryInfo()
+        assert status.details[0].Unpack(retry)
+        assert retry.retry_delay.ToMilliseconds() == 1500
+        assert stub.ListModels(ListModelsRequest()).models, "what does not compute is answered all the same"
+        stream.cancel()
+        assert eventually_classified(stub, image)
+
+
+def eventually_classified(stub: ExplanationServiceStub, image: Image) -> bool:
+    """Ask until there is room; the server hears of a cancelled call a moment after the caller cancels it."""
+    for _ in range(10_000):
+        try:
+            return bool(stub.Classify(ClassifyRequest(image=image)).predicted_class)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+    return False
+
+
+def test_leaving_the_embedded_server_ends_what_still_runs(endless_models: Path, serving: Serving, image: Image) -> None:
+    with serving(endless_models) as channel:
+        stream = ExplanationServiceStub(channel).ExplainStream(ExplainRequest(image=image, inversion=HOURS))
+        next(stream)
+    with pytest.raises(grpc.RpcError):
+        list(stream)

@@ -1,0 +1,49 @@
+"""A server's health over its life."""
+
+import asyncio
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from medxgan.server.repository import ModelRepository
+from medxgan.server.serving import Server
+from medxgan.server.settings import ServerSettings
+
+
+class ColdRepository(ModelRepository):
+    """Takes as long to warm up as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.warm = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.warm.wait()
+
+
+async def watch_health(service: str) -> list[int]:
+    """What a watcher is told: once it listens, once the models are warm, once it is stopping."""
+    repository = ColdRepository()
+    server = Server(ServerSettings(address="127.0.0.1:0"), repository)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.listen()}") as channel:
+        watch = HealthStub(channel).Watch(HealthCheckRequest(service=service))
+        warming_up = asyncio.create_task(server.warm_up())
+        told = [(await watch.read()).status]
+        repository.warm.set()
+        told.append((await watch.read()).status)
+        await warming_up
+        stopping = asyncio.create_task(server.stop())
+        told.append((await watch.read()).status)
+        watch.cancel()
+        await stopping
+    return told
+
+
+def test_a_server_is_healthy_from_warm_models_to_the_call_to_stop() -> None:
+    for service in ("", "medxgan.v1.ExplanationService"):
+        assert asyncio.run(watch_health(service)) == [
+            HealthCheckResponse.NOT_SERVING,
+            HealthCheckResponse.SERVING,
+            HealthCheckResponse.NOT_SERVING,
+        ]
