@@ -1,6 +1,6 @@
 """One gradient step of the inversion: the server's engine on ONNX Runtime against PyTorch eager, with the same weights.
 
-    python benchmarks/inversion_step.py                                     untrained networks of the chest model's sizes
+    python benchmarks/inversion_step.py                                     untrained networks of the chest's sizes
     python benchmarks/inversion_step.py --bundle models/chest/1 --run RUN   a bundle and the run that it was made from
 
 PyTorch runs the published procedure, autograd and `torch.optim.Adam`, with frozen weights. Both start from the same
@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -93,7 +93,7 @@ class EagerInversion:
         for _ in range(steps):
             total = self._loss()
             self.optimizer.zero_grad()
-            total.sum().backward()
+            total.sum().backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         loss: FloatArray = total.detach().cpu().numpy()
         return loss
@@ -102,7 +102,9 @@ class EagerInversion:
         picture = self.generator(self.z)
         reconstruction = ((picture - self.image) ** 2).mean((1, 2, 3))
         logit = self.classifier(picture)
-        return self.weight * reconstruction + F.binary_cross_entropy_with_logits(logit, self.target, reduction="none")
+        classification = F.binary_cross_entropy_with_logits(logit, self.target, reduction="none")
+        total: Tensor = self.weight * reconstruction + classification
+        return total
 
 
 def main(
@@ -251,7 +253,7 @@ def cpu_model() -> str:
     return platform.processor()
 
 
-def markdown(report: dict[str, object], timings: list[Timing]) -> str:
+def markdown(report: Mapping[str, object], timings: list[Timing]) -> str:
     """The report as a page."""
     lines = [
         "# One gradient step: the engine against PyTorch eager",

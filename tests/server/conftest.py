@@ -6,10 +6,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
+
+# Examples are not timed: a busy machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SIDE, Z1, Z2 = 8, 4, 2
 

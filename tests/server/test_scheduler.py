@@ -100,7 +100,7 @@ def test_concurrent_rows_share_blocks_up_to_the_maximum_batch(linear_engine):
     maximum_batch=st.integers(1, 8),
     ticks=st.lists(st.integers(0, 40), min_size=8, max_size=8),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_a_rows_result_does_not_depend_on_its_company(linear_engine, steps, maximum_batch, ticks):
     expected = [alone(linear_engine, index, count) for index, count in enumerate(steps)]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._decomp import core_aten_decompositions
 from torch._ops import OpOverload
 from torch.fx import GraphModule
@@ -21,6 +21,7 @@ def gradient_decompositions() -> Decompositions:
     table: Decompositions = dict(core_aten_decompositions())
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_with_indices_backward
+    table[aten.slice_backward.default] = slice_backward
     return table
 
 
@@ -102,6 +103,29 @@ def max_pool2d_with_indices_backward(
     """
     zeros = torch.zeros_like(x).flatten(-2)
     return zeros.scatter_add(-1, indices.flatten(-2), grad_output.flatten(-2)).view_as(x)
+
+
+def slice_backward(
+    grad_output: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
+) -> Tensor:
+    """Input gradient of a slice: zeros around it. The standard decomposition scatters into a tensor of zeros instead.
+
+    Args:
+        grad_output: gradient with respect to the slice.
+        input_sizes: shape of the sliced tensor.
+        dim: the sliced axis.
+        start: of the slice; negative counts from the end, as does `end`.
+        end: of the slice, which is cut off at the tensor's.
+        step: of the slice.
+    """
+    if step != 1:
+        gradient: Tensor = core_aten_decompositions()[aten.slice_backward.default](
+            grad_output, input_sizes, dim, start, end, step
+        )
+        return gradient
+    first, last, _ = slice(start, end).indices(input_sizes[dim])
+    after_dim = [0, 0] * (grad_output.ndim - 1 - dim % grad_output.ndim)
+    return nn.functional.pad(grad_output, [*after_dim, first, input_sizes[dim] - last])
 
 
 def guided_threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) -> Tensor:

@@ -53,14 +53,14 @@ class ModelRepository:
             (versions,) = self._models.values()
         else:
             raise InvalidRequestError(
-                "model.name", f"expected a name, since several models are served: {self._names()}"
+                "model.name", f"expected a name, since several models are served: {self._listed()}"
             )
         if versions is None:
-            raise UnknownModelError(f"no model {selector.name} is served; there is {self._names()}")
+            raise UnknownModelError(f"no model {selector.name} is served; there is {self._listed()}")
         model = versions.get(int(selector.version) if selector.version else max(versions))
         if model is None:
             name = next(iter(versions.values())).identity.name
-            raise UnknownModelError(f"no model {name}/{selector.version} is served; there is {self._names()}")
+            raise UnknownModelError(f"no model {name}/{selector.version} is served; there is {self._listed()}")
         return model
 
     async def start(self) -> None:
@@ -73,5 +73,9 @@ class ModelRepository:
         for model in self:
             await model.stop()
 
-    def _names(self) -> str:
-        return ", ".join(f"{name}/{version}" for name in sorted(self._models) for version in sorted(self._models[name]))
+    def names(self) -> list[str]:
+        """NAME/VERSION of every model."""
+        return [f"{name}/{version}" for name in sorted(self._models) for version in sorted(self._models[name])]
+
+    def _listed(self) -> str:
+        return ", ".join(self.names())

@@ -108,7 +108,7 @@ async def serve_until_signal(settings: ServerSettings, repository: ModelReposito
     address = f"{host}:{await server.listen()}"
     _log.info("warming_up", address=address)
     await server.warm_up()
-    _log.info("serving", address=address, models=[model.identity.name for model in repository])
+    _log.info("serving", address=address, models=repository.names())
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
     await server.stop()

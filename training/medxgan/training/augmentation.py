@@ -26,7 +26,7 @@ def dim(x: Tensor, strength: float = 0.15) -> Tensor:
     return (x + 1) * (1 + strength * (2 * torch.rand(len(x), 1, 1, 1, device=x.device) - 1)) - 1
 
 
-def noise(x: Tensor, deviation: float = 0.05) -> Tensor:
+def noise(x: Tensor, deviation: float) -> Tensor:
     """Add Gaussian noise."""
     return x + deviation * torch.randn_like(x)
 

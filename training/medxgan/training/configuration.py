@@ -41,6 +41,7 @@ class AugmentationConfig(Section):
 
     mirror: bool = Field(False, description="Flip left and right half of the time.")
     shift: int = Field(4, ge=0, description="Largest shift along each axis, in pixels.")
+    noise: float = Field(0.05, ge=0, description="Deviation of the noise that C is trained with and judges through.")
 
 
 class ClassifierConfig(Section):
@@ -57,14 +58,14 @@ class ClassifierConfig(Section):
 class ObjectiveWeights(Section):
     """Weight of each term of the generator's loss; a term of weight 0 is not computed. The terms: `objective.py`."""
 
-    adversarial: float = Field(0.1, ge=0)
+    adversarial: float = Field(0.5, ge=0)
     class_of_sample: float = Field(0.3, ge=0)
     reconstruction: float = Field(10.0, ge=0)
     features: float = Field(0.3, ge=0)
     class_of_negative: float = Field(0.3, ge=0)
     sparsity: float = Field(0.3, ge=0)
     outside: float = Field(5.0, ge=0)
-    prior: float = Field(0.01, ge=0)
+    prior: float = Field(0.03, ge=0)
     cycle: float = Field(0.05, ge=0)
 
 

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric, seed_everything
 from rich.progress import track
 from torchmetrics.functional.classification import binary_auroc
 
-from medxgan.training.augmentation import dim, mirror, shift
+from medxgan.training.augmentation import dim, mirror, noise, shift
 from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
@@ -53,7 +53,8 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
             picture = x[rows]
             if augmentation.mirror:
                 (picture,) = mirror(picture)
-            logit = model(dim(shift(picture, augmentation.shift)).clamp(-1, 1))
+            seen = dim(shift(picture, augmentation.shift)).clamp(-1, 1)
+            logit = model(noise(seen, augmentation.noise))
             loss = F.binary_cross_entropy_with_logits(logit, label[rows])
             optimizer.zero_grad()
             fabric.backward(loss)

@@ -72,7 +72,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         return shift(brighten(picture), augmentation.shift) if settings.augment else picture
 
     def seen_by_classifier(picture: Tensor) -> Tensor:
-        return noise(dim(shift(picture, augmentation.shift))) if settings.augment else picture
+        return noise(dim(shift(picture, augmentation.shift)), augmentation.noise) if settings.augment else picture
 
     # --- Training ---
     kind = settings.adversarial_loss
