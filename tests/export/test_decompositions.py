@@ -73,6 +73,13 @@ def test_max_pooling_also_where_windows_overlap_or_leave_gaps(
     assert_same_gradient(pool, whole_numbers((5, 3, 11, 12)))
 
 
+@settings(max_examples=15, deadline=None)
+@given(axis=st.integers(-3, 2), start=st.integers(-9, 5), length=st.integers(1, 12), step=st.integers(1, 3))
+def test_slices_of_every_axis(axis: int, start: int, length: int, step: int) -> None:
+    x = whole_numbers((9, 9, 9))
+    assert_same_gradient(lambda x: torch.ops.aten.slice(x, axis, start, start % 9 + length, step), x)
+
+
 def test_relu_passes_the_gradient_where_it_was_active() -> None:
     assert_same_gradient(nn.ReLU(), whole_numbers((5, 7)))
 

@@ -114,8 +114,8 @@ def slice_backward(
         grad_output: gradient with respect to the slice.
         input_sizes: shape of the sliced tensor.
         dim: the sliced axis.
-        start: of the slice; negative counts from the end, as does `end`.
-        end: of the slice, which is cut off at the tensor's.
+        start: of the slice; negative counts from the end.
+        end: of the slice; the gradient's extent already tells it.
         step: of the slice.
     """
     if step != 1:
@@ -123,9 +123,13 @@ def slice_backward(
             grad_output, input_sizes, dim, start, end, step
         )
         return gradient
-    first, last, _ = slice(start, end).indices(input_sizes[dim])
-    after_dim = [0, 0] * (grad_output.ndim - 1 - dim % grad_output.ndim)
-    return nn.functional.pad(grad_output, [*after_dim, first, input_sizes[dim] - last])
+    size = input_sizes[dim]
+    before = start if start >= 0 else start + size
+    behind = size - before - grad_output.shape[dim]
+    if before == 0 and behind == 0:
+        return grad_output
+    later_axes = [0, 0] * (grad_output.ndim - 1 - dim % grad_output.ndim)
+    return nn.functional.pad(grad_output, [*later_axes, before, behind])
 
 
 def guided_threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) -> Tensor:

@@ -5,6 +5,7 @@ The library logs through the standard library's `logging`, so that an embedding 
 """
 
 import logging
+import sys
 
 import structlog
 
@@ -33,7 +34,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 def configure_logging(form: LogFormat, level: LogLevel) -> None:
     """Write this process's log lines to standard error; other libraries speak from warnings up."""
-    renderer = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
