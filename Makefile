@@ -8,8 +8,8 @@ DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(fi
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
 
-test: .venv/.development  ## all tests
-	$(BIN)/python -m pytest
+test: .venv/.development  ## all tests; small networks run fastest on one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 check: .venv/.development  ## lint, types, walls, protos
 	$(BIN)/ruff check .

@@ -47,7 +47,8 @@ def check() -> None:
         kept = sorted(file.relative_to(PROTOS) for file in PROTOS.rglob("*_pb2*") if file.suffix in {".py", ".pyi"})
         stale = [file for file in made if file in kept and (fresh / file).read_bytes() != (PROTOS / file).read_bytes()]
         if made != kept or stale:
-            sys.exit(f"generated modules differ from the .proto files, run `make protos`: {stale or set(made) ^ set(kept)}")
+            differing = ", ".join(map(str, stale or sorted(set(made) ^ set(kept))))
+            sys.exit(f"differs from what the .proto files make, run `make protos`: {differing}")
 
 
 if __name__ == "__main__":

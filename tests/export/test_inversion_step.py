@@ -13,10 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from torch import Tensor, nn
 
-from medxgan.export.inversion_step import STEP_INPUTS, STEP_OUTPUTS, binary_cross_entropy
+from medxgan.export.computations import ANY, Computation, sample, tensor
+from medxgan.export.decompositions import gradient_decompositions
+from medxgan.export.inversion_step import STEP_INPUTS, STEP_OUTPUTS, binary_cross_entropy, inversion_step
+from medxgan.export.onnx_graphs import write_onnx
+from medxgan.export.programs import export_program
+from medxgan.export.reference import StepState
+from medxgan.export.tracing import trace
 from medxgan.training.inversion import invert
 from medxgan.training.model import TrainedModel
+from medxgan.v1.bundle_pb2 import GRAPH_ROLE_INVERSION_STEP, InversionSpecification
 
 Array = NDArray[np.float32]
 Tensors = dict[str, Array]
@@ -189,6 +197,45 @@ def looped(model: onnx.ModelProto) -> onnx.ModelProto:
     whole = helper.make_model(outside, opset_imports=model.opset_import, ir_version=model.ir_version)
     onnx.checker.check_model(whole)
     return whole
+
+
+class Echo(nn.Module):
+    """z [B, 4] laid out as an image [B, 1, 2, 2]."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.reshape(-1, 1, 2, 2)
+
+
+class Indifferent(nn.Module):
+    """Logit 0 for every image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (0 * x).sum((1, 2, 3))
+
+
+def test_epsilon_still_counts_where_gradients_are_as_small(tmp_path: Path) -> None:
+    """An optimizer of graphs may take 1e-8 for 0, and Adam would then go a full step along the tiniest gradient."""
+    adam = InversionSpecification(beta1=0.5, beta2=0.999, epsilon=1e-8)
+    latents = {name: tensor(name, ANY, 4) for name in STATE[:3]} | {"image": tensor("image", ANY, 1, 2, 2)}
+    inputs = tuple(latents.get(name, tensor(name, ANY)) for name in STEP_INPUTS)
+    traced = trace(inversion_step(Echo(), Indifferent(), adam), sample(inputs), gradient_decompositions())
+    computation = Computation(GRAPH_ROLE_INVERSION_STEP, traced, inputs, STEP_OUTPUTS)
+    write_onnx(computation, export_program(computation), tmp_path / "step.onnx")
+
+    state = StepState(
+        z=torch.tensor([[1.0, 2.0, -1.0, -4.0]]),
+        first_moment=torch.zeros(1, 4),
+        second_moment=torch.zeros(1, 4),
+        step=torch.zeros(1),
+        image=torch.zeros(1, 1, 2, 2),
+        target=torch.full((1,), 0.5),
+        learning_rate=torch.full((1,), 0.1),
+        reconstruction_weight=torch.full((1,), 2e-8),
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    (next_z,) = session.run(["next_z"], {name: value.numpy() for name, value in state.tensors().items()})
+    # The gradient is z times 1e-8, so the update is z / (|z| + 1) of the learning rate.
+    np.testing.assert_allclose(next_z - state.z.numpy(), [[-0.05, -0.1 * 2 / 3, 0.05, 0.08]], rtol=1e-4)
 
 
 @given(st.floats(-200, 200, width=32), st.floats(0, 1, width=32))

@@ -1,4 +1,4 @@
-"""The port between the server and whatever runs a bundle's graphs. Adding a backend is adding a file beside this one."""
+"""The port to whatever runs a bundle's graphs. Adding a backend is adding a file beside this one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

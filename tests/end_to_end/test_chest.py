@@ -1,0 +1,68 @@
+"""The shipped chest bundle: the demo's film, and real patients that it was not trained on."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import binary_auroc
+
+from medxgan.client import Client, MapKind
+from medxgan.server.embedded import EmbeddedServer
+from medxgan.training.configuration import load_configuration
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+FILMS = 60
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with EmbeddedServer(ROOT / "models") as server, Client(server.address) as client:
+        yield client
+
+
+def test_a_radiograph_in_dicom_is_explained(client: Client) -> None:
+    film = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
+    explanation = client.explain(film, model="chest")
+    assert {kind: explanation.maps[kind].shape for kind in MapKind} == {
+        kind: (64, 64, 3) if kind is MapKind.COLORIZED else (64, 64) for kind in MapKind
+    }
+    # MONOCHROME1 was turned: the collimated corner is dark, the mediastinum is bright.
+    assert explanation.original[:3, -3:].mean() < -0.5
+    assert explanation.original[20:40, 30:34].mean() > 0.3
+    # The explanation resembles the film more than a flat grey picture does.
+    flat = np.square(explanation.original - explanation.original.mean()).mean()
+    assert explanation.outcome.reconstruction_mse < 0.5 * flat
+
+
+def test_the_served_classifier_is_the_one_on_the_card(client: Client) -> None:
+    configuration = load_configuration(ROOT / "training" / "configs" / "chest.toml")
+    if not DATA.is_dir():
+        pytest.skip(f"the real images are not at {DATA}")
+    test = configuration.data.load(DATA).test
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda image: client.classify(image, model="chest").probability, test.images))
+    auc = binary_auroc(torch.tensor(answers), torch.from_numpy(test.labels).long()).item()
+    stated = {metric.name: metric.value for metric in client.model("chest").bundle.metrics}
+    assert auc == pytest.approx(stated["classifier_auc"], abs=1e-4)
+
+
+def test_explanations_of_real_films_do_what_the_card_says(client: Client) -> None:
+    configuration = load_configuration(ROOT / "training" / "configs" / "chest.toml")
+    if not DATA.is_dir():
+        pytest.skip(f"the real images are not at {DATA}")
+    test = configuration.data.load(DATA).test
+    films = [test.images[row] for row in np.flatnonzero(test.labels)[:FILMS]]
+    with ThreadPoolExecutor(8) as callers:
+        explanations = list(callers.map(lambda film: client.explain(film, model="chest"), films))
+    positive = [explanation for explanation in explanations if explanation.scores.original >= 0.5]
+    stated = {metric.name: metric.value for metric in client.model("chest").bundle.metrics}
+    error = np.mean([explanation.outcome.reconstruction_mse for explanation in positive])
+    flipped = np.mean([explanation.scores.negative_realization < 0.5 for explanation in positive])
+    # The card's figures are over all true positives; these are a part of them.
+    assert error == pytest.approx(stated["reconstruction_mse"], rel=0.3)
+    assert flipped == pytest.approx(stated["negative_called_negative"], abs=0.1)
