@@ -21,7 +21,7 @@ class LentCommand:
 LENT_COMMANDS = (
     LentCommand("serve", "Serve a folder of models over gRPC.", "server"),
     LentCommand("train", "Train a classifier, a generator or an encoder.", "training"),
-    LentCommand("evaluate", "Measure a training run or a bundle on held-out images.", "training"),
+    LentCommand("evaluate", "Measure a training run on held-out images.", "training"),
     LentCommand("export", "Write a training run as a model bundle.", "export"),
 )
 
