@@ -21,6 +21,6 @@ def export(
         with console.status("Tracing gradients, writing graphs and comparing them with PyTorch"):
             export_bundle(load_trained_model(run), out)
     except (RunError, ExportError) as error:
-        console.print(f"Error: {error}", style="red", markup=False, highlight=False)
+        console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    console.print(f"Wrote {out}: every graph agrees with PyTorch.", highlight=False)
+    console.print(f"Wrote {out}: every graph agrees with PyTorch.", markup=False, highlight=False, soft_wrap=True)

@@ -22,6 +22,7 @@ def gradient_decompositions() -> Decompositions:
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_with_indices_backward
     table[aten.slice_backward.default] = slice_backward
+    table[aten.threshold_backward.default] = threshold_backward
     return table
 
 
@@ -132,9 +133,14 @@ def slice_backward(
     return nn.functional.pad(grad_output, [*later_axes, before, behind])
 
 
+def threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) -> Tensor:
+    """Gradient of ReLU: a product with 0 or 1, which runtimes do faster than the standard decomposition's choice."""
+    return grad_output * (x > threshold).to(grad_output.dtype)
+
+
 def guided_threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) -> Tensor:
-    """ReLU gradient of guided backpropagation (Springenberg et al., 2015): only positive gradients pass."""
-    return torch.where(x <= threshold, torch.zeros_like(grad_output), grad_output.clamp_min(0))
+    """The same in guided backpropagation (Springenberg et al., 2015): only positive gradients pass."""
+    return threshold_backward(grad_output.clamp_min(0), x, threshold)
 
 
 def refuse_backward_operators(graph: GraphModule) -> None:

@@ -54,7 +54,8 @@ def inversion_step(generator: nn.Module, classifier: nn.Module, adam: InversionS
     ) -> tuple[Tensor, ...]:
         def loss(z: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             picture = generator(z)
-            reconstruction = ((picture - image) ** 2).mean((1, 2, 3))
+            error = picture - image
+            reconstruction = (error * error).mean((1, 2, 3))
             classification = binary_cross_entropy(classifier(picture), target)
             # Rows do not touch each other, so the gradient of the sum is each row's own gradient.
             total = (reconstruction_weight * reconstruction + classification).sum()

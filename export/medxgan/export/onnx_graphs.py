@@ -2,9 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from onnx_ir import Model
@@ -21,12 +22,13 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
     RemoveUnusedOpsetsPass,
 )
+from onnxscript import opset20
 from onnxscript.optimizer import fold_constants
 from torch.export import ExportedProgram
 
 from medxgan.export.computations import Computation
 
-OPSET = 20
+OPSET = opset20.version
 
 
 def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -> None:
@@ -38,6 +40,7 @@ def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -
             opset_version=OPSET,
             input_names=[each.name for each in computation.inputs],
             output_names=list(computation.outputs),
+            custom_translation_table={torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d_with_indices},
             optimize=False,
             verbose=False,
         )
@@ -46,6 +49,31 @@ def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -
     _tidy(exported.model)
     exported.model.graph.name = computation.name
     exported.save(file, external_data=False)
+
+
+def _max_pool2d_with_indices(
+    x: Any,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
+) -> tuple[Any, Any]:
+    """Max-pooling of x: [B, C, H, W] with H and W fixed.
+
+    PyTorch counts positions within each H x W plane, ONNX from the first plane of all. The exporter's own translation
+    finds the difference by a second max-pooling of the whole of x; the remainder of a division does as well.
+    """
+    pooled, positions = opset20.MaxPool(
+        x,
+        kernel_shape=kernel_size,
+        strides=stride or kernel_size,
+        pads=[*padding, *padding],
+        dilations=dilation,
+        ceil_mode=int(ceil_mode),
+    )
+    plane: Any = opset20.Constant(value_int=x.shape[2] * x.shape[3])
+    return pooled, opset20.Mod(positions, plane)
 
 
 def _tidy(model: Model) -> None:

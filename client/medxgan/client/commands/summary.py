@@ -24,8 +24,8 @@ def explanation_table(explanation: Explanation, *, image: str, positive_class: s
     table.add_row("verdict", Text(status.value.replace("_", " ").upper(), style=STYLES[status]))
     for reason in explanation.verdict.reasons:
         table.add_row("", Text(reason.sentence))
-    settled = "settled" if outcome.converged else "not settled"
-    table.add_row("steps", f"{outcome.steps_taken} of {explanation.settings.steps}, {settled}")
+    settled = ", settled" if outcome.converged else ""
+    table.add_row("steps", f"{outcome.steps_taken} of {explanation.settings.steps}{settled}")
     table.add_row("time", f"{timing.total_ms:.0f} ms")
     table.add_row("  queued", f"{timing.queued_ms:.0f} ms")
     table.add_row("  preprocess", f"{timing.preprocess_ms:.0f} ms")
