@@ -1,5 +1,7 @@
 """From drawn slices to a map over gRPC: train, evaluate, export, serve, explain; and the map finds the lesions."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,11 +12,9 @@ import torch.nn.functional as F
 from torchmetrics.functional.classification import binary_average_precision
 
 from medxgan.client import Client
-from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.evaluation import evaluate, resize_masks
-from medxgan.training.runs import load_trained_model
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_generator import train_generator
 
@@ -34,7 +34,8 @@ def models(configuration: TrainingConfig, tmp_path_factory: pytest.TempPathFacto
     train_generator(configuration, run, run)
     evaluate(run, run)
     folder = tmp_path_factory.mktemp("models")
-    export_bundle(load_trained_model(run), folder / "phantom" / "1")
+    command = [Path(sys.executable).parent / "medxgan", "export", run, "--out", folder / "phantom" / "1"]
+    subprocess.run(command, check=True)
     return folder
 
 

@@ -36,6 +36,14 @@ def test_every_file_is_described_by_its_hash(tiny_bundle: Path, description: Bun
     assert {GraphRole.Name(graph.role) for graph in description.graphs} == set(GraphRole.keys()[1:])
 
 
+def test_one_description_is_written_in_one_way(tiny_bundle: Path, description: Bundle) -> None:
+    """The bundle's identity is the hash of this text, and maps have no order of their own."""
+    text = (tiny_bundle / "bundle.json").read_text(encoding="utf-8")
+    keys = re.findall(r'"([^"]+)":', text[text.index('"versions": {') :].partition("}")[0])[1:]
+    assert len(keys) > 1
+    assert keys == sorted(keys)
+
+
 def test_graphs_have_the_tensors_that_the_description_states(tiny_bundle: Path, description: Bundle) -> None:
     for stated in description.graphs:
         if not stated.file.endswith(".onnx"):

@@ -51,6 +51,7 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
         DescriptionError: the model's description is not valid.
         VerificationError: a graph disagrees with PyTorch.
     """
+    out = out.absolute()
     _check_destination(out)
     description = _describe(model, name=out.parent.name, number=out.name)
     with tempfile.TemporaryDirectory() as temporary:
@@ -60,7 +61,7 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
             graphs = _write_graphs(computation, folder)
             verify(model, graphs, folder)
             description.graphs.extend(graphs)
-        stored = json_format.MessageToJson(description, preserving_proto_field_name=True, indent=2)
+        stored = json_format.MessageToJson(description, preserving_proto_field_name=True, indent=2, sort_keys=True)
         (folder / DESCRIPTION_FILE).write_text(stored + "\n", encoding="utf-8")
         (folder / CARD_FILE).write_text(model_card(description), encoding="utf-8")
         out.parent.mkdir(parents=True, exist_ok=True)

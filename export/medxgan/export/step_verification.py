@@ -102,7 +102,7 @@ def _verify_dependence(graph: str, run: Runner, start: StepState) -> None:
 
 
 def _start(model: TrainedModel, batch: int, random: torch.Generator) -> StepState:
-    """Rows in the middle of different inversions, of images near to what the generator makes."""
+    """Rows that count different steps and have settings of their own, with images near to what the generator makes."""
     settings, spread = model.inversion, torch.linspace(0.5, 2, batch)
     image = likely_images(model.generator, batch, random)
     z = torch.randn(batch, model.generator.z1_size + model.generator.z2_size, generator=random)
