@@ -64,20 +64,22 @@ def evaluate(run_folder: Path, data_root: Path) -> Evaluation:
 
     positive = true_positives(classifier, test, threshold)
     explained = explain(test.x[positive])
-    known = explain(train.x[true_positives(classifier, train, threshold)][:CALIBRATION_IMAGES])
+    known = true_positives(classifier, train, threshold).nonzero()[:CALIBRATION_IMAGES, 0]
+    reliability = calibrate(explain(train.x[known]))
     metrics = [
         *classifier_aucs(classifier, test, split.test.sources),
         disentanglement(generator, classifier, threshold, configuration.seed),
         *reconstruction_metrics(explained),
         *classifier_metrics(classifier, explained, threshold),
+        reliable_share(classifier, explained, threshold, reliability),
     ]
     if split.test.masks is not None:
         masks = resize_masks(configuration, split.test)[positive]
         metrics += localisation_metrics(explained, masks)
-    evaluation = Evaluation(tuple(metrics), calibrate(known))
+    evaluation = Evaluation(tuple(metrics), reliability)
     content = {
         "metrics": [json_format.MessageToDict(metric, preserving_proto_field_name=True) for metric in metrics],
-        "reliability": json_format.MessageToDict(evaluation.reliability, preserving_proto_field_name=True),
+        "reliability": json_format.MessageToDict(reliability, preserving_proto_field_name=True),
     }
     (run_folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return evaluation
@@ -192,6 +194,19 @@ def classifier_metrics(classifier: Classifier, explained: Explained, threshold: 
         Metric(name="mean_absolute_difference", value=change.item(), measured_on=where,
                description="Mean absolute difference between reconstruction and negative realization: size of change."),
     ]  # fmt: skip
+
+
+def reliable_share(classifier: Classifier, explained: Explained, threshold: float, reliability: Reliability) -> Metric:
+    """Share of explanations that pass every check of the server's verdict."""
+    near = _mean_squared_errors(explained) <= reliability.maximum_reconstruction_mse
+    agrees = probability(classifier, explained.reconstruction) >= threshold
+    flipped = probability(classifier, explained.negative) < threshold
+    return Metric(
+        name="reliable_share",
+        value=(near & agrees & flipped).float().mean().item(),
+        measured_on=_where(explained),
+        description="Share of explanations with the verdict RELIABLE.",
+    )
 
 
 def resize_masks(configuration: TrainingConfig, images: LabelledImages) -> Tensor:
