@@ -135,7 +135,9 @@ def main(
         "cores": os.cpu_count(),
         "threads": threads,
         "load_average": os.getloadavg()[0],
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "onnxruntime")},
+        "versions": ", ".join(
+            [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in ("torch", "onnxruntime"))]
+        ),
         "repeats": repeats,
         "steps_per_repeat": BLOCK,
         "timings": [asdict(timing) for timing in timings],
