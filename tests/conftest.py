@@ -23,6 +23,17 @@ from medxgan.v1.bundle_pb2 import (
 
 SIZE = 32
 
+
+@pytest.fixture
+def plain_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A wide terminal without colour, in a folder of its own, without settings from the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in ("SERVER", "MODELS", "PROVIDER"):
+        monkeypatch.delenv(f"MEDXGAN_{name}", raising=False)
+
+
 # The networks of the tests are too small to share among cores.
 torch.set_num_threads(1)
 

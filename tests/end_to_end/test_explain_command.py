@@ -14,14 +14,7 @@ from medxgan.client.command import app
 PICTURES = ("original.png", "reconstruction.png", "negative.png", "difference.png", "colorized.png")
 
 
-@pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A wide terminal without colour, in a folder of its own, without settings from the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("NO_COLOR", "1")
-    for name in ("SERVER", "MODELS", "PROVIDER"):
-        monkeypatch.delenv(f"MEDXGAN_{name}", raising=False)
+pytestmark = pytest.mark.usefixtures("plain_terminal")
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ class ClassifierConfig(Section):
 
 
 class ObjectiveWeights(Section):
-    """Weight of each term of the generator's loss; a term of weight 0 is not computed. The terms: `objective.py`."""
+    """Weight of each term of the generator's loss, as in `objective.py`; one of weight 0 is logged all the same."""
 
     adversarial: float = Field(0.5, ge=0)
     class_of_sample: float = Field(0.3, ge=0)

@@ -101,16 +101,14 @@ class Run:
         Raises:
             RunError: the generator has not been trained.
         """
-        settings = self.configuration.generator
-        generator = build_generator(settings)
-        size = self.configuration.image.size
-        latents = settings.z1_size + settings.z2_size
-        along = Encoder(latents, settings.encoder_channels, size) if settings.encoder_channels else None
+        generator = build_generator(self.configuration.generator)
+        along = build_encoder(self.configuration)
         joint = {"average.generator": generator} | ({} if along is None else {"average.encoder": along})
         self._load("generator", joint)
         encoder = along
         if self.checkpoint("encoder").exists():
-            encoder = Encoder(latents, self.configuration.encoder.channels, size)
+            latents = generator.z1_size + generator.z2_size
+            encoder = Encoder(latents, self.configuration.encoder.channels, generator.image_size)
             self._load("encoder", {"encoder": encoder})
         frozen = None if encoder is None else encoder.eval().requires_grad_(False)
         return generator.eval().requires_grad_(False), frozen
@@ -152,6 +150,14 @@ def build_generator(settings: GeneratorConfig) -> Generator:
     if settings.form == "plain":
         return PlainGenerator(settings.z1_size, settings.z2_size, settings.channels)
     return TwoBranchGenerator(settings.z1_size, settings.z2_size, settings.channels, settings.pathology_channels)
+
+
+def build_encoder(configuration: TrainingConfig) -> Encoder | None:
+    """An untrained encoder to be trained along with the generator, where one is configured."""
+    settings = configuration.generator
+    if not settings.encoder_channels:
+        return None
+    return Encoder(settings.z1_size + settings.z2_size, settings.encoder_channels, configuration.image.size)
 
 
 def build_preprocess(configuration: TrainingConfig) -> Preprocess:

@@ -17,7 +17,7 @@ from medxgan.training.dataset import preprocess_images
 from medxgan.training.focus import classifier_focus
 from medxgan.training.networks import Discriminator, Encoder, Generator
 from medxgan.training.objective import Batch
-from medxgan.training.runs import Run, RunLog, build_generator, build_preprocess
+from medxgan.training.runs import Run, RunLog, build_encoder, build_generator, build_preprocess
 from medxgan.training.sample_grid import SampleGrid
 
 
@@ -49,8 +49,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     # --- Networks and optimizers ---
     generator = build_generator(settings)
     discriminator = Discriminator(settings.discriminator_channels, settings.conditional)
-    latents = settings.z1_size + settings.z2_size
-    encoder = Encoder(latents, settings.encoder_channels, x.shape[-1]) if settings.encoder_channels else None
+    encoder = build_encoder(configuration)
     generating = _together(generator, encoder)
     if settings.initial_deviation is not None:
         for network in (generating, discriminator):
@@ -85,11 +84,14 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         samples, realizations = objective.generate(generator, encoder, batch)
         generated = objective.judged(samples, realizations, batch)
 
+        discriminator.requires_grad_(True)
         loss_d = objective.discriminator_loss(discriminator, batch, generated, seen_by_discriminator, kind)
         optimizer_d.zero_grad()
         fabric.backward(loss_d)
         optimizer_d.step()
 
+        # G's loss goes through D and leaves it as it is: its weights' gradients would be thrown away.
+        discriminator.requires_grad_(False)
         terms = {
             "adversarial": objective.adversarial(discriminator, generated, seen_by_discriminator, kind),
             "class_of_sample": objective.class_of_sample(classifier, samples, seen_by_classifier),
