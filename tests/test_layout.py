@@ -9,7 +9,7 @@ import pytest
 from medxgan.server.bundle import load_bundle
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("protos", "training", "export", "server", "client")
+ROOMS = ("protos", "training", "export", "server", "client", "evaluation")
 BUNDLES = sorted(file.parent for file in (ROOT / "models").glob("*/*/bundle.json"))
 MEGABYTE = 1024 * 1024
 

@@ -51,6 +51,7 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
     unreadable: bytes | None = None
     events: Iterable[explanation_pb2.ExplainStreamResponse] | None = None
     fail_after_events: bool = False
+    has_generator: bool = True
     hold: threading.Event = field(default_factory=threading.Event)
     dropped: threading.Event = field(default_factory=threading.Event)
 
@@ -136,10 +137,35 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
         self._receive(request, context)
         original = self.maps[explanation_pb2.MAP_KIND_ORIGINAL]
         answer = explanation_pb2.AttributeResponse(
-            model=IDENTITY, execution=EXECUTION, logit=2.5, image=tensor(original)
+            model=IDENTITY,
+            execution=EXECUTION,
+            logit=2.5,
+            image=tensor(original),
+            target=request.target,
+            target_class="pneumonia",
+            seed=request.seed,
+            notes=["colour was converted to grey"],
         )
+        integrating = {
+            explanation_pb2.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
+            explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
+        }
+        generating = {
+            explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
+            explanation_pb2.ATTRIBUTION_METHOD_DIFFERENCE_MAP,
+            explanation_pb2.ATTRIBUTION_METHOD_RESIDUAL_MAP,
+        }
         for method in request.methods:
-            answer.attributions.add(method=method, values=tensor(original * method))
+            entry = answer.attributions.add(method=method, values=tensor(original * method), elapsed_ms=method / 10)
+            if method in integrating:
+                entry.completeness.CopyFrom(explanation_pb2.Completeness(attributed=3.1, change=3.2, error=0.1))
+        if integrating & {*request.methods}:
+            answer.integrated_gradients.steps, answer.integrated_gradients.baseline = 50, -1
+        if explanation_pb2.ATTRIBUTION_METHOD_OCCLUSION in request.methods:
+            answer.occlusion.CopyFrom(explanation_pb2.OcclusionSettings(window=2, stride=1, level=-1))
+        if generating & {*request.methods}:
+            answer.inversion.CopyFrom(self.answer.inversion)
+            answer.verdict.CopyFrom(self.answer.verdict)
         return answer
 
     def ListModels(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -160,6 +186,8 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
         bundle = bundle_pb2.Bundle(
             name="chest", version="2", classification=bundle_pb2.Classification(positive_class="pneumonia")
         )
+        if self.has_generator:
+            bundle.graphs.add(role=bundle_pb2.GRAPH_ROLE_GENERATOR)
         return explanation_pb2.GetModelResponse(model=IDENTITY, bundle=bundle, execution=EXECUTION)
 
 

@@ -14,13 +14,17 @@ from medxgan.client import (
     BusyError,
     Client,
     DeadlineExceededError,
+    IntegratedGradientsSettings,
+    InvalidRequestError,
     MapKind,
     MedxganClientError,
+    OcclusionSettings,
     ServerFaultError,
     UnavailableError,
     VerdictReasonCode,
     VerdictStatus,
 )
+from medxgan.client.results import QUICK_METHODS, Completeness, InversionSettings
 from medxgan.v1 import bundle_pb2, explanation_pb2
 
 
@@ -84,20 +88,100 @@ def test_a_stream_tells_its_progress_and_ends_with_the_same_result(client, grey)
     np.testing.assert_array_equal(streamed.difference, client.explain(grey).difference)
 
 
-def test_scores_attributions_and_models(client, grey) -> None:
+def test_scores_and_models(client, grey) -> None:
     classification = client.classify(grey)
     assert (classification.probability, classification.predicted_class) == (0.9, "pneumonia")
-
-    attribution = client.attribute(grey, methods=[AttributionMethod.GRAD_CAM, AttributionMethod.GRADIENT])
-    assert list(attribution.values) == [AttributionMethod.GRAD_CAM, AttributionMethod.GRADIENT]
-    np.testing.assert_array_equal(
-        attribution.values[AttributionMethod.GRAD_CAM],
-        attribution.image * explanation_pb2.ATTRIBUTION_METHOD_GRAD_CAM,
-    )
 
     (summary,) = client.models()
     assert (summary.model.name, summary.negative_class) == ("chest", "no finding")
     assert client.model("chest").bundle.classification.positive_class == "pneumonia"
+
+
+def test_an_attribution_is_read_whole(client, grey) -> None:
+    service_numbers = {
+        AttributionMethod.GRAD_CAM: explanation_pb2.ATTRIBUTION_METHOD_GRAD_CAM,
+        AttributionMethod.LATENT_INTEGRATED_GRADIENTS: explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
+        AttributionMethod.OCCLUSION: explanation_pb2.ATTRIBUTION_METHOD_OCCLUSION,
+    }
+    attribution = client.attribute(grey, methods=list(service_numbers), target=1, seed=7)
+    assert list(attribution.values) == list(service_numbers)
+    for method, number in service_numbers.items():
+        np.testing.assert_array_equal(attribution.values[method], attribution.image * number)
+        assert attribution.elapsed_ms[method] == number / 10
+    assert (attribution.logit, attribution.target, attribution.target_class) == (2.5, 1, "pneumonia")
+    assert attribution.completeness == {AttributionMethod.LATENT_INTEGRATED_GRADIENTS: Completeness(3.1, 3.2, 0.1)}
+    assert attribution.integrated_gradients == IntegratedGradientsSettings(50, -1)
+    assert attribution.occlusion == OcclusionSettings(2, 1, -1)
+    assert attribution.inversion == InversionSettings(200, 0.05, 4)
+    assert attribution.seed == 7
+    assert attribution.verdict is not None
+    assert attribution.verdict.status is VerdictStatus.RELIABLE
+    assert attribution.notes == ("colour was converted to grey",)
+
+
+def test_what_no_method_used_is_none(client, grey) -> None:
+    attribution = client.attribute(grey)
+    assert list(attribution.values) == list(QUICK_METHODS)
+    assert attribution.completeness == {}
+    assert attribution.integrated_gradients is None
+    assert attribution.occlusion is None
+    assert attribution.inversion is None
+    assert attribution.verdict is None
+
+
+def test_only_what_the_caller_chose_of_an_attribution_is_sent(service, client, grey) -> None:
+    client.attribute(grey)
+    client.attribute(
+        grey,
+        methods=list(AttributionMethod),
+        target=0,
+        integrated_gradients=IntegratedGradientsSettings(baseline=0),
+        occlusion=OcclusionSettings(window=4),
+        steps=9,
+    )
+    plain, chosen = service.requests
+    for name in ("target", "integrated_gradients", "occlusion", "inversion"):
+        assert not plain.HasField(name)
+        assert chosen.HasField(name)
+    assert len(chosen.methods) == len(set(chosen.methods)) == len(AttributionMethod)
+    assert chosen.integrated_gradients == explanation_pb2.IntegratedGradientsSettings(baseline=0)
+    assert chosen.occlusion == explanation_pb2.OcclusionSettings(window=4)
+    assert chosen.inversion == explanation_pb2.InversionSettings(steps=9)
+
+
+def test_every_method_of_the_wire_is_known() -> None:
+    wire = {name.removeprefix("ATTRIBUTION_METHOD_") for name, _ in explanation_pb2.AttributionMethod.items()}
+    assert wire - {"UNSPECIFIED"} == set(AttributionMethod.__members__)
+
+
+def test_a_bundle_says_which_methods_it_can_serve(service, client) -> None:
+    assert client.model().methods == tuple(AttributionMethod)
+    service.has_generator = False
+    without = client.model().methods
+    assert set(QUICK_METHODS) < set(without)
+    assert set(AttributionMethod) - set(without) == {
+        AttributionMethod.LATENT_INTEGRATED_GRADIENTS,
+        AttributionMethod.DIFFERENCE_MAP,
+        AttributionMethod.RESIDUAL_MAP,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"target": -1}, "target"),
+        ({"steps": 2**32}, "inversion.steps"),
+        ({"seed": 2**64}, "seed"),
+        ({"integrated_gradients": IntegratedGradientsSettings(steps=-1)}, "integrated_gradients.steps"),
+        ({"occlusion": OcclusionSettings(window=-1)}, "occlusion.window"),
+        ({"occlusion": OcclusionSettings(stride=2**32)}, "occlusion.stride"),
+    ],
+)
+def test_a_number_that_the_wire_cannot_hold_is_refused_by_field(service, client, grey, settings, field) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        client.attribute(grey, **settings)
+    assert refused.value.field == field
+    assert not service.requests
 
 
 @pytest.mark.parametrize("stream", [False, True])

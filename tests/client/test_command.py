@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from medxgan.client.command import app
 from medxgan.client.commands.folders import output_folders
 from medxgan.client.commands.lent import LENT_COMMANDS
+from medxgan.client.commands.methods import OPTIONS, Method
+from medxgan.v1 import explanation_pb2
 
 FILES = {
     "original.png",
@@ -24,6 +26,9 @@ FILES = {
     "explanation.json",
 }
 
+
+METHODS = [method.value for method in Method if method not in (Method.MEDXGAN, Method.ALL)]
+GENERATOR_METHODS = {"latent-integrated-gradients", "difference-map", "residual-map"}
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -70,7 +75,7 @@ def test_one_image_fails_and_the_others_are_done(service, film, tmp_path) -> Non
     assert {path.name for path in (tmp_path / "out" / "film").iterdir()} == FILES
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "gradient", "guided-backpropagation"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_other_methods_write_an_attribution(service, film, tmp_path, method) -> None:
     result = run("explain", film, "--server", service.address, "--method", method)
     assert result.exit_code == 0, result.stderr
@@ -80,7 +85,75 @@ def test_the_other_methods_write_an_attribution(service, film, tmp_path, method)
         "panel.png",
         "explanation.json",
     }
-    assert "+2.500" in result.stdout
+    assert "+2.500 of pneumonia" in result.stdout
+    assert ("verdict" in result.stdout) == (method in GENERATOR_METHODS)
+    assert ("error 0.1" in result.stdout) == (method.endswith("integrated-gradients"))
+    report = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert report["methods"] == [method.replace("-", "_")]
+
+
+@pytest.mark.parametrize("has_generator", [True, False])
+def test_all_methods_are_compared_in_one_request(service, film, tmp_path, has_generator) -> None:
+    service.has_generator = has_generator
+    expected = [method for method in METHODS if has_generator or method not in GENERATOR_METHODS]
+    result = run("explain", film, "--server", service.address, "--method", "all")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(Path("out") / "comparison.png")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "original.png",
+        "comparison.png",
+        "explanation.json",
+        *(f"{method}.png" for method in expected),
+    }
+    _, request = service.requests
+    assert len(request.methods) == len(expected)
+    assert json.loads((tmp_path / "out" / "explanation.json").read_text())["files"] == {
+        method.replace("-", "_"): f"{method}.png" for method in expected
+    }
+
+
+@pytest.mark.parametrize(("target", "count"), [(0, 9), (1, 6)])
+def test_methods_of_the_positive_class_are_left_out_for_another(service, film, target: int, count: int) -> None:
+    result = run("explain", film, "--server", service.address, "--method", "all", "--target", target)
+    assert result.exit_code == 0, result.stderr
+    assert len(service.requests[-1].methods) == count
+    assert service.requests[-1].target == target
+
+
+def test_the_options_of_the_methods_are_sent(service, film) -> None:
+    options = {
+        "--target": 0,
+        "--path-steps": 20,
+        "--baseline": 0.5,
+        "--window": 4,
+        "--stride": 2,
+        "--occlusion-level": 0.25,
+        "--steps": 9,
+        "--learning-rate": 0.5,
+        "--reconstruction-weight": 2,
+        "--seed": 3,
+    }
+    arguments = [argument for pair in options.items() for argument in pair]
+    result = run("explain", film, "--server", service.address, "--method", "all", *arguments)
+    assert result.exit_code == 0, result.stderr
+    sent = service.requests[-1]
+    assert sent.HasField("target")
+    assert sent.integrated_gradients == explanation_pb2.IntegratedGradientsSettings(steps=20, baseline=0.5)
+    assert sent.occlusion == explanation_pb2.OcclusionSettings(window=4, stride=2, level=0.25)
+    assert sent.inversion == explanation_pb2.InversionSettings(steps=9, learning_rate=0.5, reconstruction_weight=2)
+    assert sent.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [(method, option) for option, methods in OPTIONS.items() for method in Method if method not in methods],
+)
+def test_an_option_is_refused_where_it_means_nothing(method: Method, option: str) -> None:
+    flag = f"--{option.replace('_', '-')}"
+    result = run("explain", "x.png", "--server", "127.0.0.1:9", "--method", method, flag, 1)
+    assert result.exit_code == 2
+    assert flag in result.stderr
+    assert f"not for {method}" in " ".join(result.stderr.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
 
 
 def test_models_are_listed(service) -> None:
@@ -211,7 +284,7 @@ def test_a_lent_app_has_its_own_subcommands(rooms) -> None:
     assert "medxgan train" in run("train", "--help").stdout
 
 
-@pytest.mark.parametrize(("name", "extra"), [("export", "export"), ("evaluate", "training")])
+@pytest.mark.parametrize(("name", "extra"), [("export", "export"), ("evaluate", "evaluation")])
 def test_a_missing_extra_is_named(rooms, name: str, extra: str) -> None:
     result = run(name, "RUN")
     assert result.exit_code == 2

@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from medxgan.client import AttributionMethod, Client, Explanation, VerdictReasonCode, VerdictStatus
-from medxgan.client.panel import write_attribution_panel, write_panel
+from medxgan.client.appearance import APPEARANCES
+from medxgan.client.attribution_panel import write_attribution_panel, write_comparison
+from medxgan.client.panel import write_panel
 from medxgan.client.pictures import write_attribution_pictures, write_pictures
 from medxgan.client.report import write_attribution_report, write_report
-from medxgan.client.results import Attribution, Verdict, VerdictReason
+from medxgan.client.results import QUICK_METHODS, Attribution, Verdict, VerdictReason
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def explanation(service, grey) -> Explanation:
 @pytest.fixture
 def attribution(service, grey) -> Attribution:
     with Client(service.address) as client:
-        return client.attribute(grey)
+        return client.attribute(grey, methods=list(AttributionMethod))
 
 
 def read(path: Path) -> np.ndarray:
@@ -46,16 +48,22 @@ def test_pictures_hold_the_maps_to_half_a_level(explanation, tmp_path: Path) -> 
 
 
 def test_an_attribution_is_read_back_with_the_reports_magnitude(attribution, tmp_path: Path) -> None:
-    method = AttributionMethod.GUIDED_BACKPROPAGATION
-    write_attribution_pictures(attribution, method, tmp_path)
-    write_attribution_report(attribution, method, tmp_path / "explanation.json")
+    files = {method: f"{method.value}.png" for method in AttributionMethod}
+    write_attribution_pictures(attribution, files, tmp_path)
+    write_attribution_report(attribution, files, tmp_path / "explanation.json")
     report = json.loads((tmp_path / "explanation.json").read_text())
-    magnitude = report["largest_magnitude"]
-    levels = read(tmp_path / "attribution.png")
-    np.testing.assert_allclose(
-        levels / 127.5 * magnitude - magnitude, attribution.values[method], atol=magnitude / 255 + 1e-6
-    )
-    assert (report["method"], report["logit"]) == ("guided_backpropagation", 2.5)
+    assert report["methods"] == list(AttributionMethod)
+    for method in AttributionMethod:
+        magnitude = report["largest_magnitude"][method]
+        levels = read(tmp_path / report["files"][method])
+        np.testing.assert_allclose(
+            levels / 127.5 * magnitude - magnitude, attribution.values[method], atol=magnitude / 255 + 1e-6
+        )
+        assert report["elapsed_ms"][method] == attribution.elapsed_ms[method]
+    assert (report["logit"], report["target"], report["target_class"]) == (2.5, 0, "pneumonia")
+    assert report["completeness"]["integrated_gradients"] == {"attributed": 3.1, "change": 3.2, "error": 0.1}
+    assert report["occlusion"] == {"window": 2, "stride": 1, "level": -1.0}
+    assert report["verdict"] == {"status": "reliable", "reasons": []}
 
 
 def test_the_report_holds_everything_but_pixels(explanation, tmp_path: Path) -> None:
@@ -131,5 +139,54 @@ def test_the_verdict_changes_the_panel_and_no_difference_at_all_is_drawn(explana
 
 @pytest.mark.parametrize("method", AttributionMethod)
 def test_an_attribution_has_a_panel_of_its_own(attribution, method, tmp_path: Path) -> None:
-    write_attribution_panel(attribution, method, tmp_path / "panel.png", positive_class="pneumonia")
+    write_attribution_panel(attribution, method, tmp_path / "panel.png")
     assert read(tmp_path / "panel.png").shape[1] == 2000
+
+
+def strips(sheet: np.ndarray, columns: int) -> list[np.ndarray]:
+    """The columns of a sheet in which its pictures stand, [H, side, 3] each."""
+    side = (10 - 2 * 0.3 - (columns - 1) * 0.16) / columns * 200
+    return [sheet[:, round(60 + at * (side + 32)) : round(60 + at * (side + 32) + side)] for at in range(columns)]
+
+
+def test_a_signed_map_is_red_and_blue_and_grad_cam_begins_with_black(attribution, tmp_path: Path) -> None:
+    ramp = np.linspace(-1, 1, 16 * 16, dtype=np.float32).reshape(16, 16)
+    darkest = []
+    for method, values in ((AttributionMethod.OCCLUSION, ramp), (AttributionMethod.GRAD_CAM, np.maximum(ramp, 0))):
+        drawn = replace(attribution, values={method: values})
+        write_attribution_panel(drawn, method, tmp_path / "panel.png")
+        _, map_strip, _ = strips(read(tmp_path / "panel.png"), 3)
+        pixels = map_strip[250:800, :, :3]
+        darkest.append(pixels.sum(axis=2).min())
+        assert (pixels[..., 0] > pixels[..., 2] + 60).any()
+        # Blue for what is below zero, where there is such a thing.
+        assert (pixels[..., 2] > pixels[..., 0] + 60).any() == (method is AttributionMethod.OCCLUSION)
+    assert darkest[1] < 20 < darkest[0]
+
+
+def test_a_comparison_holds_every_map_and_grows_with_what_is_to_be_said(attribution, tmp_path: Path) -> None:
+    write_comparison(attribution, tmp_path / "comparison.png")
+    whole = read(tmp_path / "comparison.png")
+    assert whole.shape[1] == 2000
+    # Nine methods and the original fill two rows of five: in each column, two squares without a white line.
+    for strip in strips(whole, 5):
+        inked = (strip[..., :3] < 250).any(axis=2).mean(axis=1) > 0.6
+        begins, ends = np.flatnonzero(np.diff(inked.astype(int), prepend=0, append=0)).reshape(-1, 2).T
+        squares = [height for height in ends - begins if height > 100]
+        assert squares == pytest.approx([strip.shape[1]] * 2, abs=4)
+
+    reason = VerdictReason(VerdictReasonCode.NEGATIVE_IS_POSITIVE, 0.6, 0.5, "It is not negative.")
+    judged = replace(attribution, verdict=Verdict(VerdictStatus.NOT_RELIABLE, (reason,)))
+    write_comparison(judged, tmp_path / "comparison.png")
+    assert read(tmp_path / "comparison.png").shape[0] > whole.shape[0]
+
+
+def test_a_comparison_of_one_method_and_of_none_with_a_generator(service, grey, tmp_path: Path) -> None:
+    with Client(service.address) as client:
+        for methods in ([AttributionMethod.GRAD_CAM], QUICK_METHODS):
+            write_comparison(client.attribute(grey, methods=methods), tmp_path / "comparison.png")
+            assert read(tmp_path / "comparison.png").shape[1] == 2000
+
+
+def test_every_method_has_an_appearance() -> None:
+    assert set(APPEARANCES) == set(AttributionMethod)

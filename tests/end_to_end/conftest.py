@@ -75,6 +75,24 @@ def endless_models(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
+def plain_models(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model without a generator: a classifier alone, named "plain"."""
+    folder = tmp_path_factory.mktemp("plain_models")
+    bundle = folder / "plain" / "1"
+    shutil.copytree(tiny_bundle, bundle)
+    description = json.loads((bundle / "bundle.json").read_text()) | {"name": "plain"}
+    for part in ("latent", "inversion", "reliability"):
+        del description[part]
+    kept = {"GRAPH_ROLE_PREPROCESS", "GRAPH_ROLE_CLASSIFIER", "GRAPH_ROLE_ATTRIBUTION"}
+    for graph in description["graphs"]:
+        if graph["role"] not in kept:
+            (bundle / graph["file"]).unlink()
+    description["graphs"] = [graph for graph in description["graphs"] if graph["role"] in kept]
+    (bundle / "bundle.json").write_text(json.dumps(description))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def channel(models: Path) -> Iterator[grpc.Channel]:
     """A channel to a server of the tiny bundle."""
     with serve(models) as channel:

@@ -22,15 +22,19 @@ from medxgan.server.embedded import EmbeddedServer
 from medxgan.server.errors import BundleError, MedxganError
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, DATA_TYPE_UINT8, DATA_TYPE_UINT16
 from medxgan.v1.explanation_pb2 import (
+    ATTRIBUTION_METHOD_DIFFERENCE_MAP,
     ATTRIBUTION_METHOD_GRADIENT,
     AttributeRequest,
+    AttributionMethod,
     ClassifyRequest,
     ExplainRequest,
     GetModelRequest,
     Image,
+    IntegratedGradientsSettings,
     InversionSettings,
     MapRequest,
     ModelSelector,
+    OcclusionSettings,
     Tensor,
 )
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
@@ -119,6 +123,37 @@ BAD_REQUESTS = {
 }
 
 
+BAD_ATTRIBUTIONS = {
+    "no method": ({}, "methods"),
+    "an unknown method": ({"methods": [99]}, "methods[0]"),
+    "a method that is none": ({"methods": [0]}, "methods[0]"),
+    "a method twice": ({"methods": [1, 1]}, "methods"),
+    "no points of a path": (
+        {"integrated_gradients": IntegratedGradientsSettings(steps=0)},
+        "integrated_gradients.steps",
+    ),
+    "too many points": (
+        {"integrated_gradients": IntegratedGradientsSettings(steps=1001)},
+        "integrated_gradients.steps",
+    ),
+    "a baseline out of range": (
+        {"integrated_gradients": IntegratedGradientsSettings(baseline=1.5)},
+        "integrated_gradients.baseline",
+    ),
+    "a baseline that is no number": (
+        {"integrated_gradients": IntegratedGradientsSettings(baseline=float("nan"))},
+        "integrated_gradients.baseline",
+    ),
+    "no window": ({"occlusion": OcclusionSettings(window=0)}, "occlusion.window"),
+    "a window larger than the image": ({"occlusion": OcclusionSettings(window=33)}, "occlusion.window"),
+    "no stride": ({"occlusion": OcclusionSettings(stride=0)}, "occlusion.stride"),
+    "a stride larger than the window": ({"occlusion": OcclusionSettings(window=4, stride=5)}, "occlusion.stride"),
+    "a level out of range": ({"occlusion": OcclusionSettings(level=-2)}, "occlusion.level"),
+    "a target that is none": ({"target": 1}, "target"),
+    "too many gradient steps": ({"inversion": InversionSettings(steps=9000)}, "inversion.steps"),
+}
+
+
 def fields_of(error: grpc.RpcError) -> list[str]:
     """The fields that a refusal names in its details."""
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
@@ -182,10 +217,31 @@ def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(
     assert is_alive(stub)
 
 
-def test_an_unknown_method_of_attribution(stub: ExplanationServiceStub) -> None:
-    error = refusal(lambda: stub.Attribute(AttributeRequest(image=GOOD, methods=[99])))
-    assert fields_of(error) == ["methods[0]"]
+@pytest.mark.parametrize("case", BAD_ATTRIBUTIONS)
+def test_a_bad_attribution_is_refused_by_field(stub: ExplanationServiceStub, case: str) -> None:
+    settings, field = BAD_ATTRIBUTIONS[case]
+    every = [number for _, number in AttributionMethod.items() if number]
+    if case != "no method":
+        settings = {"methods": every} | settings
+    error = refusal(lambda: stub.Attribute(AttributeRequest(image=GOOD, **settings)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields_of(error) == [field]
+    assert error.details().startswith(f"{field}: ")
     assert is_alive(stub)
+
+
+def test_a_method_that_the_bundle_can_not_serve_is_named(
+    plain_models: Path, serving: Callable[..., AbstractContextManager[grpc.Channel]]
+) -> None:
+    with serving(plain_models) as channel:
+        stub = ExplanationServiceStub(channel)
+        methods = [ATTRIBUTION_METHOD_GRADIENT, ATTRIBUTION_METHOD_DIFFERENCE_MAP]
+        error = refusal(lambda: stub.Attribute(AttributeRequest(image=GOOD, methods=methods)))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert fields_of(error) == ["methods[1]"]
+        assert "DIFFERENCE_MAP needs a generator" in error.details()
+        assert fields_of(refusal(lambda: stub.Explain(ExplainRequest(image=GOOD)))) == ["model"]
+        assert is_alive(stub)
 
 
 def test_a_message_over_the_limit(models: Path, serving: Callable[..., AbstractContextManager[grpc.Channel]]) -> None:

@@ -10,9 +10,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medxgan.client.command import app
+from medxgan.client.commands.methods import Method
 
 PICTURES = ("original.png", "reconstruction.png", "negative.png", "difference.png", "colorized.png")
 
+
+METHODS = [method.value for method in Method if method not in (Method.MEDXGAN, Method.ALL)]
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -51,14 +54,64 @@ def test_an_image_is_explained_by_an_embedded_server_twice_alike(film, models) -
         assert len(set(original.tobytes())) > 50
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "gradient", "guided-backpropagation"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_score_is_attributed(film, models, method: str) -> None:
     result = run("explain", film, "--models", models, "--provider", "cpu", "--method", method)
     assert result.exit_code == 0, result.stderr
+    assert "of lesion" in result.stdout
     report = json.loads(Path("out/explanation.json").read_text())
-    assert report["largest_magnitude"] > 0
+    assert report["methods"] == [method.replace("-", "_")]
+    assert report["largest_magnitude"][method.replace("-", "_")] > 0
     with Image.open("out/original.png") as original, Image.open("out/attribution.png") as attribution:
         assert original.size == attribution.size
+        assert len(set(attribution.tobytes())) > 1
+
+
+def test_all_methods_are_compared(film, models) -> None:
+    options = ["--path-steps", 5, "--window", 8, "--steps", 10]
+    result = run("explain", film, "--models", models, "--provider", "cpu", "--method", "all", *options)
+    assert result.exit_code == 0, result.stderr
+    assert {path.name for path in Path("out").iterdir()} == {
+        "original.png",
+        "comparison.png",
+        "explanation.json",
+        *(f"{method}.png" for method in METHODS),
+    }
+    report = json.loads(Path("out/explanation.json").read_text())
+    assert report["integrated_gradients"] == {"steps": 5, "baseline": -1.0}
+    assert (report["occlusion"]["window"], report["inversion"]["steps"]) == (8, 10)
+    assert report["verdict"]["status"] in {"reliable", "not_reliable", "not_applicable"}
+
+
+def test_a_bundle_without_a_generator_is_attributed_and_says_so_where_it_can_not(film, plain_models: Path) -> None:
+    common = ["explain", film, "--models", plain_models, "--provider", "cpu"]
+    refused = run(*common)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"error: {film}: model: plain/1 has no generator")
+    assert not Path("out").exists()
+
+    refused = run(*common, "--method", "residual-map")
+    assert refused.exit_code == 1
+    assert "needs a generator, which plain/1 does not have" in refused.stderr
+
+    compared = run(*common, "--method", "all")
+    assert compared.exit_code == 0, compared.stderr
+    assert not Path("out/difference-map.png").exists()
+    assert Path("out/integrated-gradients.png").exists()
+    assert json.loads(Path("out/explanation.json").read_text())["verdict"] is None
+
+
+def test_a_parameter_out_of_range_names_its_field(film, models) -> None:
+    common = ["explain", film, "--models", models, "--provider", "cpu", "--method", "all"]
+    for option, value, field in (
+        ("--path-steps", 1001, "integrated_gradients.steps"),
+        ("--baseline", 2, "integrated_gradients.baseline"),
+        ("--window", 33, "occlusion.window"),
+        ("--target", 5, "target"),
+    ):
+        result = run(*common, option, value)
+        assert result.exit_code == 1
+        assert f"{field}: " in result.stderr
 
 
 def test_models_are_listed(models) -> None:

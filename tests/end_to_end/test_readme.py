@@ -10,10 +10,11 @@ from medxgan.server.embedded import EmbeddedServer
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readmes_python_runs_on_the_demos_film(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("document", ["README.md", "docs/explainers.md"])
+def test_a_documents_python_runs_on_the_demos_film(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
     shutil.copy(str(files("data_store") / "data" / "RG1_UNCR.dcm"), tmp_path / "film.dcm")
     monkeypatch.chdir(tmp_path)
     with EmbeddedServer(ROOT / "models") as server:

@@ -12,6 +12,7 @@ from medxgan.export.comparison import (
     SHARE_OF_KINKS,
     VALUE,
     Output,
+    measured_tolerance,
     require_agreement,
     require_variation,
 )
@@ -69,3 +70,11 @@ def test_rows_that_are_all_alike_are_refused() -> None:
     require_variation(OUTPUT, EXPECTED, SCALE, "the image")
     with pytest.raises(VerificationError, match="does not depend on the image"):
         require_variation(OUTPUT, EXPECTED[:1].expand(ROWS, 3), SCALE, "the image")
+
+
+def test_a_gradient_may_be_as_far_off_as_pytorch_itself() -> None:
+    exact, scale = torch.zeros(4, 3), torch.ones(4, 1)
+    own = torch.tensor([[0.0, 1e-3, 0.0]]).expand(4, 3)
+    assert measured_tolerance(own, exact, scale).usual == pytest.approx(4e-3)
+    assert measured_tolerance(exact, exact, scale) == GRADIENT
+    assert measured_tolerance(own * 1000, exact, scale).usual == GRADIENT.utmost

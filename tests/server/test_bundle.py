@@ -93,7 +93,9 @@ def set_inversion(**values: float) -> Edit:
     ("change", "message"),
     [
         pytest.param(lambda fields: fields.update(color="red"), "color", id="unknown field"),
-        pytest.param(lambda fields: fields.pop("latent"), "latent: value is required", id="missing field"),
+        pytest.param(lambda fields: fields.pop("image"), "image: value is required", id="missing field"),
+        pytest.param(lambda fields: fields.pop("latent"), "latent, inversion and reliability", id="half a generator"),
+        pytest.param(drop("generator.onnx"), "latent, inversion and reliability", id="no generator, yet a latent code"),
         pytest.param(lambda fields: fields["image"].update(channels=3), "image.channels", id="colour"),
         pytest.param(lambda fields: fields.update(name="chest"), "name: 'chest' lies in the folder 'tiny'", id="name"),
         pytest.param(lambda fields: fields.update(version="2"), "version: '2' lies in the folder '1'", id="version"),

@@ -9,16 +9,21 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from medxgan.server.bundle import LoadedBundle, load_bundle
+from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import Engine, FloatArray, InversionState
 from medxgan.server.engine.providers import CPU, CUDA, TENSORRT, available_chain, fallback_reason
+from medxgan.server.engine.pruning import prune
 from medxgan.server.engine.selection import open_engine
 from medxgan.server.errors import BundleError, UnsupportedError
+from medxgan.server.explainers.settings import resolve_attribution_settings
 from medxgan.server.explanation import Explanation
+from medxgan.server.graphs import PARTS
 from medxgan.server.images.grey import GreyImage
 from medxgan.server.inversion import InversionSettings
 from medxgan.server.model import ServedModel
@@ -68,6 +73,68 @@ def picture(index: int) -> GreyImage:
 
 def test_an_engine_warms_up_every_graph(engine):
     engine.warm_up()
+
+
+def test_some_outputs_are_the_same_as_all_of_them(bundle, engine):
+    x = random_state(bundle, 3).image
+    everything = engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": x})
+    for outputs in (["logit"], ["gradient"], ["activations", "logit"], ["guided_gradient", "gradient"]):
+        some = engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": x}, outputs)
+        assert list(some) == outputs
+        for name, values in some.items():
+            np.testing.assert_allclose(values, everything[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_some_outputs_are_computed_without_the_rest(bundle, monkeypatch):
+    engine = OrtEngine(bundle, "cpu", threads=1)
+    monkeypatch.delitem(engine._sessions, bundle_pb2.GRAPH_ROLE_ATTRIBUTION)
+    x = random_state(bundle, 2).image
+    for part in PARTS[bundle_pb2.GRAPH_ROLE_ATTRIBUTION]:
+        engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": x}, part)
+    with pytest.raises(KeyError):
+        engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": x}, ["guided_gradient"])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "present", "absent"),
+    [
+        (["logit"], {"Conv"}, {"ConvTranspose", "ScatterElements"}),
+        (["logit", "gradient"], {"Conv", "ConvTranspose"}, set()),
+    ],
+)
+def test_a_pruned_graph_holds_what_its_outputs_need_and_no_more(tiny_bundle, outputs, present, absent):
+    whole = onnx.load(tiny_bundle / "attribution.onnx")
+    pruned = onnx.load_from_string(prune(tiny_bundle / "attribution.onnx", outputs))
+    onnx.checker.check_model(pruned)
+    operators = {node.op_type for node in pruned.graph.node}
+    assert present <= operators
+    assert not absent & operators
+    assert len(pruned.graph.node) < len(whole.graph.node)
+    assert [each.name for each in pruned.graph.input] == ["x"]
+    assert [each.name for each in pruned.graph.output] == outputs
+    read = {name for node in pruned.graph.node for name in node.input}
+    assert {weight.name for weight in pruned.graph.initializer} <= read
+
+
+def test_a_branch_reads_what_lies_around_it(tmp_path):
+    """y = |a| if x is positive, else b; a and b stand outside of the branches."""
+    branch = {
+        name: onnx.parser.parse_graph(f"{name} () => (float[N] {name}_out) {{ {name}_out = {operator} }}")
+        for name, operator in {"then": "Abs(a)", "else": "Identity(b)"}.items()
+    }
+    graph = onnx.parser.parse_graph("g (float[N] x) => (float[N] y, float[N] z) { a = Neg(x) b = Exp(x) z = Sin(x) }")
+    total = onnx.helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
+    positive = onnx.helper.make_node("Cast", ["total"], ["positive"], to=onnx.TensorProto.BOOL)
+    choice = onnx.helper.make_node(
+        "If", ["positive"], ["y"], then_branch=branch["then"], else_branch=branch["else"], name="choice"
+    )
+    graph.node.extend([total, positive, choice])
+    file = tmp_path / "branch.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), file)
+    session = onnxruntime.InferenceSession(prune(file, ["y"]))
+    x = np.array([-1, 2], np.float32)
+    np.testing.assert_allclose(session.run(["y"], {"x": x})[0], [1, 2])
+    assert "Sin" not in {node.op_type for node in onnx.load_from_string(prune(file, ["y"])).graph.node}
 
 
 def test_the_losses_are_those_of_the_picture_before_the_step(bundle, engine):
@@ -187,19 +254,25 @@ def test_the_parts_of_the_timing_add_up(bundle, engine):
 
 def test_classify_and_attribute_agree_on_the_logit(bundle, engine):
     methods = [explanation_pb2.ATTRIBUTION_METHOD_GRADIENT, explanation_pb2.ATTRIBUTION_METHOD_GRAD_CAM]
+    settings = resolve_attribution_settings(explanation_pb2.AttributeRequest(), bundle.description)
 
     async def ask() -> None:
         model = ServedModel(bundle, engine, maximum_batch=8)
         await model.start()
         try:
             score = await model.classify(picture(0))
-            attributions = await model.attribute(picture(0), methods)
+            x = await model.preprocess(picture(0))
+            attributions = await model.attribute(x, methods, settings)
+            (logit,) = await model.logits(x)
         finally:
             await model.stop()
         assert 1 / (1 + np.exp(-attributions.logit)) == pytest.approx(score, abs=1e-5)
+        assert attributions.logit == pytest.approx(logit, abs=1e-5)
+        np.testing.assert_array_equal(attributions.original, x[0, 0])
         side = bundle.description.image.size
-        assert [each.shape for each in attributions.maps] == [(side, side)] * 2
-        assert np.abs(attributions.maps[0]).max() > 0
+        assert [each.method for each in attributions.maps] == methods
+        assert [each.values.shape for each in attributions.maps] == [(side, side)] * 2
+        assert np.abs(attributions.maps[0].values).max() > 0
 
     asyncio.run(ask())
 

@@ -138,9 +138,9 @@ def test_selecting_rows_and_putting_them_together_again_loses_nothing(indices):
 
 
 def test_settings_left_out_are_the_bundles(linear_engine):
-    specification = linear_engine.bundle.inversion
-    resolved = resolve_settings(explanation_pb2.InversionSettings(steps=7), specification)
-    assert resolved == InversionSettings(7, specification.default_learning_rate, 4.0)
+    bundle = linear_engine.bundle
+    resolved = resolve_settings(explanation_pb2.InversionSettings(steps=7), bundle)
+    assert resolved == InversionSettings(7, bundle.inversion.default_learning_rate, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_settings_left_out_are_the_bundles(linear_engine):
 )
 def test_settings_outside_the_bundles_range_are_refused(linear_engine, requested, field, expected):
     with pytest.raises(SettingsError) as caught:
-        resolve_settings(explanation_pb2.InversionSettings(**requested), linear_engine.bundle.inversion)
+        resolve_settings(explanation_pb2.InversionSettings(**requested), linear_engine.bundle)
     assert (caught.value.field, caught.value.expected) == (field, expected)
 
 

@@ -1,4 +1,4 @@
-"""The maps and attributions: their properties, and how they cross the wire."""
+"""The maps: their properties, and how they cross the wire."""
 
 import io
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from medxgan.server.attribution import attribution_maps, grad_cam
 from medxgan.server.explanation import Explanation, Scores, Timing
 from medxgan.server.inversion import InversionOutcome, InversionSettings
 from medxgan.server.maps import render
@@ -107,40 +106,3 @@ def test_a_png_holds_the_kinds_range_in_256_levels(explanation, kind):
         assert (image.format, image.mode) == ("PNG", "RGB" if values.ndim == 3 else "L")
         levels = np.asarray(image, np.float32)
     np.testing.assert_allclose(low + levels / 255 * (high - low), values, atol=(high - low) / 255 / 2 + 1e-6)
-
-
-def test_grad_cam_is_where_activations_raise_the_logit():
-    activations = np.zeros((2, 4, 4), np.float32)
-    activations[0, 0, 0] = activations[1, 3, 3] = 1
-    gradients = np.stack([np.full((4, 4), 2, np.float32), np.full((4, 4), -3, np.float32)])
-    evidence = grad_cam(activations, gradients, 16)
-    assert (evidence.shape, evidence.dtype) == ((16, 16), np.float32)
-    assert evidence.min() == 0
-    assert evidence.max() == evidence[0, 0] == pytest.approx(2)
-    assert np.all(evidence[8:, 8:] == 0)
-
-
-@given(arrays(np.float32, (3, 4, 4), elements=st.floats(-1, 1, width=32)))
-def test_grad_cam_is_never_negative(activations):
-    assert grad_cam(activations, activations[::-1].copy(), 8).min() >= 0
-
-
-def test_attributions_come_in_the_order_asked_for():
-    draw = np.random.default_rng(0)
-    outputs = {
-        "gradient": draw.normal(size=(1, 1, 8, 8)).astype(np.float32),
-        "guided_gradient": draw.normal(size=(1, 1, 8, 8)).astype(np.float32),
-        "activations": draw.normal(size=(1, 3, 4, 4)).astype(np.float32),
-        "activation_gradients": draw.normal(size=(1, 3, 4, 4)).astype(np.float32),
-    }
-    guided, gradient, cam = attribution_maps(
-        outputs,
-        [
-            pb.ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION,
-            pb.ATTRIBUTION_METHOD_GRADIENT,
-            pb.ATTRIBUTION_METHOD_GRAD_CAM,
-        ],
-    )
-    np.testing.assert_array_equal(guided, outputs["guided_gradient"][0, 0])
-    np.testing.assert_array_equal(gradient, outputs["gradient"][0, 0])
-    np.testing.assert_array_equal(cam, grad_cam(outputs["activations"][0], outputs["activation_gradients"][0], 8))

@@ -15,11 +15,7 @@ def explanation(answer: explanation_pb2.ExplainResponse) -> results.Explanation:
     return results.Explanation(
         model=_identity(answer.model),
         execution=_execution(answer.execution),
-        settings=results.InversionSettings(
-            answer.inversion.steps,
-            _decimal(answer.inversion.learning_rate),
-            _decimal(answer.inversion.reconstruction_weight),
-        ),
+        settings=_inversion(answer.inversion),
         seed=answer.seed,
         scores=results.Scores(
             original=_decimal(answer.scores.original),
@@ -67,15 +63,32 @@ def classification(answer: explanation_pb2.ClassifyResponse) -> results.Classifi
 
 def attribution(answer: explanation_pb2.AttributeResponse) -> results.Attribution:
     """Read attributions; raises ServerFaultError where they can't be read."""
+    entries = {from_wire(results.AttributionMethod, entry.method): entry for entry in answer.attributions}
+    path, windows = answer.integrated_gradients, answer.occlusion
     return results.Attribution(
         model=_identity(answer.model),
         execution=_execution(answer.execution),
         logit=_decimal(answer.logit),
+        target=answer.target,
+        target_class=answer.target_class,
         notes=tuple(answer.notes),
         image=_array(answer.image),
-        values={
-            from_wire(results.AttributionMethod, entry.method): _array(entry.values) for entry in answer.attributions
+        values={method: _array(entry.values) for method, entry in entries.items()},
+        completeness={
+            method: _completeness(entry.completeness)
+            for method, entry in entries.items()
+            if entry.HasField("completeness")
         },
+        elapsed_ms={method: _decimal(entry.elapsed_ms) for method, entry in entries.items()},
+        integrated_gradients=results.IntegratedGradientsSettings(path.steps, _decimal(path.baseline))
+        if answer.HasField("integrated_gradients")
+        else None,
+        occlusion=results.OcclusionSettings(windows.window, windows.stride, _decimal(windows.level))
+        if answer.HasField("occlusion")
+        else None,
+        inversion=_inversion(answer.inversion) if answer.HasField("inversion") else None,
+        seed=answer.seed,
+        verdict=_verdict(answer.verdict) if answer.HasField("verdict") else None,
     )
 
 
@@ -107,6 +120,18 @@ def _execution(execution: explanation_pb2.Execution) -> results.Execution:
         requested=execution.requested,
         fallback=execution.fallback,
         fallback_reason=execution.fallback_reason,
+    )
+
+
+def _inversion(settings: explanation_pb2.InversionSettings) -> results.InversionSettings:
+    return results.InversionSettings(
+        settings.steps, _decimal(settings.learning_rate), _decimal(settings.reconstruction_weight)
+    )
+
+
+def _completeness(completeness: explanation_pb2.Completeness) -> results.Completeness:
+    return results.Completeness(
+        _decimal(completeness.attributed), _decimal(completeness.change), _decimal(completeness.error)
     )
 
 

@@ -6,18 +6,20 @@ from typing import Any, Self
 
 import grpc
 
-from medxgan.client import answers
-from medxgan.client.enums import to_wire
+from medxgan.client import answers, requests
 from medxgan.client.errors import ServerFaultError, error_from_call
-from medxgan.client.images import ImageInput, image_message
+from medxgan.client.images import ImageInput
 from medxgan.client.results import (
+    QUICK_METHODS,
     Attribution,
     AttributionMethod,
     Classification,
     Explanation,
+    IntegratedGradientsSettings,
     MapKind,
     ModelDescription,
     ModelSummary,
+    OcclusionSettings,
     Progress,
 )
 from medxgan.client.retries import call_with_retries
@@ -103,8 +105,13 @@ class Client:
             seed: seed of the random start. Same request, seed and bundle: same maps.
             maps: the maps wanted; none named: every one.
         """
-        request = _explain_request(
-            image, model, version, steps, learning_rate, reconstruction_weight, seed=seed, maps=maps
+        request = requests.explain(
+            image,
+            model,
+            version,
+            requests.inversion(steps, learning_rate, reconstruction_weight),
+            seed=seed,
+            maps=maps,
         )
         return answers.explanation(self._call(self._stub.Explain, request))
 
@@ -125,8 +132,13 @@ class Client:
 
         A call that was cut off after the first progress is not made again.
         """
-        request = _explain_request(
-            image, model, version, steps, learning_rate, reconstruction_weight, seed=seed, maps=maps
+        request = requests.explain(
+            image,
+            model,
+            version,
+            requests.inversion(steps, learning_rate, reconstruction_weight),
+            seed=seed,
+            maps=maps,
         )
 
         def follow(seconds: float) -> Explanation:
@@ -151,22 +163,52 @@ class Client:
 
     def classify(self, image: ImageInput, *, model: str = "", version: str = "") -> Classification:
         """Score one image; the arguments are those of `explain`."""
-        request = explanation_pb2.ClassifyRequest(model=_selector(model, version), image=image_message(image))
+        request = requests.classify(image, model, version)
         return answers.classification(self._call(self._stub.Classify, request))
 
     def attribute(
         self,
         image: ImageInput,
         *,
-        methods: Sequence[AttributionMethod] = tuple(AttributionMethod),
+        methods: Sequence[AttributionMethod] = QUICK_METHODS,
         model: str = "",
         version: str = "",
+        target: int | None = None,
+        integrated_gradients: IntegratedGradientsSettings = IntegratedGradientsSettings(),  # noqa: B008 (frozen)
+        occlusion: OcclusionSettings = OcclusionSettings(),  # noqa: B008 (frozen)
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        reconstruction_weight: float | None = None,
+        seed: int = 0,
     ) -> Attribution:
-        """Show what in one image the score depends on; the other arguments are those of `explain`."""
-        request = explanation_pb2.AttributeRequest(
-            model=_selector(model, version),
-            image=image_message(image),
-            methods=[to_wire(method) for method in methods],
+        """Show what in one image the score depends on; arguments that are not named here are those of `explain`.
+
+        The inversion's arguments (`steps` to `seed`) are for the methods that need the generator.
+
+        Args:
+            image: as for `explain`.
+            methods: the methods wanted, from one call. None named: the four that every bundle serves from one pass over
+                the image; `client.model(name).methods` are all that a bundle can serve, and take longer.
+            model: name of the model.
+            version: its version.
+            target: index of the classifier's output to attribute; None for the positive class.
+            integrated_gradients: settings of the methods that integrate gradients.
+            occlusion: settings of the occlusion map.
+            steps: gradient steps of the inversion.
+            learning_rate: Adam's learning rate.
+            reconstruction_weight: λ.
+            seed: seed of the inversion's random start.
+        """
+        request = requests.attribute(
+            image,
+            methods,
+            model,
+            version,
+            target,
+            integrated_gradients=integrated_gradients,
+            occlusion=occlusion,
+            inversion=requests.inversion(steps, learning_rate, reconstruction_weight),
+            seed=seed,
         )
         return answers.attribution(self._call(self._stub.Attribute, request))
 
@@ -177,36 +219,10 @@ class Client:
 
     def model(self, name: str = "", version: str = "") -> ModelDescription:
         """Describe one model: its bundle and how it is run."""
-        request = explanation_pb2.GetModelRequest(model=_selector(name, version))
+        request = explanation_pb2.GetModelRequest(model=requests.selector(name, version))
         return answers.model_description(self._call(self._stub.GetModel, request))
 
     def _call(self, method: grpc.UnaryUnaryMultiCallable, request: object) -> Any:
         return call_with_retries(
             lambda seconds: method(request, timeout=seconds), timeout=self._timeout, retries=self._retries
         )
-
-
-def _selector(name: str, version: str) -> explanation_pb2.ModelSelector:
-    return explanation_pb2.ModelSelector(name=name, version=version)
-
-
-def _explain_request(
-    image: ImageInput,
-    model: str,
-    version: str,
-    steps: int | None,
-    learning_rate: float | None,
-    reconstruction_weight: float | None,
-    *,
-    seed: int,
-    maps: Sequence[MapKind],
-) -> explanation_pb2.ExplainRequest:
-    return explanation_pb2.ExplainRequest(
-        model=_selector(model, version),
-        image=image_message(image),
-        inversion=explanation_pb2.InversionSettings(
-            steps=steps, learning_rate=learning_rate, reconstruction_weight=reconstruction_weight
-        ),
-        maps=[explanation_pb2.MapRequest(kind=to_wire(kind), form=explanation_pb2.MAP_FORM_TENSOR) for kind in maps],
-        seed=seed,
-    )

@@ -1,5 +1,6 @@
 """The maps of an explanation as PNG files, pixel for pixel: S x S, 8 bits, not enlarged."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,16 @@ def write_pictures(explanation: Explanation, folder: Path) -> None:
     _write(folder / "colorized.png", explanation.colorized, 0.0, 1.0)
 
 
-def write_attribution_pictures(attribution: Attribution, method: AttributionMethod, folder: Path) -> None:
-    """Write `original.png` and `attribution.png` into a folder that exists.
+def write_attribution_pictures(attribution: Attribution, files: Mapping[AttributionMethod, str], folder: Path) -> None:
+    """Write `original.png` and, for each method of `files`, the file named there, into a folder that exists.
 
-    `attribution.png` puts [-m, m] on 0 to 255, m being the largest magnitude, which `explanation.json` states.
+    A map puts [-m, m] on 0 to 255, m being its largest magnitude, which `explanation.json` states.
     """
-    values = attribution.values[method]
-    magnitude = largest_magnitude(values)
     _write(folder / "original.png", attribution.image, -1.0, 1.0)
-    _write(folder / "attribution.png", values, -magnitude, magnitude)
+    for method, file in files.items():
+        values = attribution.values[method]
+        magnitude = largest_magnitude(values)
+        _write(folder / file, values, -magnitude, magnitude)
 
 
 def largest_magnitude(values: FloatArray) -> float:

@@ -1,6 +1,7 @@
 """`explanation.json`: everything in an answer but its pixels, and nothing of the image's file, its name included."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ def write_report(explanation: Explanation, path: Path) -> None:
     _write({"method": "medxgan", **_plain(explanation)}, path)
 
 
-def write_attribution_report(attribution: Attribution, method: AttributionMethod, path: Path) -> None:
-    """Write an attribution as JSON, with the method and the largest magnitude of its values."""
-    magnitude = largest_magnitude(attribution.values[method])
-    _write({"method": method.value, **_plain(attribution), "largest_magnitude": magnitude}, path)
+def write_attribution_report(attribution: Attribution, files: Mapping[AttributionMethod, str], path: Path) -> None:
+    """Write an attribution as JSON: one key for each of its fields but the arrays, and two for the pictures.
+
+    `files` are the pictures' names by method, `largest_magnitude` the values' magnitude that is 255 (and 0) there.
+    """
+    magnitudes = {method.value: largest_magnitude(attribution.values[method]) for method in files}
+    report = {"methods": list(files), **_plain(attribution), "files": dict(files), "largest_magnitude": magnitudes}
+    _write(report, path)
 
 
 def _plain(result: Any) -> dict[str, Any]:
@@ -29,6 +34,8 @@ def _plain(result: Any) -> dict[str, Any]:
     def value(entry: object) -> object:
         if is_dataclass(entry):
             return _plain(entry)
+        if isinstance(entry, Mapping):
+            return {key: value(item) for key, item in entry.items()}
         return [value(item) for item in entry] if isinstance(entry, tuple) else entry
 
     return {field.name: value(getattr(result, field.name)) for field in fields(result) if field.name not in PIXELS}

@@ -1,4 +1,4 @@
-"""A sheet: one row of captioned pictures under a heading, 2000 pixels wide, as PNG.
+"""A sheet: rows of captioned pictures under a heading, 2000 pixels wide, as PNG.
 
 It is laid out in inches from the top edge, so that type and margins keep their size whatever the pictures are.
 """
@@ -61,12 +61,17 @@ class Badge:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What stands on a sheet: heading, pictures from left to right, and two foot notes."""
+    """What stands on a sheet: heading, pictures from left to right, and two foot notes.
+
+    Attributes:
+        columns: pictures in a row, >= 1.
+    """
 
     title: str
     badge: Badge | None
     sentences: Sequence[str]
     pictures: Sequence[Picture]
+    columns: int
     note: str
     small_print: str
 
@@ -74,12 +79,14 @@ class Sheet:
         """Draw the sheet and save it as PNG."""
         title = textwrap.wrap(self.title, TITLE_CHARACTERS)
         sentences = [line for sentence in self.sentences for line in textwrap.wrap(sentence, BODY_CHARACTERS)]
-        side = (WIDTH - 2 * MARGIN - GUTTER * (len(self.pictures) - 1)) / len(self.pictures)
+        side = (WIDTH - 2 * MARGIN - GUTTER * (self.columns - 1)) / self.columns
+        rows = [self.pictures[first : first + self.columns] for first in range(0, len(self.pictures), self.columns)]
 
         prose = MARGIN + _height(title, TITLE) + 0.04
         captions = prose + _height(sentences, BODY) + 0.2
-        pictures = captions + 2 * BODY * LINE_HEIGHT + 0.06
-        footer = pictures + side + (0.52 if any(picture.bar for picture in self.pictures) else 0.2)
+        caption_height = 2 * BODY * LINE_HEIGHT + 0.06
+        row_height = caption_height + side + (0.52 if any(picture.bar for picture in self.pictures) else 0.2)
+        footer = captions + len(rows) * row_height
         page = _Page(footer + 0.12 + SMALL * LINE_HEIGHT + 0.16)
 
         for row, line in enumerate(title):
@@ -88,11 +95,13 @@ class Sheet:
             page.write(MARGIN, prose + row * BODY * LINE_HEIGHT, line, BODY, color=QUIET)
         if self.badge is not None:
             page.badge(self.badge)
-        for column, picture in enumerate(self.pictures):
-            left = MARGIN + column * (side + GUTTER)
-            page.write(left, captions, picture.name, BODY + 0.5, weight="bold")
-            page.write(left, captions + BODY * LINE_HEIGHT, picture.caption, BODY, color=QUIET)
-            page.picture(left, pictures, side, picture)
+        for row, pictures in enumerate(rows):
+            top = captions + row * row_height
+            for column, picture in enumerate(pictures):
+                left = MARGIN + column * (side + GUTTER)
+                page.write(left, top, picture.name, BODY + 0.5, weight="bold")
+                page.write(left, top + BODY * LINE_HEIGHT, picture.caption, BODY, color=QUIET)
+                page.picture(left, top + caption_height, side, picture)
         page.rule(footer)
         page.write(MARGIN, footer + 0.12, self.note, SMALL, weight="bold")
         page.write(WIDTH - MARGIN, footer + 0.12, self.small_print, SMALL, color=QUIET, align="right")

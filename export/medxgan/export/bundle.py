@@ -9,14 +9,16 @@ from pathlib import Path
 
 import protovalidate
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from medxgan.export.computations import Computation, computations
 from medxgan.export.errors import DescriptionError, DestinationError
 from medxgan.export.model_card import model_card
 from medxgan.export.onnx_graphs import OPSET, write_onnx
 from medxgan.export.programs import export_program, output_specifications, write_program
-from medxgan.export.verification import verify
+from medxgan.export.verification import verify, verify_conversion
 from medxgan.training.model import TrainedModel
+from medxgan.training.networks import ExternalClassifier
 from medxgan.v1.bundle_pb2 import (
     GRAPH_FORMAT_ONNX,
     GRAPH_FORMAT_TORCH_EXPORT,
@@ -47,13 +49,16 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
 
     Raises:
         DestinationError: `out` is not such a folder.
-        UnsupportedOperatorError: the networks hold an operator whose gradient can't be stored.
+        UnsupportedOperatorError: the networks hold an operator that can't be stored, or whose gradient can't.
+        TracingError: a network can't be written as one graph.
         DescriptionError: the model's description is not valid.
         VerificationError: a graph disagrees with PyTorch.
     """
     out = out.absolute()
     _check_destination(out)
     description = _describe(model, name=out.parent.name, number=out.name)
+    if model.classifier_file is not None and isinstance(model.classifier, ExternalClassifier):
+        verify_conversion(model.classifier_file, model.classifier, model.image.size)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / out.name
         folder.mkdir()
@@ -61,6 +66,7 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
             graphs = _write_graphs(computation, folder)
             verify(model, graphs, folder)
             description.graphs.extend(graphs)
+        _validate("bundle", description)
         stored = json_format.MessageToJson(description, preserving_proto_field_name=True, indent=2, sort_keys=True)
         (folder / DESCRIPTION_FILE).write_text(stored + "\n", encoding="utf-8")
         (folder / CARD_FILE).write_text(model_card(description), encoding="utf-8")
@@ -115,19 +121,20 @@ def _describe(model: TrainedModel, name: str, number: str) -> Bundle:
     Raises:
         DescriptionError: a field breaks a rule of bundle.proto, or the parts of the model have different sizes.
     """
-    sizes = {model.image.size, model.preprocess.size, model.generator.image_size}
-    if len(sizes) > 1:
-        raise DescriptionError(
-            f"image.size: expected one size, found {model.image.size} in the description, "
-            f"{model.preprocess.size} in the preprocessing, {model.generator.image_size} in the generator"
-        )
+    generator = model.generator
+    sizes = {"description": model.image.size, "preprocessing": model.preprocess.size}
+    if generator is not None:
+        sizes["generator"] = generator.image_size
+    if len({*sizes.values()}) > 1:
+        found = ", ".join(f"{size} in the {part}" for part, size in sizes.items())
+        raise DescriptionError(f"image.size: expected one size, found {found}")
     description = Bundle(
         schema_version=SCHEMA_VERSION,
         name=name,
         version=number,
         image=model.image,
         classification=model.classification,
-        latent=LatentSpecification(z1_size=model.generator.z1_size, z2_size=model.generator.z2_size),
+        latent=None if generator is None else LatentSpecification(z1_size=generator.z1_size, z2_size=generator.z2_size),
         inversion=model.inversion,
         reliability=model.reliability,
         provenance=model.provenance,
@@ -135,17 +142,25 @@ def _describe(model: TrainedModel, name: str, number: str) -> Bundle:
     )
     for library in EXPORTERS:
         description.provenance.versions[f"{library} (export)"] = version(library)
-    parts = {
+    parts: dict[str, Message] = {
         "image": description.image,
         "classification": description.classification,
-        "latent": description.latent,
-        "inversion": description.inversion,
-        "reliability": description.reliability,
         "provenance": description.provenance,
-    } | {f"metrics[{index}]": metric for index, metric in enumerate(description.metrics)}
+    }
+    if generator is not None:
+        parts |= {
+            "latent": description.latent,
+            "inversion": description.inversion,
+            "reliability": description.reliability,
+        }
+    parts |= {f"metrics[{index}]": metric for index, metric in enumerate(description.metrics)}
     for part, message in parts.items():
-        try:
-            protovalidate.validate(message)
-        except protovalidate.ValidationError as error:
-            raise DescriptionError(f"{part}: {error}") from error
+        _validate(part, message)
     return description
+
+
+def _validate(part: str, message: Message) -> None:
+    try:
+        protovalidate.validate(message)
+    except protovalidate.ValidationError as error:
+        raise DescriptionError(f"{part}: {error}") from error

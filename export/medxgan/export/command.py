@@ -1,26 +1,68 @@
-"""The command `medxgan export`."""
+"""The commands `medxgan export` and `medxgan export-classifier`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import ExportError
+from medxgan.training.configuration import load_served_classifier
+from medxgan.training.load_classifier import ClassifierSourceError
+from medxgan.training.model import TrainedModel
 from medxgan.training.runs import RunError, load_trained_model
+from medxgan.training.served_classifier import served_classifier
+
+Out = Annotated[Path, typer.Option("--out", help="Folder of the bundle to write: models/NAME/VERSION.")]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of the training run.", exists=True, file_okay=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the bundle to write: models/NAME/VERSION.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the training run.", exists=True, file_okay=False)], out: Out
 ) -> None:
     """Write a model bundle from a training run: graphs that need no PyTorch, checked against PyTorch."""
+    _export(lambda: load_trained_model(run), out)
+
+
+def export_classifier(
+    config: Annotated[Path, typer.Option(help="TOML file with [image], [classes] and [card].", dir_okay=False)],
+    out: Out,
+    source: Annotated[
+        str | None,
+        typer.Argument(help="package.module:factory, or an ONNX file; default: [external_classifier] of the file."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="State dict as safetensors, for a factory.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Write a model bundle from a classifier that was trained elsewhere: it can be attributed without a generator."""
+
+    def load() -> TrainedModel:
+        return served_classifier(load_served_classifier(config, source, weights))
+
+    try:
+        _export(load, out)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+        )
+        raise _failure(f"{config}: {problems}") from error
+    except FileNotFoundError as error:
+        raise _failure(f"no such file: {error.filename}") from error
+
+
+def _export(load: Callable[[], TrainedModel], out: Path) -> None:
     console = Console(stderr=True)
     try:
         with console.status("Tracing gradients, writing graphs and comparing them with PyTorch"):
-            export_bundle(load_trained_model(run), out)
-    except (RunError, ExportError) as error:
-        console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+            export_bundle(load(), out)
+    except (RunError, ClassifierSourceError, ExportError) as error:
+        raise _failure(str(error)) from error
     console.print(f"Wrote {out}: every graph agrees with PyTorch.", markup=False, highlight=False, soft_wrap=True)
+
+
+def _failure(message: str) -> typer.Exit:
+    Console(stderr=True).print(f"Error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(1)

@@ -39,6 +39,23 @@ GRADIENT = Tolerance(usual=ROUNDING, utmost=KINK)
 """For what jumps where the network has a kink."""
 
 
+OWN_ERROR = 4
+"""How much further than PyTorch itself a gradient may be off, where PyTorch is off by more than `ROUNDING`: both sides
+round, and not at the same units."""
+
+
+def measured_tolerance(expected: Tensor, exact: Tensor, scale: Tensor) -> Tolerance:
+    """The tolerance for a gradient of a network so large that hardly a row of it goes without a kink.
+
+    Args:
+        expected: [N, ...] by PyTorch.
+        exact: [N, ...] by PyTorch in double precision.
+        scale: broadcasts to [N, ...]; the difference that counts as 1.
+    """
+    own = ((expected - exact).abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max().item()
+    return Tolerance(usual=min(KINK, max(ROUNDING, OWN_ERROR * own)), utmost=KINK)
+
+
 @dataclass(frozen=True)
 class Output:
     """One output of one graph at one batch size, for messages.

@@ -10,6 +10,12 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule
 
 from medxgan.export.errors import UnsupportedOperatorError
+from medxgan.export.pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    avg_pool2d_backward,
+    max_pool2d_with_indices_backward,
+)
 
 aten = torch.ops.aten
 
@@ -19,6 +25,9 @@ Decompositions = dict[OpOverload, Callable[..., Any]]
 def gradient_decompositions() -> Decompositions:
     """The table for tracing a gradient with respect to an input, the weights being frozen."""
     table: Decompositions = dict(core_aten_decompositions())
+    table[aten._adaptive_avg_pool2d.default] = adaptive_avg_pool2d
+    table[aten._adaptive_avg_pool2d_backward.default] = adaptive_avg_pool2d_backward
+    table[aten.avg_pool2d_backward.default] = avg_pool2d_backward
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_with_indices_backward
     table[aten.slice_backward.default] = slice_backward
@@ -83,29 +92,6 @@ def convolution_backward(
     return aten.convolution(grad_output, weight, None, stride, padding, dilation, True, unread, groups), None, None
 
 
-def max_pool2d_with_indices_backward(
-    grad_output: Tensor,
-    x: Tensor,
-    _kernel_size: Sequence[int],
-    _stride: Sequence[int],
-    _padding: Sequence[int],
-    _dilation: Sequence[int],
-    _ceil_mode: bool,
-    indices: Tensor,
-) -> Tensor:
-    """Input gradient of a max-pooling: each output's gradient is added where its maximum stood.
-
-    The windows need not be known: `indices` says where the maxima are.
-
-    Args:
-        grad_output: [..., C, h, w] gradient with respect to the pooled picture.
-        x: [..., C, H, W] the pooling's input; its values are not looked at.
-        indices: [..., C, h, w] position in the flattened H x W of each maximum.
-    """
-    zeros = torch.zeros_like(x).flatten(-2)
-    return zeros.scatter_add(-1, indices.flatten(-2), grad_output.flatten(-2)).view_as(x)
-
-
 def slice_backward(
     grad_output: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
 ) -> Tensor:
@@ -143,14 +129,9 @@ def guided_threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) 
     return threshold_backward(grad_output.clamp_min(0), x, threshold)
 
 
-def refuse_backward_operators(graph: GraphModule) -> None:
-    """Check that a traced gradient is made of forward operators alone.
-
-    Raises:
-        UnsupportedOperatorError: an operator's gradient has no decomposition; the message names it.
-    """
+def backward_operator(graph: GraphModule) -> OpOverload | None:
+    """The first operator of a traced gradient that is no forward operator, if there is one."""
     for node in graph.graph.nodes:
         if isinstance(node.target, OpOverload) and node.target._schema.name.endswith("_backward"):
-            raise UnsupportedOperatorError(
-                str(node.target), "has no decomposition; add one to gradient_decompositions()"
-            )
+            return node.target
+    return None

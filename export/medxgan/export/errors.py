@@ -2,7 +2,8 @@
 
 ExportError
 ├── DestinationError           the folder to write can't be a bundle's
-├── UnsupportedOperatorError   the gradient of an operator can't be stored
+├── UnsupportedOperatorError   an operator, or its gradient, can't be stored
+├── TracingError               a network can't be written as one graph
 ├── DescriptionError           what the model says of itself is not a valid bundle
 └── VerificationError          a graph does not compute what PyTorch computes
 """
@@ -17,15 +18,25 @@ class DestinationError(ExportError):
 
 
 class UnsupportedOperatorError(ExportError):
-    """The traced gradient holds an operator that no runtime but PyTorch knows.
+    """A graph holds an operator that no runtime but PyTorch knows.
 
     Attributes:
-        operator: its name, such as "aten.avg_pool2d_backward.default".
+        operator: its name, such as "aten.adaptive_max_pool2d_backward.default".
+        layer: path of the module that calls it or, in a gradient, whose gradient does; None where it is not known.
     """
 
-    def __init__(self, operator: str, advice: str) -> None:
-        super().__init__(f"operator {operator}: {advice}")
+    def __init__(self, operator: str, advice: str, layer: str | None = None) -> None:
+        place = "" if layer is None else f" (layer '{layer}')"
+        super().__init__(f"operator {operator}{place}: {advice}")
         self.operator = operator
+        self.layer = layer
+
+
+class TracingError(ExportError):
+    """What a network does is not the same for all inputs, so that no graph can say it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the network can't be written as one graph: {reason}")
 
 
 class DescriptionError(ExportError):

@@ -52,16 +52,14 @@ def inversion_step(generator: nn.Module, classifier: nn.Module, adam: InversionS
         learning_rate: Tensor,
         reconstruction_weight: Tensor,
     ) -> tuple[Tensor, ...]:
-        def loss(z: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            picture = generator(z)
-            error = picture - image
-            reconstruction = (error * error).mean((1, 2, 3))
-            classification = binary_cross_entropy(classifier(picture), target)
-            # Rows do not touch each other, so the gradient of the sum is each row's own gradient.
-            total = (reconstruction_weight * reconstruction + classification).sum()
-            return total, (reconstruction, classification)
-
-        gradient, losses = torch.func.grad(loss, has_aux=True)(z)
+        code = z.detach().requires_grad_()
+        picture = generator(code)
+        error = picture - image
+        reconstruction = (error * error).mean((1, 2, 3))
+        classification = binary_cross_entropy(classifier(picture), target)
+        # Rows do not touch each other, so the gradient of the sum is each row's own gradient.
+        total = (reconstruction_weight * reconstruction + classification).sum()
+        (gradient,) = torch.autograd.grad(total, code)
 
         next_step = step + 1
         next_first_moment = adam.beta1 * first_moment + (1 - adam.beta1) * gradient
@@ -69,7 +67,14 @@ def inversion_step(generator: nn.Module, classifier: nn.Module, adam: InversionS
         unbiased_first = next_first_moment / (1 - adam.beta1**next_step)[:, None]
         unbiased_second = next_second_moment / (1 - adam.beta2**next_step)[:, None]
         update = unbiased_first / (unbiased_second.sqrt() + adam.epsilon)
-        return z - learning_rate[:, None] * update, next_first_moment, next_second_moment, next_step, *losses
+        return (
+            z - learning_rate[:, None] * update,
+            next_first_moment,
+            next_second_moment,
+            next_step,
+            reconstruction.detach(),
+            classification.detach(),
+        )
 
     return step
 

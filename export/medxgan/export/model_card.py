@@ -23,14 +23,26 @@ ASPECTS: dict[Aspect, str] = {
 }
 
 
+_ATTRIBUTION_ALONE = (
+    "This bundle holds no generator: there is no negative realization, and no verdict on an explanation. What it "
+    "offers are attribution maps, which weigh each pixel's part in an answer by the classifier's gradient, or by "
+    "covering it. Maps of different methods may disagree, and a map that looks sensible is no proof that it is right."
+)
+
+
 def model_card(bundle: Bundle) -> str:
     """The card in Markdown: every statement and figure is taken from the bundle's description."""
+    explanation: tuple[str, ...] = (_section("How it is explained", _ATTRIBUTION_ALONE),)
+    if bundle.HasField("latent"):
+        explanation = (
+            _section("How an explanation is found", _inversion(bundle.inversion)),
+            _section("When an explanation can be relied on", _verdict(bundle.reliability, bundle.classification)),
+        )
     sections = (
         _introduction(bundle),
         _section("What it looks at", _image(bundle.image)),
         _section("What it decides", _classes(bundle.classification)),
-        _section("How an explanation is found", _inversion(bundle.inversion)),
-        _section("When an explanation can be relied on", _verdict(bundle.reliability, bundle.classification)),
+        *explanation,
         _section("Measured on images it was not trained on", _metrics(bundle.metrics)),
         _section("Data and licence", _provenance(bundle.provenance)),
         _section("Limitations", _bullets(bundle.provenance.limitations) or "None are stated."),
@@ -39,14 +51,23 @@ def model_card(bundle: Bundle) -> str:
 
 
 def _introduction(bundle: Bundle) -> str:
-    classes = bundle.classification
+    classes, modality = bundle.classification, bundle.image.modality
+    if bundle.HasField("latent"):
+        purpose = (
+            f"This model shows why a classifier calls an image ({modality}) positive. It finds a generated "
+            f"picture that matches the image, and shows that picture once more without what the classifier takes for "
+            f"{classes.positive_class}: the *negative realization*. The difference between the two is where the "
+            "classifier looks. "
+        )
+    else:
+        purpose = (
+            f"This model shows which parts of an image ({modality}) a classifier's answer rests on, "
+            f"{classes.positive_class} or {classes.negative_class}. "
+        )
     return (
         f"# {bundle.name}, version {bundle.version}\n\n"
         "**Not a medical device.** For research; not for diagnosis or treatment.\n\n"
-        f"This model shows why a classifier calls an image ({bundle.image.modality}) positive. It finds a generated "
-        f"picture that matches the image, and shows that picture once more without what the classifier takes for "
-        f"{classes.positive_class}: the *negative realization*. The difference between the two is where the classifier "
-        "looks. It explains the classifier, which may be wrong about the patient."
+        f"{purpose}It explains the classifier, which may be wrong about the patient."
     )
 
 
@@ -59,13 +80,15 @@ def _image(image: ImageSpecification) -> str:
 
 
 def _classes(classes: Classification) -> str:
-    return _bullets(
-        [
-            f"Positive: {classes.positive_class}.",
-            f"Negative: {classes.negative_class}.",
-            f"An image counts as positive from a probability of {_number(classes.decision_threshold)}.",
-        ]
-    )
+    lines = [
+        f"Positive: {classes.positive_class}.",
+        f"Negative: {classes.negative_class}.",
+        f"An image counts as positive from a probability of {_number(classes.decision_threshold)}.",
+    ]
+    if classes.outputs:
+        positive = classes.outputs[classes.positive_output]
+        lines.append(f'Its outputs are {", ".join(classes.outputs)}; positive is "{positive}", negative all others.')
+    return _bullets(lines)
 
 
 def _inversion(inversion: InversionSpecification) -> str:

@@ -1,6 +1,7 @@
 """From a program to an ONNX file."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,13 +28,18 @@ from onnxscript.optimizer import fold_constants
 from torch.export import ExportedProgram
 
 from medxgan.export.computations import Computation
+from medxgan.export.errors import UnsupportedOperatorError
 
 OPSET = opset20.version
 
 
 def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -> None:
-    """Write the program as one ONNX file, weights inside, with the tensor names of the computation."""
-    with _quiet_exporter():
+    """Write the program as one ONNX file, weights inside, with the tensor names of the computation.
+
+    Raises:
+        UnsupportedOperatorError: ONNX has no form of an operator.
+    """
+    with _quiet_exporter(), _known_operators():
         exported = torch.onnx.export(
             program,
             dynamo=True,
@@ -96,6 +102,17 @@ def _tidy(model: Model) -> None:
         ClearMetadataAndDocStringPass(),
     )
     simplify(model)
+
+
+@contextmanager
+def _known_operators() -> Iterator[None]:
+    """Say which operator the exporter can't translate."""
+    try:
+        yield
+    except torch.onnx.OnnxExporterError as error:
+        operator = re.search(r"aten[.:]+[\w.]+", str(error.__cause__ or error))
+        name = "of a network" if operator is None else operator.group()
+        raise UnsupportedOperatorError(name, "has no form in ONNX") from error
 
 
 @contextmanager

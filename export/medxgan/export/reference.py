@@ -1,13 +1,16 @@
 """What the graphs ought to compute, said a second time with PyTorch's own autograd and optimizer, to compare with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from medxgan.training.networks import Classifier
+from medxgan.export.attribution import explained_logit
+from medxgan.training.networks import ExplainedClassifier
+from medxgan.training.networks.layers import captured
 from medxgan.v1.bundle_pb2 import InversionSpecification
 
 
@@ -86,36 +89,33 @@ def reference_step(
     )
 
 
-def reference_attribution(classifier: Classifier, x: Tensor) -> dict[str, Tensor]:
-    """The attribution graph's outputs by `torch.autograd`; guided backpropagation by hooks on every `nn.ReLU`."""
+def reference_attribution(
+    classifier: ExplainedClassifier, x: Tensor, target: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The attribution graph's outputs by `torch.autograd`; guided backpropagation by another backward pass."""
     x = x.clone().requires_grad_(True)
-    activations = classifier.features(x)[-1]
-    logit = classifier.head(activations)
-    gradient, activation_gradients = torch.autograd.grad(logit.sum(), [x, activations])
+    with captured(classifier.body, [classifier.layer]) as layers:
+        logit = explained_logit(classifier, x, target)
+    activations = layers[classifier.layer]
+    gradient, activation_gradients = torch.autograd.grad(logit.sum(), [x, activations], retain_graph=True)
+    with _OnlyPositiveThroughRelu():  # type: ignore[no-untyped-call]
+        (guided_gradient,) = torch.autograd.grad(logit.sum(), [x])
     return {
         "logit": logit.detach(),
         "gradient": gradient,
         "activations": activations.detach(),
         "activation_gradients": activation_gradients,
-        "guided_gradient": _guided_gradient(classifier, x),
+        "guided_gradient": guided_gradient,
     }
 
 
-def _guided_gradient(classifier: Classifier, x: Tensor) -> Tensor:
-    def only_positive(_: nn.Module, gradients: Sequence[Tensor], __: object) -> tuple[Tensor, ...]:
-        return tuple(gradient.clamp_min(0) for gradient in gradients)
+class _OnlyPositiveThroughRelu(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While it is on, ReLUs of every kind, modules or functions, pass only positive gradients back."""
 
-    hooks = [
-        module.register_full_backward_hook(only_positive)
-        for module in classifier.modules()
-        if isinstance(module, nn.ReLU)
-    ]
-    try:
-        (guided,) = torch.autograd.grad(classifier(x).sum(), [x])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return guided
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.threshold_backward.default:
+            args = (args[0].clamp_min(0), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 def _gradient(row: Tensor) -> Tensor:

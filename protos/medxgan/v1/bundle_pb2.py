@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17medxgan/v1/bundle.proto\x12\nmedxgan.v1\x1a\x1b\x62uf/validate/validate.proto\"\xab\x04\n\x06\x42undle\x12\x1f\n\x0eschema_version\x18\x01 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12.\n\x04name\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12)\n\x07version\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[1-9][0-9]{0,8}$\x12\x35\n\x05image\x18\x04 \x01(\x0b\x32\x1e.medxgan.v1.ImageSpecificationB\x06\xbaH\x03\xc8\x01\x01\x12:\n\x0e\x63lassification\x18\x05 \x01(\x0b\x32\x1a.medxgan.v1.ClassificationB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x06latent\x18\x06 \x01(\x0b\x32\x1f.medxgan.v1.LatentSpecificationB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x06graphs\x18\x07 \x03(\x0b\x32\x11.medxgan.v1.GraphB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12=\n\tinversion\x18\x08 \x01(\x0b\x32\".medxgan.v1.InversionSpecificationB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x0breliability\x18\t \x01(\x0b\x32\x17.medxgan.v1.ReliabilityB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\nprovenance\x18\n \x01(\x0b\x32\x16.medxgan.v1.ProvenanceB\x06\xbaH\x03\xc8\x01\x01\x12#\n\x07metrics\x18\x0b \x03(\x0b\x32\x12.medxgan.v1.Metric\"\xea\x01\n\x12ImageSpecification\x12\x18\n\x04size\x18\x01 \x01(\rB\n\xbaH\x07*\x05\x18\x80 (\x08\x12\x19\n\x08\x63hannels\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x08\x01\x12)\n\x10lower_percentile\x18\x03 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00HB-\x00\x00\x00\x00\x12)\n\x10upper_percentile\x18\x04 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42%\x00\x00HB\x12.\n\x06\x61spect\x18\x05 \x01(\x0e\x32\x12.medxgan.v1.AspectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x08modality\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\x7f\n\x0e\x43lassification\x12\x1f\n\x0epositive_class\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1f\n\x0enegative_class\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12+\n\x12\x64\x65\x63ision_threshold\x18\x03 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?%\x00\x00\x00\x00\"I\n\x13LatentSpecification\x12\x18\n\x07z1_size\x18\x01 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12\x18\n\x07z2_size\x18\x02 \x01(\rB\x07\xbaH\x04*\x02(\x01\"\xcd\x02\n\x05Graph\x12/\n\x04role\x18\x01 \x01(\x0e\x32\x15.medxgan.v1.GraphRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x33\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x17.medxgan.v1.GraphFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x04\x66ile\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[A-Za-z0-9_-]+\\.(onnx|pt2)$\x12%\n\x06sha256\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\x12\r\n\x05opset\x18\x05 \x01(\r\x12\x39\n\x06inputs\x18\x06 \x03(\x0b\x32\x1f.medxgan.v1.TensorSpecificationB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12:\n\x07outputs\x18\x07 \x03(\x0b\x32\x1f.medxgan.v1.TensorSpecificationB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\x89\x01\n\x13TensorSpecification\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x33\n\tdata_type\x18\x02 \x01(\x0e\x32\x14.medxgan.v1.DataTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x05shape\x18\x03 \x03(\x03\x42\x17\xbaH\x14\x92\x01\x11\"\x0f\"\r(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x38\x00\"\xda\x03\n\x16InversionSpecification\x12\x1e\n\rdefault_steps\x18\x01 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12\x1e\n\rmaximum_steps\x18\x02 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12)\n\x15\x64\x65\x66\x61ult_learning_rate\x18\x03 \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\x12;\n\x13learning_rate_range\x18\x04 \x01(\x0b\x32\x16.medxgan.v1.FloatRangeB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x1d\x64\x65\x66\x61ult_reconstruction_weight\x18\x05 \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\x12\x43\n\x1breconstruction_weight_range\x18\x06 \x01(\x0b\x32\x16.medxgan.v1.FloatRangeB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\ttolerance\x18\x07 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?-\x00\x00\x00\x00\x12\x1f\n\x0e\x63heck_interval\x18\x08 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12\x1e\n\x05\x62\x65ta1\x18\t \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?-\x00\x00\x00\x00\x12\x1e\n\x05\x62\x65ta2\x18\n \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?-\x00\x00\x00\x00\x12\x1b\n\x07\x65psilon\x18\x0b \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\"\x89\x01\n\nFloatRange\x12\x0f\n\x07minimum\x18\x01 \x01(\x02\x12\x0f\n\x07maximum\x18\x02 \x01(\x02:Y\xbaHV\x1aT\n\x13\x66loat_range.ordered\x12\x1fminimum must not exceed maximum\x1a\x1cthis.minimum <= this.maximum\"V\n\x0bReliability\x12.\n\x1amaximum_reconstruction_mse\x18\x01 \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\x12\x17\n\x06method\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\xd7\x02\n\nProvenance\x12\x16\n\x04\x64\x61ta\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x18\n\x07license\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x13\n\x0b\x61ttribution\x18\x03 \x03(\t\x12@\n\rconfiguration\x18\x04 \x03(\x0b\x32).medxgan.v1.Provenance.ConfigurationEntry\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x36\n\x08versions\x18\x06 \x03(\x0b\x32$.medxgan.v1.Provenance.VersionsEntry\x12\x13\n\x0blimitations\x18\x07 \x03(\t\x1a\x34\n\x12\x43onfigurationEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x06Metric\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x1c\n\x0bmeasured_on\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t*U\n\x06\x41spect\x12\x16\n\x12\x41SPECT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41SPECT_CROP\x10\x01\x12\x0e\n\nASPECT_PAD\x10\x02\x12\x12\n\x0e\x41SPECT_STRETCH\x10\x03*\xca\x01\n\tGraphRole\x12\x1a\n\x16GRAPH_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15GRAPH_ROLE_PREPROCESS\x10\x01\x12\x19\n\x15GRAPH_ROLE_CLASSIFIER\x10\x02\x12\x16\n\x12GRAPH_ROLE_ENCODER\x10\x03\x12\x18\n\x14GRAPH_ROLE_GENERATOR\x10\x04\x12\x1d\n\x19GRAPH_ROLE_INVERSION_STEP\x10\x05\x12\x1a\n\x16GRAPH_ROLE_ATTRIBUTION\x10\x06*a\n\x0bGraphFormat\x12\x1c\n\x18GRAPH_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11GRAPH_FORMAT_ONNX\x10\x01\x12\x1d\n\x19GRAPH_FORMAT_TORCH_EXPORT\x10\x02*g\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17medxgan/v1/bundle.proto\x12\nmedxgan.v1\x1a\x1b\x62uf/validate/validate.proto\"\xd6\x06\n\x06\x42undle\x12\x1f\n\x0eschema_version\x18\x01 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12.\n\x04name\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12)\n\x07version\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[1-9][0-9]{0,8}$\x12\x35\n\x05image\x18\x04 \x01(\x0b\x32\x1e.medxgan.v1.ImageSpecificationB\x06\xbaH\x03\xc8\x01\x01\x12:\n\x0e\x63lassification\x18\x05 \x01(\x0b\x32\x1a.medxgan.v1.ClassificationB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x06latent\x18\x06 \x01(\x0b\x32\x1f.medxgan.v1.LatentSpecification\x12+\n\x06graphs\x18\x07 \x03(\x0b\x32\x11.medxgan.v1.GraphB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x35\n\tinversion\x18\x08 \x01(\x0b\x32\".medxgan.v1.InversionSpecification\x12,\n\x0breliability\x18\t \x01(\x0b\x32\x17.medxgan.v1.Reliability\x12\x32\n\nprovenance\x18\n \x01(\x0b\x32\x16.medxgan.v1.ProvenanceB\x06\xbaH\x03\xc8\x01\x01\x12#\n\x07metrics\x18\x0b \x03(\x0b\x32\x12.medxgan.v1.Metric:\xc0\x02\xbaH\xbc\x02\x1a\xb9\x02\n\x10\x62undle.generator\x12~latent, inversion and reliability are stated together with the graphs of a generator and an inversion step, or none of them is\x1a\xa4\x01[has(this.latent), has(this.inversion), has(this.reliability), this.graphs.exists(g, g.role == 4), this.graphs.exists(g, g.role == 5)].all(p, p == has(this.latent))\"\xea\x01\n\x12ImageSpecification\x12\x18\n\x04size\x18\x01 \x01(\rB\n\xbaH\x07*\x05\x18\x80 (\x08\x12\x19\n\x08\x63hannels\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x08\x01\x12)\n\x10lower_percentile\x18\x03 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00HB-\x00\x00\x00\x00\x12)\n\x10upper_percentile\x18\x04 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42%\x00\x00HB\x12.\n\x06\x61spect\x18\x05 \x01(\x0e\x32\x12.medxgan.v1.AspectB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x08modality\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\xe4\x02\n\x0e\x43lassification\x12\x1f\n\x0epositive_class\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1f\n\x0enegative_class\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12+\n\x12\x64\x65\x63ision_threshold\x18\x03 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?%\x00\x00\x00\x00\x12\x1f\n\x07outputs\x18\x04 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x18\x01\"\x04r\x02\x10\x01\x12\x17\n\x0fpositive_output\x18\x05 \x01(\r:\xa8\x01\xbaH\xa4\x01\x1a\xa1\x01\n\x1e\x63lassification.positive_output\x12-positive_output must be an index into outputs\x1aPthis.positive_output < (size(this.outputs) == 0 ? 1u : uint(size(this.outputs)))\"I\n\x13LatentSpecification\x12\x18\n\x07z1_size\x18\x01 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12\x18\n\x07z2_size\x18\x02 \x01(\rB\x07\xbaH\x04*\x02(\x01\"\xcd\x02\n\x05Graph\x12/\n\x04role\x18\x01 \x01(\x0e\x32\x15.medxgan.v1.GraphRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x33\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x17.medxgan.v1.GraphFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x04\x66ile\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[A-Za-z0-9_-]+\\.(onnx|pt2)$\x12%\n\x06sha256\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\x12\r\n\x05opset\x18\x05 \x01(\r\x12\x39\n\x06inputs\x18\x06 \x03(\x0b\x32\x1f.medxgan.v1.TensorSpecificationB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12:\n\x07outputs\x18\x07 \x03(\x0b\x32\x1f.medxgan.v1.TensorSpecificationB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\x89\x01\n\x13TensorSpecification\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x33\n\tdata_type\x18\x02 \x01(\x0e\x32\x14.medxgan.v1.DataTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x05shape\x18\x03 \x03(\x03\x42\x17\xbaH\x14\x92\x01\x11\"\x0f\"\r(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x38\x00\"\xda\x03\n\x16InversionSpecification\x12\x1e\n\rdefault_steps\x18\x01 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12\x1e\n\rmaximum_steps\x18\x02 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12)\n\x15\x64\x65\x66\x61ult_learning_rate\x18\x03 \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\x12;\n\x13learning_rate_range\x18\x04 \x01(\x0b\x32\x16.medxgan.v1.FloatRangeB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x1d\x64\x65\x66\x61ult_reconstruction_weight\x18\x05 \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\x12\x43\n\x1breconstruction_weight_range\x18\x06 \x01(\x0b\x32\x16.medxgan.v1.FloatRangeB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\ttolerance\x18\x07 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?-\x00\x00\x00\x00\x12\x1f\n\x0e\x63heck_interval\x18\x08 \x01(\rB\x07\xbaH\x04*\x02(\x01\x12\x1e\n\x05\x62\x65ta1\x18\t \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?-\x00\x00\x00\x00\x12\x1e\n\x05\x62\x65ta2\x18\n \x01(\x02\x42\x0f\xbaH\x0c\n\n\x15\x00\x00\x80?-\x00\x00\x00\x00\x12\x1b\n\x07\x65psilon\x18\x0b \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\"\x89\x01\n\nFloatRange\x12\x0f\n\x07minimum\x18\x01 \x01(\x02\x12\x0f\n\x07maximum\x18\x02 \x01(\x02:Y\xbaHV\x1aT\n\x13\x66loat_range.ordered\x12\x1fminimum must not exceed maximum\x1a\x1cthis.minimum <= this.maximum\"V\n\x0bReliability\x12.\n\x1amaximum_reconstruction_mse\x18\x01 \x01(\x02\x42\n\xbaH\x07\n\x05%\x00\x00\x00\x00\x12\x17\n\x06method\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\xd7\x02\n\nProvenance\x12\x16\n\x04\x64\x61ta\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x18\n\x07license\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x13\n\x0b\x61ttribution\x18\x03 \x03(\t\x12@\n\rconfiguration\x18\x04 \x03(\x0b\x32).medxgan.v1.Provenance.ConfigurationEntry\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x36\n\x08versions\x18\x06 \x03(\x0b\x32$.medxgan.v1.Provenance.VersionsEntry\x12\x13\n\x0blimitations\x18\x07 \x03(\t\x1a\x34\n\x12\x43onfigurationEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x06Metric\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x1c\n\x0bmeasured_on\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t*U\n\x06\x41spect\x12\x16\n\x12\x41SPECT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41SPECT_CROP\x10\x01\x12\x0e\n\nASPECT_PAD\x10\x02\x12\x12\n\x0e\x41SPECT_STRETCH\x10\x03*\xca\x01\n\tGraphRole\x12\x1a\n\x16GRAPH_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15GRAPH_ROLE_PREPROCESS\x10\x01\x12\x19\n\x15GRAPH_ROLE_CLASSIFIER\x10\x02\x12\x16\n\x12GRAPH_ROLE_ENCODER\x10\x03\x12\x18\n\x14GRAPH_ROLE_GENERATOR\x10\x04\x12\x1d\n\x19GRAPH_ROLE_INVERSION_STEP\x10\x05\x12\x1a\n\x16GRAPH_ROLE_ATTRIBUTION\x10\x06*a\n\x0bGraphFormat\x12\x1c\n\x18GRAPH_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11GRAPH_FORMAT_ONNX\x10\x01\x12\x1d\n\x19GRAPH_FORMAT_TORCH_EXPORT\x10\x02*g\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,16 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUNDLE'].fields_by_name['image']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BUNDLE'].fields_by_name['classification']._loaded_options = None
   _globals['_BUNDLE'].fields_by_name['classification']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_BUNDLE'].fields_by_name['latent']._loaded_options = None
-  _globals['_BUNDLE'].fields_by_name['latent']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BUNDLE'].fields_by_name['graphs']._loaded_options = None
   _globals['_BUNDLE'].fields_by_name['graphs']._serialized_options = b'\272H\005\222\001\002\010\001'
-  _globals['_BUNDLE'].fields_by_name['inversion']._loaded_options = None
-  _globals['_BUNDLE'].fields_by_name['inversion']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_BUNDLE'].fields_by_name['reliability']._loaded_options = None
-  _globals['_BUNDLE'].fields_by_name['reliability']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BUNDLE'].fields_by_name['provenance']._loaded_options = None
   _globals['_BUNDLE'].fields_by_name['provenance']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_BUNDLE']._loaded_options = None
+  _globals['_BUNDLE']._serialized_options = b'\272H\274\002\032\271\002\n\020bundle.generator\022~latent, inversion and reliability are stated together with the graphs of a generator and an inversion step, or none of them is\032\244\001[has(this.latent), has(this.inversion), has(this.reliability), this.graphs.exists(g, g.role == 4), this.graphs.exists(g, g.role == 5)].all(p, p == has(this.latent))'
   _globals['_IMAGESPECIFICATION'].fields_by_name['size']._loaded_options = None
   _globals['_IMAGESPECIFICATION'].fields_by_name['size']._serialized_options = b'\272H\007*\005\030\200 (\010'
   _globals['_IMAGESPECIFICATION'].fields_by_name['channels']._loaded_options = None
@@ -70,6 +66,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSIFICATION'].fields_by_name['negative_class']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_CLASSIFICATION'].fields_by_name['decision_threshold']._loaded_options = None
   _globals['_CLASSIFICATION'].fields_by_name['decision_threshold']._serialized_options = b'\272H\014\n\n\025\000\000\200?%\000\000\000\000'
+  _globals['_CLASSIFICATION'].fields_by_name['outputs']._loaded_options = None
+  _globals['_CLASSIFICATION'].fields_by_name['outputs']._serialized_options = b'\272H\013\222\001\010\030\001\"\004r\002\020\001'
+  _globals['_CLASSIFICATION']._loaded_options = None
+  _globals['_CLASSIFICATION']._serialized_options = b'\272H\244\001\032\241\001\n\036classification.positive_output\022-positive_output must be an index into outputs\032Pthis.positive_output < (size(this.outputs) == 0 ? 1u : uint(size(this.outputs)))'
   _globals['_LATENTSPECIFICATION'].fields_by_name['z1_size']._loaded_options = None
   _globals['_LATENTSPECIFICATION'].fields_by_name['z1_size']._serialized_options = b'\272H\004*\002(\001'
   _globals['_LATENTSPECIFICATION'].fields_by_name['z2_size']._loaded_options = None
@@ -132,38 +132,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METRIC'].fields_by_name['name']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_METRIC'].fields_by_name['measured_on']._loaded_options = None
   _globals['_METRIC'].fields_by_name['measured_on']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_ASPECT']._serialized_start=2693
-  _globals['_ASPECT']._serialized_end=2778
-  _globals['_GRAPHROLE']._serialized_start=2781
-  _globals['_GRAPHROLE']._serialized_end=2983
-  _globals['_GRAPHFORMAT']._serialized_start=2985
-  _globals['_GRAPHFORMAT']._serialized_end=3082
-  _globals['_DATATYPE']._serialized_start=3084
-  _globals['_DATATYPE']._serialized_end=3187
+  _globals['_ASPECT']._serialized_start=3222
+  _globals['_ASPECT']._serialized_end=3307
+  _globals['_GRAPHROLE']._serialized_start=3310
+  _globals['_GRAPHROLE']._serialized_end=3512
+  _globals['_GRAPHFORMAT']._serialized_start=3514
+  _globals['_GRAPHFORMAT']._serialized_end=3611
+  _globals['_DATATYPE']._serialized_start=3613
+  _globals['_DATATYPE']._serialized_end=3716
   _globals['_BUNDLE']._serialized_start=69
-  _globals['_BUNDLE']._serialized_end=624
-  _globals['_IMAGESPECIFICATION']._serialized_start=627
-  _globals['_IMAGESPECIFICATION']._serialized_end=861
-  _globals['_CLASSIFICATION']._serialized_start=863
-  _globals['_CLASSIFICATION']._serialized_end=990
-  _globals['_LATENTSPECIFICATION']._serialized_start=992
-  _globals['_LATENTSPECIFICATION']._serialized_end=1065
-  _globals['_GRAPH']._serialized_start=1068
-  _globals['_GRAPH']._serialized_end=1401
-  _globals['_TENSORSPECIFICATION']._serialized_start=1404
-  _globals['_TENSORSPECIFICATION']._serialized_end=1541
-  _globals['_INVERSIONSPECIFICATION']._serialized_start=1544
-  _globals['_INVERSIONSPECIFICATION']._serialized_end=2018
-  _globals['_FLOATRANGE']._serialized_start=2021
-  _globals['_FLOATRANGE']._serialized_end=2158
-  _globals['_RELIABILITY']._serialized_start=2160
-  _globals['_RELIABILITY']._serialized_end=2246
-  _globals['_PROVENANCE']._serialized_start=2249
-  _globals['_PROVENANCE']._serialized_end=2592
-  _globals['_PROVENANCE_CONFIGURATIONENTRY']._serialized_start=2491
-  _globals['_PROVENANCE_CONFIGURATIONENTRY']._serialized_end=2543
-  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_start=2545
-  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_end=2592
-  _globals['_METRIC']._serialized_start=2594
-  _globals['_METRIC']._serialized_end=2691
+  _globals['_BUNDLE']._serialized_end=923
+  _globals['_IMAGESPECIFICATION']._serialized_start=926
+  _globals['_IMAGESPECIFICATION']._serialized_end=1160
+  _globals['_CLASSIFICATION']._serialized_start=1163
+  _globals['_CLASSIFICATION']._serialized_end=1519
+  _globals['_LATENTSPECIFICATION']._serialized_start=1521
+  _globals['_LATENTSPECIFICATION']._serialized_end=1594
+  _globals['_GRAPH']._serialized_start=1597
+  _globals['_GRAPH']._serialized_end=1930
+  _globals['_TENSORSPECIFICATION']._serialized_start=1933
+  _globals['_TENSORSPECIFICATION']._serialized_end=2070
+  _globals['_INVERSIONSPECIFICATION']._serialized_start=2073
+  _globals['_INVERSIONSPECIFICATION']._serialized_end=2547
+  _globals['_FLOATRANGE']._serialized_start=2550
+  _globals['_FLOATRANGE']._serialized_end=2687
+  _globals['_RELIABILITY']._serialized_start=2689
+  _globals['_RELIABILITY']._serialized_end=2775
+  _globals['_PROVENANCE']._serialized_start=2778
+  _globals['_PROVENANCE']._serialized_end=3121
+  _globals['_PROVENANCE_CONFIGURATIONENTRY']._serialized_start=3020
+  _globals['_PROVENANCE_CONFIGURATIONENTRY']._serialized_end=3072
+  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_start=3074
+  _globals['_PROVENANCE_VERSIONSENTRY']._serialized_end=3121
+  _globals['_METRIC']._serialized_start=3123
+  _globals['_METRIC']._serialized_end=3220
 # @@protoc_insertion_point(module_scope)

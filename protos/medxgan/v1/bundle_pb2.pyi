@@ -99,14 +99,18 @@ class ImageSpecification(_message.Message):
     def __init__(self, size: _Optional[int] = ..., channels: _Optional[int] = ..., lower_percentile: _Optional[float] = ..., upper_percentile: _Optional[float] = ..., aspect: _Optional[_Union[Aspect, str]] = ..., modality: _Optional[str] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("positive_class", "negative_class", "decision_threshold")
+    __slots__ = ("positive_class", "negative_class", "decision_threshold", "outputs", "positive_output")
     POSITIVE_CLASS_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_CLASS_FIELD_NUMBER: _ClassVar[int]
     DECISION_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     positive_class: str
     negative_class: str
     decision_threshold: float
-    def __init__(self, positive_class: _Optional[str] = ..., negative_class: _Optional[str] = ..., decision_threshold: _Optional[float] = ...) -> None: ...
+    outputs: _containers.RepeatedScalarFieldContainer[str]
+    positive_output: int
+    def __init__(self, positive_class: _Optional[str] = ..., negative_class: _Optional[str] = ..., decision_threshold: _Optional[float] = ..., outputs: _Optional[_Iterable[str]] = ..., positive_output: _Optional[int] = ...) -> None: ...
 
 class LatentSpecification(_message.Message):
     __slots__ = ("z1_size", "z2_size")

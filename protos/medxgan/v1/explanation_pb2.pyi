@@ -45,6 +45,12 @@ class AttributionMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTRIBUTION_METHOD_GRADIENT: _ClassVar[AttributionMethod]
     ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION: _ClassVar[AttributionMethod]
     ATTRIBUTION_METHOD_GRAD_CAM: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_OCCLUSION: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_DIFFERENCE_MAP: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_RESIDUAL_MAP: _ClassVar[AttributionMethod]
 MAP_KIND_UNSPECIFIED: MapKind
 MAP_KIND_ORIGINAL: MapKind
 MAP_KIND_RECONSTRUCTION: MapKind
@@ -67,6 +73,12 @@ ATTRIBUTION_METHOD_UNSPECIFIED: AttributionMethod
 ATTRIBUTION_METHOD_GRADIENT: AttributionMethod
 ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION: AttributionMethod
 ATTRIBUTION_METHOD_GRAD_CAM: AttributionMethod
+ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS: AttributionMethod
+ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: AttributionMethod
+ATTRIBUTION_METHOD_OCCLUSION: AttributionMethod
+ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS: AttributionMethod
+ATTRIBUTION_METHOD_DIFFERENCE_MAP: AttributionMethod
+ATTRIBUTION_METHOD_RESIDUAL_MAP: AttributionMethod
 
 class ModelSelector(_message.Message):
     __slots__ = ("name", "version")
@@ -289,38 +301,94 @@ class ClassifyResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ..., probability: _Optional[float] = ..., decision_threshold: _Optional[float] = ..., predicted_class: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AttributeRequest(_message.Message):
-    __slots__ = ("model", "image", "methods")
+    __slots__ = ("model", "image", "methods", "target", "integrated_gradients", "occlusion", "inversion", "seed")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    INTEGRATED_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    OCCLUSION_FIELD_NUMBER: _ClassVar[int]
+    INVERSION_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     model: ModelSelector
     image: Image
     methods: _containers.RepeatedScalarFieldContainer[AttributionMethod]
-    def __init__(self, model: _Optional[_Union[ModelSelector, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[AttributionMethod, str]]] = ...) -> None: ...
+    target: int
+    integrated_gradients: IntegratedGradientsSettings
+    occlusion: OcclusionSettings
+    inversion: InversionSettings
+    seed: int
+    def __init__(self, model: _Optional[_Union[ModelSelector, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[AttributionMethod, str]]] = ..., target: _Optional[int] = ..., integrated_gradients: _Optional[_Union[IntegratedGradientsSettings, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionSettings, _Mapping]] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class IntegratedGradientsSettings(_message.Message):
+    __slots__ = ("steps", "baseline")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    steps: int
+    baseline: float
+    def __init__(self, steps: _Optional[int] = ..., baseline: _Optional[float] = ...) -> None: ...
+
+class OcclusionSettings(_message.Message):
+    __slots__ = ("window", "stride", "level")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    stride: int
+    level: float
+    def __init__(self, window: _Optional[int] = ..., stride: _Optional[int] = ..., level: _Optional[float] = ...) -> None: ...
 
 class AttributeResponse(_message.Message):
-    __slots__ = ("model", "execution", "logit", "attributions", "notes", "image")
+    __slots__ = ("model", "execution", "logit", "attributions", "notes", "image", "target", "target_class", "integrated_gradients", "occlusion", "inversion", "seed", "verdict")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_FIELD_NUMBER: _ClassVar[int]
     LOGIT_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    TARGET_CLASS_FIELD_NUMBER: _ClassVar[int]
+    INTEGRATED_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    OCCLUSION_FIELD_NUMBER: _ClassVar[int]
+    INVERSION_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
     model: ModelIdentity
     execution: Execution
     logit: float
     attributions: _containers.RepeatedCompositeFieldContainer[Attribution]
     notes: _containers.RepeatedScalarFieldContainer[str]
     image: Tensor
-    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ..., logit: _Optional[float] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., image: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    target: int
+    target_class: str
+    integrated_gradients: IntegratedGradientsSettings
+    occlusion: OcclusionSettings
+    inversion: InversionSettings
+    seed: int
+    verdict: Verdict
+    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ..., logit: _Optional[float] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., image: _Optional[_Union[Tensor, _Mapping]] = ..., target: _Optional[int] = ..., target_class: _Optional[str] = ..., integrated_gradients: _Optional[_Union[IntegratedGradientsSettings, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionSettings, _Mapping]] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., seed: _Optional[int] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ...) -> None: ...
 
 class Attribution(_message.Message):
-    __slots__ = ("method", "values")
+    __slots__ = ("method", "values", "completeness", "elapsed_ms")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETENESS_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
     method: AttributionMethod
     values: Tensor
-    def __init__(self, method: _Optional[_Union[AttributionMethod, str]] = ..., values: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    completeness: Completeness
+    elapsed_ms: float
+    def __init__(self, method: _Optional[_Union[AttributionMethod, str]] = ..., values: _Optional[_Union[Tensor, _Mapping]] = ..., completeness: _Optional[_Union[Completeness, _Mapping]] = ..., elapsed_ms: _Optional[float] = ...) -> None: ...
+
+class Completeness(_message.Message):
+    __slots__ = ("attributed", "change", "error")
+    ATTRIBUTED_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    attributed: float
+    change: float
+    error: float
+    def __init__(self, attributed: _Optional[float] = ..., change: _Optional[float] = ..., error: _Optional[float] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -97,7 +97,7 @@ class ExplanationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Attribute(self, request, context):
-        """Shows what in one image the classifier's score depends on, by its gradients.
+        """Shows what in one image the classifier's score depends on, by any of the methods in use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,7 +10,7 @@ import protovalidate
 from google.protobuf import json_format
 
 from medxgan.server.errors import BundleError
-from medxgan.server.graphs import REQUIRED_ROLES, Shape, signature
+from medxgan.server.graphs import GENERATOR_ROLES, REQUIRED_ROLES, Shape, signature
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphFormat, GraphRole
 
@@ -31,6 +31,11 @@ class LoadedBundle:
     folder: Path
     description: bundle_pb2.Bundle
     sha256: str
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether the bundle explains; else it classifies and attributes only."""
+        return self.description.HasField("latent")
 
     def graph(self, role: GraphRole, form: GraphFormat = bundle_pb2.GRAPH_FORMAT_ONNX) -> bundle_pb2.Graph | None:
         """The graph of this role in this format, or None where the bundle has none."""
@@ -54,8 +59,9 @@ def _load(folder: Path) -> LoadedBundle:
     content = _read(folder / "bundle.json")
     description = _parse(content)
     _check_identity(description, folder)
-    _check_defaults(description.inversion)
-    _check_roles(description.graphs)
+    if description.HasField("inversion"):
+        _check_defaults(description.inversion)
+    _check_roles(description)
     for graph in description.graphs:
         _check_signature(graph, description)
         _check_file(graph, folder)
@@ -108,9 +114,12 @@ def _check_defaults(inversion: bundle_pb2.InversionSpecification) -> None:
             raise BundleError(f"bundle.json: inversion.{field}: expected {low:g} to {high:g}, got {default:g}")
 
 
-def _check_roles(graphs: Iterable[bundle_pb2.Graph]) -> None:
-    named = [(graph.role, graph.format) for graph in graphs]
-    for role in REQUIRED_ROLES:
+def _check_roles(bundle: bundle_pb2.Bundle) -> None:
+    named = [(graph.role, graph.format) for graph in bundle.graphs]
+    has_generator = bundle.HasField("latent")
+    if not has_generator and any(role == bundle_pb2.GRAPH_ROLE_ENCODER for role, _ in named):
+        raise BundleError("bundle.json: graphs: an encoder without the generator whose latent code it guesses")
+    for role in (*REQUIRED_ROLES, *(GENERATOR_ROLES if has_generator else ())):
         if (role, bundle_pb2.GRAPH_FORMAT_ONNX) not in named:
             raise BundleError(f"bundle.json: graphs: no ONNX graph of {GraphRole.Name(role)}")
     for role, form in named:

@@ -59,3 +59,28 @@ class Explanation:
     settings: InversionSettings
     seed: int
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A finished inversion of one image, scored and judged.
+
+    Attributes:
+        z: [1, D], the latent code that was found: z1, then z2.
+        negative_z: [1, D], the same with z2 = 0.
+        reconstruction: [S, S] in [-1, 1], G(z1, z2).
+        negative_realization: [S, S] in [-1, 1], G(z1, 0): the same patient without the pathology.
+        scores: the classifier's scores of the image and the two, and its threshold.
+        verdict: whether they can be relied on, and why not.
+        outcome: how the inversion ended.
+        seconds: from the first guess to the verdict, with the time that it waited for its turns.
+    """
+
+    z: FloatArray
+    negative_z: FloatArray
+    reconstruction: FloatArray
+    negative_realization: FloatArray
+    scores: Scores
+    verdict: explanation_pb2.Verdict
+    outcome: InversionOutcome
+    seconds: float

@@ -27,11 +27,22 @@ LOSSES = ("reconstruction_loss", "classification_loss")
 REQUIRED_ROLES = (
     bundle_pb2.GRAPH_ROLE_PREPROCESS,
     bundle_pb2.GRAPH_ROLE_CLASSIFIER,
-    bundle_pb2.GRAPH_ROLE_GENERATOR,
-    bundle_pb2.GRAPH_ROLE_INVERSION_STEP,
     bundle_pb2.GRAPH_ROLE_ATTRIBUTION,
 )
-"""Roles that every bundle fills, each by an ONNX graph. The encoder is optional."""
+"""Roles that every bundle fills, each by an ONNX graph."""
+
+GENERATOR_ROLES = (bundle_pb2.GRAPH_ROLE_GENERATOR, bundle_pb2.GRAPH_ROLE_INVERSION_STEP)
+"""Roles that a bundle with a generator fills too. Its encoder is optional."""
+
+PARTS: Mapping[GraphRole, tuple[tuple[str, ...], ...]] = {
+    bundle_pb2.GRAPH_ROLE_ATTRIBUTION: (
+        ("logit",),
+        ("logit", "activations", "activation_gradients"),
+        ("logit", "gradient", "activations", "activation_gradients"),
+    ),
+}
+"""Outputs that are often wanted without the rest, the cheapest first: a pass forward; the same and back through the
+classifier's head; a pass forward and back."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,16 @@ class Signature:
     outputs: Mapping[str, Shape]
 
 
+def output_count(classification: bundle_pb2.Classification) -> int:
+    """How many outputs the classifier has. One of several is attributed by a one-hot `target`; one by itself."""
+    return max(1, len(classification.outputs))
+
+
+def output_name(classification: bundle_pb2.Classification, output: int) -> str:
+    """What an output of the classifier stands for; one by itself stands for the positive class."""
+    return classification.outputs[output] if classification.outputs else classification.positive_class
+
+
 def signature(role: GraphRole, bundle: bundle_pb2.Bundle) -> Signature:
     """What a graph of this role takes and gives, for the image and latent sizes that the bundle states."""
     side = bundle.image.size
@@ -49,6 +70,7 @@ def signature(role: GraphRole, bundle: bundle_pb2.Bundle) -> Signature:
     latents: Shape = (-1, bundle.latent.z1_size + bundle.latent.z2_size)
     image: Shape = (-1, 1, side, side)
     activations: Shape = (-1, None, None, None)
+    outputs = output_count(bundle.classification)
     match role:
         case bundle_pb2.GRAPH_ROLE_PREPROCESS:
             return Signature({"image": (-1, 1, -1, -1), "inverted": rows}, {"x": image})
@@ -65,7 +87,7 @@ def signature(role: GraphRole, bundle: bundle_pb2.Bundle) -> Signature:
             return Signature(state | constants, following | dict.fromkeys(LOSSES, rows))
         case bundle_pb2.GRAPH_ROLE_ATTRIBUTION:
             return Signature(
-                {"x": image},
+                {"x": image} | ({"target": (-1, outputs)} if outputs > 1 else {}),
                 {
                     "logit": rows,
                     "gradient": image,

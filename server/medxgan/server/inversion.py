@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from medxgan.server.engine.port import Engine, FloatArray, InversionRun, InversionState
-from medxgan.server.errors import SettingsError
+from medxgan.server.errors import InvalidRequestError, SettingsError
 from medxgan.server.scores import binary_cross_entropy, probability
 from medxgan.v1 import bundle_pb2, explanation_pb2
 
@@ -84,6 +84,8 @@ class Realizations:
     """What the generator draws from the latent code that was found.
 
     Attributes:
+        z: [1, D], the latent code that was found: z1, then z2.
+        negative_z: [1, D], the same with z2 = 0.
         reconstruction: [S, S] in [-1, 1], G(z1, z2).
         negative_realization: [S, S] in [-1, 1], G(z1, 0).
         reconstruction_score: C(G(z1, z2)), a probability.
@@ -91,6 +93,8 @@ class Realizations:
         outcome: how the inversion ended.
     """
 
+    z: FloatArray
+    negative_z: FloatArray
     reconstruction: FloatArray
     negative_realization: FloatArray
     reconstruction_score: float
@@ -98,14 +102,19 @@ class Realizations:
     outcome: InversionOutcome
 
 
-def resolve_settings(
-    requested: explanation_pb2.InversionSettings, specification: bundle_pb2.InversionSpecification
-) -> InversionSettings:
+def resolve_settings(requested: explanation_pb2.InversionSettings, bundle: bundle_pb2.Bundle) -> InversionSettings:
     """Fill what the caller left out with the bundle's defaults.
 
     Raises:
+        InvalidRequestError: naming the model, where the bundle has no generator.
         SettingsError: a value is outside the bundle's range.
     """
+    if not bundle.HasField("inversion"):
+        raise InvalidRequestError(
+            "model",
+            f"{bundle.name}/{bundle.version} has no generator to explain with; Attribute explains its classifier",
+        )
+    specification = bundle.inversion
     learning_rates, weights = specification.learning_rate_range, specification.reconstruction_weight_range
     steps = requested.steps if requested.HasField("steps") else specification.default_steps
     if not 1 <= steps <= specification.maximum_steps:
@@ -194,6 +203,8 @@ class Inversion:
         pictures = self.engine.run(bundle_pb2.GRAPH_ROLE_GENERATOR, {"z": z})["image"]
         logits = self.engine.run(bundle_pb2.GRAPH_ROLE_CLASSIFIER, {"x": pictures})["logit"]
         return Realizations(
+            z=state.z,
+            negative_z=negative_z,
             reconstruction=pictures[0, 0],
             negative_realization=pictures[1, 0],
             reconstruction_score=probability(float(logits[0])),

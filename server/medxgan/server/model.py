@@ -1,34 +1,42 @@
 """One served model: a bundle, its engine, and the scheduler that shares it among requests."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
-from medxgan.server.attribution import Attributions, attribution_maps
 from medxgan.server.bundle import LoadedBundle
 from medxgan.server.engine.port import Engine, FloatArray, InversionState
-from medxgan.server.explanation import Explanation, Scores, Timing
+from medxgan.server.explainers.attributions import Attributions, attribute
+from medxgan.server.explainers.settings import AttributionSettings
+from medxgan.server.explainers.table import check_methods, served_methods
+from medxgan.server.explanation import Explained, Explanation, Scores, Timing
+from medxgan.server.graphs import output_count
 from medxgan.server.images.grey import GreyImage
 from medxgan.server.inversion import Inversion, InversionRow, InversionSettings, Realizations
+from medxgan.server.networks import Networks
 from medxgan.server.scheduler import InversionScheduler, InvertedRow, OnProgress
 from medxgan.server.scores import probability
 from medxgan.server.verdict import judge
 from medxgan.v1 import bundle_pb2, explanation_pb2
 from medxgan.v1.explanation_pb2 import AttributionMethod
 
+Result = TypeVar("Result")
+
 
 class ServedModel:
     """Answers requests about images with one bundle. Used from one event loop, between `start` and `stop`.
 
-    Cancelling a task that awaits an answer stops its compute: at once where it still waits, else at the next block.
+    Cancelling a task that awaits an answer stops its compute: at once where it still waits, else at the next block of
+    gradient steps or the next chunk of rows.
 
     Args:
         bundle: the bundle served.
         engine: runs its graphs; from here on only this model calls it.
-        maximum_batch: most inversions that advance together, >= 1.
+        maximum_batch: most inversions that advance together, and most rows of one chunk, >= 1.
     """
 
     def __init__(self, bundle: LoadedBundle, engine: Engine, maximum_batch: int) -> None:
@@ -36,6 +44,8 @@ class ServedModel:
         self.engine = engine
         self._inversion = Inversion(engine, bundle.description)
         self._scheduler = InversionScheduler(self._inversion, maximum_batch)
+        outputs = output_count(bundle.description.classification)
+        self._networks = Networks(engine, self._scheduler, maximum_batch, outputs)
 
     @property
     def identity(self) -> explanation_pb2.ModelIdentity:
@@ -68,12 +78,46 @@ class ServedModel:
 
     async def classify(self, image: GreyImage) -> float:
         """The probability of the positive class, C(x)."""
-        _, score = await self._scheduler.call(partial(self._score, image))
-        return score
+        return await self._scheduler.call(lambda: self._score(self._preprocess(image)))
 
-    async def attribute(self, image: GreyImage, methods: Sequence[AttributionMethod]) -> Attributions:
-        """What in the image the classifier's logit depends on, by each method."""
-        return await self._scheduler.call(partial(self._attribute, image, methods))
+    async def preprocess(self, image: GreyImage) -> FloatArray:
+        """The image as the networks see it: [1, 1, S, S] in [-1, 1]."""
+        return await self._scheduler.call(partial(self._preprocess, image))
+
+    async def logits(self, x: FloatArray, target: int | None = None) -> FloatArray:
+        """The classifier's logits of images, in chunks.
+
+        Args:
+            x: [N, 1, S, S] in [-1, 1], N >= 1.
+            target: an output of the classifier; left out, the logit of the positive class, whose logistic function is
+                its probability. For a classifier with one output the two are the same.
+
+        Returns:
+            [N].
+        """
+        if target is None:
+            return await self._networks.positive_logits(x)
+        return await self._networks.logits(x, target)
+
+    def methods(self) -> tuple[AttributionMethod, ...]:
+        """The methods of attribution that the bundle can serve, in the order of the enum."""
+        return served_methods(self.bundle.description)
+
+    async def attribute(
+        self, x: FloatArray, methods: Sequence[AttributionMethod], settings: AttributionSettings
+    ) -> Attributions:
+        """What in an image a logit of the classifier depends on, by each method.
+
+        Args:
+            x: [1, 1, S, S] in [-1, 1], from `preprocess`.
+            methods: in the order wanted.
+            settings: as resolved against the bundle.
+
+        Raises:
+            InvalidRequestError: naming the method that the bundle can't serve, or the target that it does not explain.
+        """
+        check_methods(methods, settings.target, self.bundle.description)
+        return await attribute(x, methods, settings, self._networks, partial(self._explained, x, settings))
 
     async def explain(
         self, image: GreyImage, settings: InversionSettings, seed: int, on_progress: OnProgress | None = None
@@ -82,44 +126,60 @@ class ServedModel:
 
         Args:
             image: the image.
-            settings: as resolved against the bundle.
+            settings: as resolved against the bundle, which has a generator.
             seed: of the random start, 0 to 2^64 - 1.
             on_progress: called on the event loop after every block of gradient steps.
         """
         arrived = time.perf_counter()
-        prepared = await self._scheduler.call(partial(self._prepare, image, settings, seed))
-        inverted = await self._scheduler.invert(prepared.row, prepared.state, on_progress)
-        realizations = await self._scheduler.call(partial(self._inversion.finish, inverted.row, inverted.state))
+        prepared, seconds = await self._scheduler.call(
+            partial(_timed, lambda: self._prepare(self._preprocess(image), settings, seed))
+        )
+        inverted, realizations = await self._invert(prepared, on_progress)
         scores = self._scores(prepared.score, realizations)
-        maximum_mse = self.bundle.description.reliability.maximum_reconstruction_mse
         return Explanation(
             original=prepared.state.image[0, 0],
             reconstruction=realizations.reconstruction,
             negative_realization=realizations.negative_realization,
             scores=scores,
-            verdict=judge(scores, realizations.outcome.reconstruction_mse, maximum_mse),
+            verdict=self._verdict(scores, realizations),
             outcome=realizations.outcome,
-            timing=_timing(arrived, prepared.seconds, inverted),
+            timing=_timing(arrived, seconds, inverted),
             settings=settings,
             seed=seed,
             notes=image.notes,
         )
 
-    def _prepare(self, image: GreyImage, settings: InversionSettings, seed: int) -> "_Prepared":
+    async def _explained(self, x: FloatArray, settings: AttributionSettings) -> Explained:
+        if settings.inversion is None:
+            raise ValueError("the settings were resolved against a bundle without generator")
         began = time.perf_counter()
-        x, score = self._score(image)
+        prepared = await self._scheduler.call(partial(self._prepare, x, settings.inversion, settings.seed))
+        _, realizations = await self._invert(prepared)
+        scores = self._scores(prepared.score, realizations)
+        return Explained(
+            z=realizations.z,
+            negative_z=realizations.negative_z,
+            reconstruction=realizations.reconstruction,
+            negative_realization=realizations.negative_realization,
+            scores=scores,
+            verdict=self._verdict(scores, realizations),
+            outcome=realizations.outcome,
+            seconds=time.perf_counter() - began,
+        )
+
+    async def _invert(
+        self, prepared: "_Prepared", on_progress: OnProgress | None = None
+    ) -> tuple[InvertedRow, Realizations]:
+        inverted = await self._scheduler.invert(prepared.row, prepared.state, on_progress)
+        return inverted, await self._scheduler.call(partial(self._inversion.finish, inverted.row, inverted.state))
+
+    def _prepare(self, x: FloatArray, settings: InversionSettings, seed: int) -> "_Prepared":
+        score = self._score(x)
         row, state = self._inversion.init(x, score, settings, seed)
-        return _Prepared(row, state, score, time.perf_counter() - began)
+        return _Prepared(row, state, score)
 
-    def _score(self, image: GreyImage) -> tuple[FloatArray, float]:
-        x = self._preprocess(image)
-        logit = self.engine.run(bundle_pb2.GRAPH_ROLE_CLASSIFIER, {"x": x})["logit"]
-        return x, probability(float(logit[0]))
-
-    def _attribute(self, image: GreyImage, methods: Sequence[AttributionMethod]) -> Attributions:
-        x = self._preprocess(image)
-        outputs = self.engine.run(bundle_pb2.GRAPH_ROLE_ATTRIBUTION, {"x": x})
-        return Attributions(x[0, 0], float(outputs["logit"][0]), attribution_maps(outputs, methods), image.notes)
+    def _score(self, x: FloatArray) -> float:
+        return probability(float(self.engine.run(bundle_pb2.GRAPH_ROLE_CLASSIFIER, {"x": x})["logit"][0]))
 
     def _preprocess(self, image: GreyImage) -> FloatArray:
         inputs = {"image": image.levels[np.newaxis, np.newaxis], "inverted": np.full(1, image.inverted, np.float32)}
@@ -133,15 +193,24 @@ class ServedModel:
             decision_threshold=self.bundle.description.classification.decision_threshold,
         )
 
+    def _verdict(self, scores: Scores, realizations: Realizations) -> explanation_pb2.Verdict:
+        maximum_mse = self.bundle.description.reliability.maximum_reconstruction_mse
+        return judge(scores, realizations.outcome.reconstruction_mse, maximum_mse)
+
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image ready to be inverted, its score, and the seconds of compute that this took."""
+    """An image ready to be inverted, and its score."""
 
     row: InversionRow
     state: InversionState
     score: float
-    seconds: float
+
+
+def _timed(function: Callable[[], Result]) -> tuple[Result, float]:
+    """What the function returns, and the seconds that it took."""
+    began = time.perf_counter()
+    return function(), time.perf_counter() - began
 
 
 def _timing(arrived: float, preprocess: float, inverted: InvertedRow) -> Timing:

@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data.errors import DataError
-from medxgan.training.evaluation import evaluate as evaluate_run
 from medxgan.training.runs import Run, RunError
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_encoder import train_encoder
@@ -40,28 +38,6 @@ def generator_command(config: Config, out: Out, data: DataRoot = Path("data")) -
 def encoder_command(config: Config, out: Out, data: DataRoot = Path("data")) -> None:
     """Train an encoder alone, against the run's generator."""
     _train(train_encoder, config, data, out)
-
-
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.", file_okay=False)],
-    data: DataRoot = Path("data"),
-    report: Annotated[Path | None, typer.Option("--report", help="Folder for report.md; made.")] = None,
-) -> None:
-    """Measure a run on its test split, and set the verdict's thresholds on its training split."""
-    try:
-        evaluation = evaluate_run(run, data)
-    except (RunError, DataError, FileNotFoundError) as error:
-        raise _failure(error) from error
-    table = Table("figure", "value", "measured on")
-    lines = ["| figure | value | measured on |", "|---|---|---|"]
-    for metric in evaluation.metrics:
-        table.add_row(metric.name, f"{metric.value:.4f}", metric.measured_on)
-        lines.append(f"| {metric.name} | {metric.value:.4f} | {metric.measured_on} |")
-    Console().print(table)
-    if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
-        (report / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        Console().print(f"{report / 'report.md'}")
 
 
 def _train(training: Callable[[TrainingConfig, Path, Path], Run], config: Path, data: Path, out: Path) -> None:

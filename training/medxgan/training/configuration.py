@@ -55,6 +55,51 @@ class ClassifierConfig(Section):
     weight_decay: float = Field(1e-3, ge=0)
 
 
+class ExternalClassifierConfig(Section):
+    """A classifier that was trained elsewhere; it takes the place of the `classifier` section.
+
+    Paths start from the folder of the file that states them.
+    """
+
+    source: str = Field(
+        pattern=r"^([\w.]+:\w+|.+\.onnx)$",
+        description='"package.module:factory", a callable that makes the network, or an ONNX file.',
+    )
+    weights: Path | None = Field(None, description="The network's state dict as safetensors; none: as it is made.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the factory.")
+    layer: str | None = Field(None, description="Layer that attribution looks at; none: the last with activations.")
+    channels: Literal[1, 3] = Field(1, description="Channels that the network takes; x is repeated.")
+    mean: tuple[float, ...] = Field((), description="Taken from (x + 1) / 2: one number, or one a channel.")
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field((), description="What is then divided by; see `mean`.")
+    outputs: tuple[str, ...] = Field((), description="Names of the outputs, where there is more than one.")
+    positive: str | None = Field(None, description="The output that is the positive class, where there are several.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in {0, 1, self.channels}:
+                raise ValueError(f"{name}: expected 1 or {self.channels} numbers, found {len(values)}")
+        if len(self.outputs) == 1 or len(set(self.outputs)) < len(self.outputs):
+            raise ValueError("outputs: expected at least two different names, or none where there is one output")
+        if self.outputs and self.positive not in self.outputs:
+            raise ValueError(f"positive: expected one of {', '.join(self.outputs)}, found {self.positive}")
+        if not self.outputs and self.positive is not None:
+            raise ValueError("positive: names one of `outputs`, which is empty")
+        if self.from_onnx and (self.weights is not None or self.arguments):
+            raise ValueError("source: an ONNX file holds its weights and takes no arguments")
+        return self
+
+    @property
+    def from_onnx(self) -> bool:
+        """Whether the source is an ONNX file."""
+        return self.source.endswith(".onnx")
+
+    @property
+    def positive_output(self) -> int:
+        """Index of the positive class among the outputs."""
+        return self.outputs.index(self.positive) if self.positive is not None else 0
+
+
 class ObjectiveWeights(Section):
     """Weight of each term of the generator's loss, as in `objective.py`; one of weight 0 is logged all the same."""
 
@@ -150,6 +195,7 @@ class TrainingConfig(Section):
     classes: ClassesConfig
     augmentation: AugmentationConfig = AugmentationConfig()
     classifier: ClassifierConfig = ClassifierConfig()
+    external_classifier: ExternalClassifierConfig | None = None
     generator: GeneratorConfig = GeneratorConfig()
     encoder: EncoderConfig = EncoderConfig()
     inversion: InversionConfig = InversionConfig()
@@ -166,6 +212,16 @@ class TrainingConfig(Section):
         return self
 
 
+class ServedClassifierConfig(Section):
+    """What a bundle of an external classifier alone is made from."""
+
+    data: DataConfig | None = None
+    image: ImageConfig
+    classes: ClassesConfig
+    external_classifier: ExternalClassifierConfig
+    card: CardConfig
+
+
 def load_configuration(file: Path) -> TrainingConfig:
     """Read a TOML file; `extends = "other.toml"` takes what the file itself does not state from another beside it.
 
@@ -178,8 +234,46 @@ def load_configuration(file: Path) -> TrainingConfig:
 
 def _read(file: Path) -> dict[str, Any]:
     content = tomllib.loads(file.read_text(encoding="utf-8"))
+    if isinstance(external := content.get("external_classifier"), dict):
+        content["external_classifier"] = _located(external, file.parent)
     base = content.pop("extends", None)
     return content if base is None else _merge(_read(file.parent / base), content)
+
+
+def load_served_classifier(
+    file: Path, source: str | None = None, weights: Path | None = None
+) -> ServedClassifierConfig:
+    """Read what a bundle of an external classifier is made from; sections that only a training needs are passed over.
+
+    Args:
+        file: TOML file, as for a training.
+        source: what to take instead of the file's `external_classifier.source`; a path starts from here.
+        weights: what to take instead of the file's `external_classifier.weights`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        pydantic.ValidationError: a key that is unknown, missing or out of range, by its path.
+    """
+    content = _read(file)
+    stated = {"source": source, "weights": None if weights is None else str(weights)}
+    given = {key: value for key, value in stated.items() if value is not None}
+    external = content.get("external_classifier", {})
+    if isinstance(external, dict) and (external or given):
+        content["external_classifier"] = external | _located(given, Path.cwd())
+    passed_over = TrainingConfig.model_fields.keys() - ServedClassifierConfig.model_fields.keys()
+    return ServedClassifierConfig.model_validate(
+        {key: value for key, value in content.items() if key not in passed_over}
+    )
+
+
+def _located(external: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The section with absolute paths."""
+    located = dict(external)
+    for key in ("source", "weights"):
+        value = external.get(key)
+        if isinstance(value, str) and (key == "weights" or value.endswith(".onnx")):
+            located[key] = str((folder / value).resolve())
+    return located
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medxgan.training.networks import Classifier
+from medxgan.training.networks import ExplainedClassifier
 
 
-def classifier_focus(classifier: Classifier, x: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+def classifier_focus(classifier: ExplainedClassifier, x: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """C's decision and, in what it calls positive, the smoothed |(x + 1) · dC/dx|, scaled to 0 to 1 per image.
 
     Args:

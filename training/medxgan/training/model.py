@@ -1,8 +1,9 @@
 """A trained model as training hands it to export: the networks and everything that a bundle says of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from medxgan.training.networks import Classifier, Encoder, Generator
+from medxgan.training.networks import Encoder, ExplainedClassifier, Generator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import (
     Classification,
@@ -21,17 +22,21 @@ class TrainedModel:
     Attributes:
         preprocess: from grey levels to x.
         classifier: x to logit.
-        generator: z to image.
+        generator: z to image, if there is one.
         encoder: x to a first guess of z, if one was trained.
+        inversion: settings of the inversion; None without a generator.
+        reliability: thresholds of the verdict; None without a generator.
+        classifier_file: the ONNX file that the classifier was made of, if it was.
     """
 
     preprocess: Preprocess
-    classifier: Classifier
-    generator: Generator
+    classifier: ExplainedClassifier
+    generator: Generator | None
     encoder: Encoder | None
     image: ImageSpecification
     classification: Classification
-    inversion: InversionSpecification
-    reliability: Reliability
+    inversion: InversionSpecification | None
+    reliability: Reliability | None
     provenance: Provenance
     metrics: tuple[Metric, ...]
+    classifier_file: Path | None = None

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medxgan.training.networks import Classifier, Discriminator, Encoder, Generator
+from medxgan.training.networks import Discriminator, Encoder, ExplainedClassifier, Generator
 
 View = Callable[[Tensor], Tensor]
 AdversarialLoss = Literal["hinge", "cross-entropy"]
@@ -122,7 +122,7 @@ def adversarial(
     return _mean([-score.mean() if kind == "hinge" else F.softplus(-score).mean() for score in scores])
 
 
-def class_of_sample(classifier: Classifier, samples: Samples, view: View) -> Tensor:
+def class_of_sample(classifier: ExplainedClassifier, samples: Samples, view: View) -> Tensor:
     """-log p_C(y | G(z1, z2)): a sample is of the class that its z2 says."""
     return F.binary_cross_entropy_with_logits(classifier(view(samples.image)), samples.label)
 
@@ -136,15 +136,15 @@ def reconstruction(batch: Batch, realizations: Realizations) -> Tensor:
     return ((1 + 6 * batch.focus) * error**2).mean() + 0.5 * error.abs().mean()
 
 
-def features(classifier: Classifier, batch: Batch, realizations: Realizations) -> Tensor:
+def features(classifier: ExplainedClassifier, batch: Batch, realizations: Realizations) -> Tensor:
     """Distance between C's deeper activations of the image and of its reconstruction, relative to their size."""
     with torch.no_grad():
-        wanted = classifier.features(batch.x)[2:]
-    got = classifier.features(realizations.reconstruction)[2:]
+        wanted = classifier.deeper_features(batch.x)
+    got = classifier.deeper_features(realizations.reconstruction)
     return _mean([F.mse_loss(g, w) / (w**2).mean() for g, w in zip(got, wanted, strict=True)])
 
 
-def class_of_negative(classifier: Classifier, realizations: Realizations, view: View) -> Tensor:
+def class_of_negative(classifier: ExplainedClassifier, realizations: Realizations, view: View) -> Tensor:
     """-log p_C(0 | G(z1, 0)) for the codes of real images."""
     logit = classifier(view(realizations.negative))
     return F.binary_cross_entropy_with_logits(logit, torch.zeros_like(logit))

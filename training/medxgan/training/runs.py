@@ -18,19 +18,26 @@ from google.protobuf import json_format
 from torch.utils.tensorboard import SummaryWriter
 
 from medxgan.training.checkpoint import load_weights
-from medxgan.training.configuration import GeneratorConfig, TrainingConfig
-from medxgan.training.model import TrainedModel
-from medxgan.training.networks import Classifier, Encoder, Generator, PlainGenerator, TwoBranchGenerator
-from medxgan.training.preprocessing import Preprocess
-from medxgan.v1.bundle_pb2 import (
-    Classification,
-    FloatRange,
-    ImageSpecification,
-    InversionSpecification,
-    Metric,
-    Provenance,
-    Reliability,
+from medxgan.training.configuration import GeneratorConfig, ServedClassifierConfig, TrainingConfig
+from medxgan.training.description import (
+    classification,
+    external_provenance,
+    image_specification,
+    inversion_specification,
+    provenance,
 )
+from medxgan.training.load_classifier import ClassifierSourceError, load_external_classifier
+from medxgan.training.model import TrainedModel
+from medxgan.training.networks import (
+    Classifier,
+    Encoder,
+    ExplainedClassifier,
+    Generator,
+    PlainGenerator,
+    TwoBranchGenerator,
+)
+from medxgan.training.preprocessing import Preprocess
+from medxgan.v1.bundle_pb2 import Metric, Reliability
 
 CHECKPOINT = "checkpoint.safetensors"
 LIBRARIES = ("torch", "numpy", "lightning-fabric", "medxgan")
@@ -83,12 +90,21 @@ class Run:
         """Checkpoint file of "classifier", "generator" or "encoder"."""
         return self.folder / part / CHECKPOINT
 
-    def classifier(self) -> Classifier:
-        """The trained classifier, frozen.
+    def has(self, part: str) -> bool:
+        """Whether "classifier", "generator" or "encoder" has been trained in this run."""
+        return self.checkpoint(part).exists()
+
+    def classifier(self) -> ExplainedClassifier:
+        """The trained classifier, or the external one that the configuration names, frozen.
 
         Raises:
-            RunError: it has not been trained.
+            RunError: it has not been trained, or can't be loaded from where it is.
         """
+        if self.configuration.external_classifier is not None:
+            try:
+                return load_external_classifier(self.configuration.external_classifier, self.configuration.image.size)
+            except ClassifierSourceError as error:
+                raise RunError(str(error)) from error
         classifier = build_classifier(self.configuration)
         self._load("classifier", {"classifier": classifier})
         return classifier.eval().requires_grad_(False)
@@ -160,7 +176,7 @@ def build_encoder(configuration: TrainingConfig) -> Encoder | None:
     return Encoder(settings.z1_size + settings.z2_size, settings.encoder_channels, configuration.image.size)
 
 
-def build_preprocess(configuration: TrainingConfig) -> Preprocess:
+def build_preprocess(configuration: TrainingConfig | ServedClassifierConfig) -> Preprocess:
     """The preprocessing as configured."""
     image = configuration.image
     return Preprocess(image.size, image.lower_percentile, image.upper_percentile, image.aspect).eval()
@@ -169,64 +185,39 @@ def build_preprocess(configuration: TrainingConfig) -> Preprocess:
 def load_trained_model(folder: Path) -> TrainedModel:
     """Everything that export needs of a run.
 
+    A run without a generator gives a model without one.
+
     Raises:
-        RunError: the classifier or the generator has not been trained, or the run has not been evaluated.
+        RunError: the classifier has not been trained, or the run has not been evaluated.
     """
     run = Run.open(folder)
     evaluation = folder / "evaluation.json"
     if not evaluation.exists():
         raise RunError(f"{folder}: has not been evaluated; run `medxgan evaluate {folder}`")
     measured = json.loads(evaluation.read_text(encoding="utf-8"))
-    configuration = run.configuration
-    image, classes, inversion = configuration.image, configuration.classes, configuration.inversion
-    generator, encoder = run.generator()
+    configuration, external = run.configuration, run.configuration.external_classifier
+    classifier = run.classifier()
+    sections = {"data": configuration.data.model_dump_json()}
+    if external is None:
+        sections["classifier"] = configuration.classifier.model_dump_json()
+    else:
+        sections["external_classifier"] = external_provenance(external)
+    generator, encoder = None, None
+    if run.has("generator"):
+        generator, encoder = run.generator()
+        sections["generator"] = configuration.generator.model_dump_json()
+        if "reliability" not in measured:
+            raise RunError(f"{folder}: was evaluated without its generator; run `medxgan evaluate {folder}` again")
     return TrainedModel(
         preprocess=build_preprocess(configuration),
-        classifier=run.classifier(),
+        classifier=classifier,
         generator=generator,
         encoder=encoder,
-        image=ImageSpecification(
-            size=image.size,
-            channels=1,
-            lower_percentile=image.lower_percentile,
-            upper_percentile=image.upper_percentile,
-            aspect=f"ASPECT_{image.aspect.upper()}",
-            modality=image.modality,
-        ),
-        classification=Classification(
-            positive_class=classes.positive,
-            negative_class=classes.negative,
-            decision_threshold=classes.decision_threshold,
-        ),
-        inversion=InversionSpecification(
-            default_steps=inversion.steps,
-            maximum_steps=inversion.maximum_steps,
-            default_learning_rate=inversion.learning_rate,
-            learning_rate_range=FloatRange(
-                minimum=inversion.learning_rate_range[0], maximum=inversion.learning_rate_range[1]
-            ),
-            default_reconstruction_weight=inversion.reconstruction_weight,
-            reconstruction_weight_range=FloatRange(
-                minimum=inversion.reconstruction_weight_range[0], maximum=inversion.reconstruction_weight_range[1]
-            ),
-            tolerance=inversion.tolerance,
-            check_interval=inversion.check_interval,
-            beta1=inversion.beta1,
-            beta2=inversion.beta2,
-            epsilon=inversion.epsilon,
-        ),
-        reliability=json_format.ParseDict(measured["reliability"], Reliability()),
-        provenance=Provenance(
-            data=configuration.card.data,
-            license=configuration.card.license,
-            attribution=configuration.card.attribution,
-            configuration={
-                "classifier": configuration.classifier.model_dump_json(),
-                "generator": configuration.generator.model_dump_json(),
-            },
-            seed=configuration.seed,
-            versions=run.versions(),
-            limitations=configuration.card.limitations,
-        ),
+        image=image_specification(configuration.image),
+        classification=classification(configuration.classes, external),
+        inversion=None if generator is None else inversion_specification(configuration.inversion),
+        reliability=None if generator is None else json_format.ParseDict(measured["reliability"], Reliability()),
+        provenance=provenance(configuration.card, sections, configuration.seed, run.versions()),
         metrics=tuple(json_format.ParseDict(metric, Metric()) for metric in measured["metrics"]),
+        classifier_file=None if external is None or not external.from_onnx else Path(external.source),
     )

@@ -13,7 +13,7 @@ from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.networks.classifier import probability
-from medxgan.training.runs import Run, RunLog, build_classifier, build_preprocess
+from medxgan.training.runs import Run, RunError, RunLog, build_classifier, build_preprocess
 
 
 def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
@@ -23,7 +23,15 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
         configuration: the whole configuration; its `classifier` section is used here.
         data_root: folder that relative paths of the `data` section start from.
         out: the run folder.
+
+    Raises:
+        RunError: the configuration names an external classifier.
     """
+    if configuration.external_classifier is not None:
+        raise RunError(
+            f"external_classifier: {configuration.external_classifier.source} is trained already; "
+            "go on with `medxgan train generator`, or leave the section out to train a classifier"
+        )
     settings, augmentation = configuration.classifier, configuration.augmentation
     fabric = Fabric(accelerator="auto", devices=1)
     seed_everything(configuration.seed, verbose=False)

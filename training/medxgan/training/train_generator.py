@@ -19,6 +19,7 @@ from medxgan.training.networks import Discriminator, Encoder, Generator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import Run, RunLog, build_encoder, build_generator, build_preprocess
 from medxgan.training.sample_grid import SampleGrid
+from medxgan.training.trap import TrapGuard
 
 
 def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
@@ -65,6 +66,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     optimizers = {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d}
     first = resume(run.checkpoint("generator"), modules, optimizers)
     grid = SampleGrid(average_generator, average_encoder, x, decision, configuration.seed)
+    guard = TrapGuard(average_generator, average_encoder, x, focus)
 
     # --- What D and C are shown ---
     def seen_by_discriminator(picture: Tensor) -> Tensor:
@@ -113,7 +115,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         _update_average(average, generating, min(settings.average_decay, step / (step + 10)))
 
         if step % settings.checkpoint_interval == 0 or step == settings.steps:
-            log.write(step, {"discriminator": loss_d.item()} | {name: term.item() for name, term in terms.items()})
+            losses = {"discriminator": loss_d.item()} | {name: term.item() for name, term in terms.items()}
+            log.write(step, losses | guard.figures())
             grid.write(out / "generator" / "samples" / f"step-{step:06d}.png")
             save_checkpoint(run.checkpoint("generator"), step, modules, optimizers)
     log.close()

@@ -21,8 +21,9 @@ class LentCommand:
 LENT_COMMANDS = (
     LentCommand("serve", "Serve a folder of models over gRPC.", "server"),
     LentCommand("train", "Train a classifier, a generator or an encoder.", "training"),
-    LentCommand("evaluate", "Measure a training run on held-out images.", "training"),
+    LentCommand("evaluate", "Measure a training run; rank its explainers on held-out images.", "evaluation"),
     LentCommand("export", "Write a training run as a model bundle.", "export"),
+    LentCommand("export-classifier", "Write a classifier that was trained elsewhere as a model bundle.", "export"),
 )
 
 # Everything behind the name, `--help` included, is for the room's own command to read.

@@ -1,18 +1,27 @@
 """One image from the server's answer to the files about it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from medxgan.client.attribution_panel import write_attribution_panel, write_comparison
 from medxgan.client.client import Client
 from medxgan.client.commands.summary import attribution_table, explanation_table
 from medxgan.client.commands.terminal import standard_error
-from medxgan.client.panel import METHOD_NAMES, write_attribution_panel, write_panel
+from medxgan.client.panel import write_panel
 from medxgan.client.pictures import write_attribution_pictures, write_pictures
 from medxgan.client.report import write_attribution_report, write_report
-from medxgan.client.results import AttributionMethod, Explanation, ModelDescription
+from medxgan.client.results import (
+    Attribution,
+    AttributionMethod,
+    Explanation,
+    IntegratedGradientsSettings,
+    ModelDescription,
+    OcclusionSettings,
+)
 from medxgan.client.results import Progress as InversionProgress
 
 
@@ -24,6 +33,16 @@ class InversionOptions:
     learning_rate: float | None
     reconstruction_weight: float | None
     seed: int
+
+
+@dataclass(frozen=True)
+class AttributionOptions:
+    """What a caller chose for the methods of attribution; None is a default."""
+
+    target: int | None
+    integrated_gradients: IntegratedGradientsSettings
+    occlusion: OcclusionSettings
+    inversion: InversionOptions
 
 
 def explain_image(
@@ -45,19 +64,66 @@ def explain_image(
 
 
 def attribute_image(
-    client: Client, description: ModelDescription, image: Path, folder: Path, method: AttributionMethod
+    client: Client,
+    description: ModelDescription,
+    image: Path,
+    folder: Path,
+    method: AttributionMethod,
+    options: AttributionOptions,
 ) -> tuple[Path, Table]:
     """Attribute the score of `image` by `method`; otherwise as `explain_image`."""
-    identity = description.model
-    attribution = client.attribute(image, methods=[method], model=identity.name, version=identity.version)
-    positive_class = description.bundle.classification.positive_class
+    attribution = _attribute(client, description, image, [method], options)
     panel = folder / "panel.png"
+    _write_attribution(attribution, {method: "attribution.png"}, folder)
+    write_attribution_panel(attribution, method, panel)
+    return panel, attribution_table(attribution, image=str(image))
+
+
+def compare_methods(
+    client: Client, description: ModelDescription, image: Path, folder: Path, options: AttributionOptions
+) -> tuple[Path, Table]:
+    """Attribute the score of `image` by every method that the bundle can serve; otherwise as `explain_image`.
+
+    Methods that need the generator explain the positive class: they are left out where the target is another.
+    """
+    positive = description.bundle.classification.positive_output
+    methods = [
+        method for method in description.methods if options.target in (None, positive) or not method.needs_generator
+    ]
+    attribution = _attribute(client, description, image, methods, options)
+    sheet = folder / "comparison.png"
+    _write_attribution(attribution, {method: f"{method.value.replace('_', '-')}.png" for method in methods}, folder)
+    write_comparison(attribution, sheet)
+    return sheet, attribution_table(attribution, image=str(image))
+
+
+def _attribute(
+    client: Client,
+    description: ModelDescription,
+    image: Path,
+    methods: Sequence[AttributionMethod],
+    options: AttributionOptions,
+) -> Attribution:
+    with standard_error().status(image.name):
+        return client.attribute(
+            image,
+            methods=methods,
+            model=description.model.name,
+            version=description.model.version,
+            target=options.target,
+            integrated_gradients=options.integrated_gradients,
+            occlusion=options.occlusion,
+            steps=options.inversion.steps,
+            learning_rate=options.inversion.learning_rate,
+            reconstruction_weight=options.inversion.reconstruction_weight,
+            seed=options.inversion.seed,
+        )
+
+
+def _write_attribution(attribution: Attribution, files: Mapping[AttributionMethod, str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_attribution_pictures(attribution, method, folder)
-    write_attribution_report(attribution, method, folder / "explanation.json")
-    write_attribution_panel(attribution, method, panel, positive_class=positive_class)
-    name = METHOD_NAMES[method]
-    return panel, attribution_table(attribution, image=str(image), positive_class=positive_class, method=name)
+    write_attribution_pictures(attribution, files, folder)
+    write_attribution_report(attribution, files, folder / "explanation.json")
 
 
 def _explain_with_progress(

@@ -3,7 +3,8 @@
 from rich.table import Table
 from rich.text import Text
 
-from medxgan.client.results import Attribution, Execution, Explanation, ModelIdentity, VerdictStatus
+from medxgan.client.appearance import APPEARANCES
+from medxgan.client.results import Attribution, Execution, Explanation, ModelIdentity, Verdict, VerdictStatus
 
 STYLES = {
     VerdictStatus.RELIABLE: "bold green",
@@ -20,10 +21,7 @@ def explanation_table(explanation: Explanation, *, image: str, positive_class: s
     table.add_row("  original", f"{scores.original:.3f}")
     table.add_row("  reconstruction", f"{scores.reconstruction:.3f}")
     table.add_row("  negative", f"{scores.negative_realization:.3f}")
-    status = explanation.verdict.status
-    table.add_row("verdict", Text(status.value.replace("_", " ").upper(), style=STYLES[status]))
-    for reason in explanation.verdict.reasons:
-        table.add_row("", Text(reason.sentence))
+    _add_verdict(table, explanation.verdict)
     settled = ", settled" if outcome.converged else ""
     table.add_row("steps", f"{outcome.steps_taken} of {explanation.settings.steps}{settled}")
     table.add_row("time", f"{timing.total_ms:.0f} ms")
@@ -34,11 +32,22 @@ def explanation_table(explanation: Explanation, *, image: str, positive_class: s
     return _with_circumstances(table, explanation.execution, explanation.notes)
 
 
-def attribution_table(attribution: Attribution, *, image: str, positive_class: str, method: str) -> Table:
-    """Method, logit and provider of one attribution of the file `image`."""
+def attribution_table(attribution: Attribution, *, image: str) -> Table:
+    """Logit, methods with their time and completeness, verdict and provider of one attribution of the file `image`."""
     table = _table(image, attribution.model)
-    table.add_row("method", method)
-    table.add_row("logit", Text(f"{attribution.logit:+.3f} of {positive_class}"))
+    table.add_row("logit", Text(f"{attribution.logit:+.3f} of {attribution.target_class}"))
+    for number, (method, milliseconds) in enumerate(attribution.elapsed_ms.items()):
+        shared = "inversion + " if method.needs_generator else ""
+        table.add_row("" if number else "method", Text(f"{APPEARANCES[method].name}, {shared}{milliseconds:.3g} ms"))
+        if method in attribution.completeness:
+            completeness = attribution.completeness[method]
+            table.add_row(
+                "",
+                f"  sum {completeness.attributed:+.3f}, logit's change {completeness.change:+.3f}, "
+                f"error {completeness.error:.2g}",
+            )
+    if attribution.verdict is not None:
+        _add_verdict(table, attribution.verdict)
     return _with_circumstances(table, attribution.execution, attribution.notes)
 
 
@@ -49,6 +58,12 @@ def _table(image: str, model: ModelIdentity) -> Table:
     table.add_row("image", Text(image))
     table.add_row("model", Text(f"{model.name} {model.version}"))
     return table
+
+
+def _add_verdict(table: Table, verdict: Verdict) -> None:
+    table.add_row("verdict", Text(verdict.status.value.replace("_", " ").upper(), style=STYLES[verdict.status]))
+    for reason in verdict.reasons:
+        table.add_row("", Text(reason.sentence))
 
 
 def _with_circumstances(table: Table, execution: Execution, notes: tuple[str, ...]) -> Table:

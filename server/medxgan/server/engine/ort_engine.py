@@ -9,9 +9,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from medxgan.server.bundle import LoadedBundle
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
 from medxgan.server.engine.providers import OPTIONS, ProviderChoice, available_chain, device_type, fallback_reason
+from medxgan.server.engine.pruning import prune
 from medxgan.server.engine.sample import sample_inputs
 from medxgan.server.errors import BundleError
-from medxgan.server.graphs import CONSTANTS, LOSSES, STATE
+from medxgan.server.graphs import CONSTANTS, LOSSES, PARTS, STATE
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
 
@@ -19,6 +20,7 @@ Buffers = dict[str, ort.OrtValue]
 """Tensors on the provider's device, by name."""
 
 STEP = bundle_pb2.GRAPH_ROLE_INVERSION_STEP
+ATTRIBUTION = bundle_pb2.GRAPH_ROLE_ATTRIBUTION
 
 
 class OrtEngine:
@@ -41,7 +43,12 @@ class OrtEngine:
             graph.role: graph for graph in bundle.description.graphs if graph.format == bundle_pb2.GRAPH_FORMAT_ONNX
         }
         self._sessions = {role: _open_session(bundle, graph, chain, threads) for role, graph in self._graphs.items()}
-        running = self._sessions[STEP].get_providers()[0]
+        self._parts = {
+            (role, part): _open_session(bundle, graph, chain, threads, part)
+            for role, graph in self._graphs.items()
+            for part in PARTS.get(role, ())
+        }
+        running = self._sessions[STEP if STEP in self._sessions else ATTRIBUTION].get_providers()[0]
         self._execution = Execution("onnxruntime", running, choice, fallback_reason(choice, available, running))
 
     @property
@@ -53,10 +60,14 @@ class OrtEngine:
         """Whether the bundle holds a graph of this role."""
         return role in self._sessions
 
-    def run(self, role: GraphRole, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Run a stateless graph on host arrays."""
-        names = [tensor.name for tensor in self._graphs[role].outputs]
-        return dict(zip(names, self._sessions[role].run(names, dict(inputs)), strict=True))
+    def run(
+        self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
+    ) -> dict[str, FloatArray]:
+        """Run a stateless graph on host arrays, or the least part of it that gives the outputs wanted."""
+        names = [tensor.name for tensor in self._graphs[role].outputs] if outputs is None else list(outputs)
+        part = next((part for part in PARTS.get(role, ()) if set(names) <= set(part)), None)
+        session = self._sessions[role] if part is None else self._parts[role, part]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     def start(self, state: InversionState) -> "OrtInversionRun":
         """Put a batch of inversions on the provider's device."""
@@ -69,7 +80,8 @@ class OrtEngine:
             if role == STEP:
                 self.start(InversionState(**inputs)).advance(1)
             else:
-                self.run(role, inputs)
+                for outputs in (None, *PARTS.get(role, ())):
+                    self.run(role, inputs, outputs)
 
 
 class OrtInversionRun:
@@ -134,8 +146,13 @@ def _to_host(buffer: ort.OrtValue) -> FloatArray:
 
 
 def _open_session(
-    bundle: LoadedBundle, graph: bundle_pb2.Graph, chain: Sequence[str], threads: int
+    bundle: LoadedBundle,
+    graph: bundle_pb2.Graph,
+    chain: Sequence[str],
+    threads: int,
+    outputs: Sequence[str] | None = None,
 ) -> ort.InferenceSession:
+    """Open the graph, or the part of it that these outputs need."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
@@ -144,14 +161,16 @@ def _open_session(
         # Each session has its own threads: those of a graph that runs once must not spin beside the gradient steps.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [(provider, OPTIONS.get(provider, {})) for provider in chain]
+    file = bundle.folder / graph.file
     try:
-        session = ort.InferenceSession(bundle.folder / graph.file, options, providers)
+        session = ort.InferenceSession(file if outputs is None else prune(file, outputs), options, providers)
     except _LOAD_ERRORS as error:
         raise BundleError(f"{graph.file}: ONNX Runtime {ort.__version__} can't load it: {error}") from error
     # Else a provider that fails during a request would be swapped for another behind our back.
     session.disable_fallback()
     _check_tensors(f"{graph.file}: inputs", session.get_inputs(), graph.inputs)
-    _check_tensors(f"{graph.file}: outputs", session.get_outputs(), graph.outputs)
+    stated = [tensor for tensor in graph.outputs if outputs is None or tensor.name in outputs]
+    _check_tensors(f"{graph.file}: outputs", session.get_outputs(), stated)
     return session
 
 

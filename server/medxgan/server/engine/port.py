@@ -1,6 +1,6 @@
 """The port to whatever runs a bundle's graphs. Adding a backend is adding a file beside this one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,15 +83,23 @@ class Engine(Protocol):
         ...
 
     def has(self, role: GraphRole) -> bool:
-        """Whether the bundle holds a graph of this role (the encoder is optional)."""
+        """Whether the bundle holds a graph of this role (the generator's and the encoder are optional)."""
         ...
 
-    def run(self, role: GraphRole, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Run a stateless graph on host arrays, by the tensor names that the bundle states."""
+    def run(
+        self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
+    ) -> dict[str, FloatArray]:
+        """Run a stateless graph on host arrays, by the tensor names that the bundle states.
+
+        Args:
+            role: which graph.
+            inputs: all of its inputs.
+            outputs: the outputs wanted; all where left out. For one of `graphs.PARTS` the rest is not computed.
+        """
         ...
 
     def start(self, state: InversionState) -> InversionRun:
-        """Put a batch of inversions on the device."""
+        """Put a batch of inversions on the device. The bundle has a generator."""
         ...
 
     def warm_up(self) -> None:

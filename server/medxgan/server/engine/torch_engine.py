@@ -4,6 +4,7 @@ The one module of the server that imports torch. `open_engine` imports it only w
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -25,12 +26,12 @@ class TorchEngine:
         threads: threads within an operator, for the whole process; 0: as torch has them.
 
     Raises:
-        BundleError: the bundle has no saved program of the inversion step.
+        BundleError: the bundle has a generator but no saved program of the inversion step.
     """
 
     def __init__(self, bundle: LoadedBundle, threads: int) -> None:
         graph = bundle.graph(bundle_pb2.GRAPH_ROLE_INVERSION_STEP, bundle_pb2.GRAPH_FORMAT_TORCH_EXPORT)
-        if graph is None:
+        if graph is None and bundle.has_generator:
             name = f"{bundle.description.name}/{bundle.description.version}"
             raise BundleError(f"{name}: no torch.export program of the inversion step, which the provider torch needs")
         if threads > 0:
@@ -38,29 +39,37 @@ class TorchEngine:
         self._graph = graph
         self._side = bundle.description.image.size
         self._stateless = OrtEngine(bundle, "torch", threads)
-        self._step = torch.export.load(bundle.folder / graph.file).module()
+        self._step = torch.export.load(bundle.folder / graph.file).module() if graph is not None else None
 
     @property
     def execution(self) -> Execution:
         """How the model is really run."""
+        if self._step is None:
+            reason = "torch runs the gradient steps of an inversion alone, and the bundle has no generator to invert"
+            return replace(self._stateless.execution, fallback_reason=reason)
         return Execution("torch", "cpu", "torch")
 
     def has(self, role: GraphRole) -> bool:
         """Whether the bundle holds a graph of this role."""
         return self._stateless.has(role)
 
-    def run(self, role: GraphRole, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Run a stateless graph on host arrays."""
-        return self._stateless.run(role, inputs)
+    def run(
+        self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
+    ) -> dict[str, FloatArray]:
+        """Run a stateless graph on host arrays, or the least part of it that gives the outputs wanted."""
+        return self._stateless.run(role, inputs, outputs)
 
     def start(self, state: InversionState) -> "TorchInversionRun":
         """Turn a batch of inversions into tensors."""
+        if self._step is None:
+            raise ValueError("the bundle has no generator")
         return TorchInversionRun(self._step, state)
 
     def warm_up(self) -> None:
         """Run every graph once on one row."""
         self._stateless.warm_up()
-        self.start(InversionState(**sample_inputs(self._graph, self._side))).advance(1)
+        if self._graph is not None:
+            self.start(InversionState(**sample_inputs(self._graph, self._side))).advance(1)
 
 
 class TorchInversionRun:

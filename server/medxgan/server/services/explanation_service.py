@@ -7,6 +7,8 @@ import grpc
 import structlog
 
 from medxgan.server.admission import Admission
+from medxgan.server.explainers.settings import resolve_attribution_settings
+from medxgan.server.explainers.table import check_methods
 from medxgan.server.images.decoding import decode_image
 from medxgan.server.images.grey import GreyImage
 from medxgan.server.images.limits import ImageLimits
@@ -68,10 +70,14 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     ) -> explanation_pb2.AttributeResponse:
         validate(request)
         model = self._select(request.model)
+        description = model.bundle.description
+        settings = resolve_attribution_settings(request, description)
+        check_methods(request.methods, settings.target, description)
         with self._admission.enter():
             image = await self._decode(request.image)
-            attributions = await model.attribute(image, request.methods)
-            return responses.attribute_response(model, request.methods, attributions)
+            x = await model.preprocess(image)
+            attributions = await model.attribute(x, request.methods, settings)
+        return responses.attribute_response(model, image, settings, attributions)
 
     async def ListModels(
         self, request: explanation_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
@@ -92,7 +98,7 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     ) -> explanation_pb2.ExplainResponse:
         validate(request)
         model = self._select(request.model)
-        settings = resolve_settings(request.inversion, model.bundle.description.inversion)
+        settings = resolve_settings(request.inversion, model.bundle.description)
         with self._admission.enter():
             arrived = time.perf_counter()
             image = await self._decode(request.image)

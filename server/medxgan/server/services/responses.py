@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from medxgan.server.attribution import Attributions
+from medxgan.server.explainers.attributions import AttributionMap, Attributions
+from medxgan.server.explainers.settings import AttributionSettings
+from medxgan.server.explainers.table import INTEGRATING
 from medxgan.server.explanation import Explanation
+from medxgan.server.graphs import output_name
 from medxgan.server.images.grey import GreyImage
-from medxgan.server.inversion import Progress
+from medxgan.server.inversion import InversionSettings, Progress
 from medxgan.server.maps.rendering import render, tensor
 from medxgan.server.model import ServedModel
 from medxgan.v1 import explanation_pb2
-from medxgan.v1.explanation_pb2 import AttributionMethod
 
 _EVERY_MAP = (
     explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_ORIGINAL),
@@ -42,11 +44,7 @@ def explain_response(
     return explanation_pb2.ExplainResponse(
         model=model.identity,
         execution=model.execution,
-        inversion=explanation_pb2.InversionSettings(
-            steps=settings.steps,
-            learning_rate=settings.learning_rate,
-            reconstruction_weight=settings.reconstruction_weight,
-        ),
+        inversion=_inversion_settings(settings),
         seed=explanation.seed,
         scores=explanation_pb2.Scores(
             original=scores.original,
@@ -100,19 +98,50 @@ def classify_response(model: ServedModel, image: GreyImage, probability: float) 
 
 
 def attribute_response(
-    model: ServedModel, methods: Sequence[AttributionMethod], attributions: Attributions
+    model: ServedModel, image: GreyImage, settings: AttributionSettings, attributions: Attributions
 ) -> explanation_pb2.AttributeResponse:
-    """The answer to Attribute."""
-    return explanation_pb2.AttributeResponse(
+    """The answer to Attribute. Of the settings it holds those that a method used."""
+    used = {each.method for each in attributions.maps}
+    response = explanation_pb2.AttributeResponse(
         model=model.identity,
         execution=model.execution,
         logit=attributions.logit,
         image=tensor(attributions.original),
-        attributions=[
-            explanation_pb2.Attribution(method=method, values=tensor(values))
-            for method, values in zip(methods, attributions.maps, strict=True)
-        ],
-        notes=attributions.notes,
+        target=settings.target,
+        target_class=output_name(model.bundle.description.classification, settings.target),
+        attributions=[_attribution(each) for each in attributions.maps],
+        notes=image.notes,
+    )
+    if not used.isdisjoint(INTEGRATING):
+        response.integrated_gradients.steps = settings.path_steps
+        response.integrated_gradients.baseline = settings.baseline
+    if explanation_pb2.ATTRIBUTION_METHOD_OCCLUSION in used:
+        response.occlusion.window = settings.window
+        response.occlusion.stride = settings.stride
+        response.occlusion.level = settings.level
+    if attributions.explained is not None and settings.inversion is not None:
+        response.inversion.CopyFrom(_inversion_settings(settings.inversion))
+        response.seed = settings.seed
+        response.verdict.CopyFrom(attributions.explained.verdict)
+    return response
+
+
+def _attribution(each: AttributionMap) -> explanation_pb2.Attribution:
+    attribution = explanation_pb2.Attribution(
+        method=each.method, values=tensor(each.values), elapsed_ms=1000 * each.seconds
+    )
+    if each.completeness is not None:
+        attribution.completeness.attributed = each.completeness.attributed
+        attribution.completeness.change = each.completeness.change
+        attribution.completeness.error = each.completeness.error
+    return attribution
+
+
+def _inversion_settings(settings: InversionSettings) -> explanation_pb2.InversionSettings:
+    return explanation_pb2.InversionSettings(
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        reconstruction_weight=settings.reconstruction_weight,
     )
 
 

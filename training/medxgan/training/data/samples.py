@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -97,16 +98,23 @@ class DataSplit:
 
     Attributes:
         train: seen in training.
-        test: never seen in training.
+        test: never seen in training, nor by anyone who makes a choice.
+        calibration: never trained on; choices such as the verdict's thresholds are made there. None if there is no
+            such part, then they are made on `train`.
 
     Raises:
-        DataError: a known patient is in both.
+        DataError: a known patient is in two parts.
     """
 
     train: LabelledImages
     test: LabelledImages
+    calibration: LabelledImages | None = None
 
     def __post_init__(self) -> None:
-        shared = (set(self.train.patients) & set(self.test.patients)) - {""}
-        if shared:
-            raise DataError(f"{len(shared)} patients are in both train and test, {min(shared)!r} for one")
+        parts = {"train": self.train, "test": self.test} | (
+            {"calibration": self.calibration} if self.calibration is not None else {}
+        )
+        for one, other in combinations(parts, 2):
+            shared = (set(parts[one].patients) & set(parts[other].patients)) - {""}
+            if shared:
+                raise DataError(f"{len(shared)} patients are in both {one} and {other}, {min(shared)!r} for one")

@@ -24,6 +24,13 @@ class _Source(BaseModel):
         le=1.0,
         description="Share of the images of each label to test on, parted by patient; 1 to measure on all of them.",
     )
+    calibration_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the training images, parted by patient, that nothing is trained on: thresholds are set "
+        "there. 0 sets them on the training images themselves, which are reconstructed better than new ones.",
+    )
     split_seed: int = Field(default=0, ge=0, description="Seed of the split by patient.")
 
 
@@ -46,7 +53,7 @@ class NpzData(_Source):
     def load(self, base: Path) -> DataSplit:
         """Reads the set; a relative path starts at `base`."""
         if self.stated_split:
-            return read_npz_split(base / self.path, self.keep, self.positive)
+            return _set_aside(read_npz_split(base / self.path, self.keep, self.positive), self)
         return _split(read_npz(base / self.path, self.keep, self.positive), self)
 
 
@@ -115,4 +122,14 @@ def load(config: DataConfig, base: Path) -> DataSplit:
 
 
 def _split(samples: LabelledImages, source: _Source) -> DataSplit:
-    return samples.split(split_by_patient(samples.patients, samples.labels, source.test_share, source.split_seed))
+    test = split_by_patient(samples.patients, samples.labels, source.test_share, source.split_seed)
+    return _set_aside(samples.split(test), source)
+
+
+def _set_aside(split: DataSplit, source: _Source) -> DataSplit:
+    """Parts the patients to calibrate on from those to train on."""
+    if not source.calibration_share:
+        return split
+    train = split.train
+    aside = split_by_patient(train.patients, train.labels, source.calibration_share, source.split_seed)
+    return DataSplit(train=train.select(~aside), test=split.test, calibration=train.select(aside))

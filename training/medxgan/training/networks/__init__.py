@@ -1,8 +1,18 @@
-"""The networks: a classifier, a generator in two forms, a discriminator and an encoder."""
+"""The networks: a classifier of our own or a foreign one, a generator in two forms, a discriminator and an encoder."""
 
-from medxgan.training.networks.classifier import Classifier
+from medxgan.training.networks.classifier import Classifier, ExplainedClassifier
 from medxgan.training.networks.discriminator import Discriminator
 from medxgan.training.networks.encoder import Encoder
+from medxgan.training.networks.external_classifier import ExternalClassifier
 from medxgan.training.networks.generator import Generator, PlainGenerator, TwoBranchGenerator
 
-__all__ = ["Classifier", "Discriminator", "Encoder", "Generator", "PlainGenerator", "TwoBranchGenerator"]
+__all__ = [
+    "Classifier",
+    "Discriminator",
+    "Encoder",
+    "ExplainedClassifier",
+    "ExternalClassifier",
+    "Generator",
+    "PlainGenerator",
+    "TwoBranchGenerator",
+]

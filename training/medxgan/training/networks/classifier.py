@@ -6,7 +6,35 @@ import torch
 from torch import Tensor, nn
 
 
-class Classifier(nn.Module):
+class ExplainedClassifier(nn.Module):
+    """What the other networks, and export, ask of the classifier C.
+
+    Attributes:
+        body: the module that names of layers start from.
+        layer: name of the layer whose activations attribution looks at.
+    """
+
+    layer: str
+
+    @property
+    def body(self) -> nn.Module:
+        """Names of layers are paths from here."""
+        return self
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Every output [B, K] of the classifier for x: [B, 1, S, S] in [-1, 1]; K = 1 is the logit alone."""
+        raise NotImplementedError
+
+    def deeper_features(self, x: Tensor) -> list[Tensor]:
+        """Activations of the deeper stages, [B, C, H, W] each: what pictures have in common that C takes for alike."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""
+        raise NotImplementedError
+
+
+class Classifier(ExplainedClassifier):
     """A small convolutional network: four blocks of convolution, batch norm and ReLU with max-pooling between.
 
     Attributes:
@@ -22,6 +50,7 @@ class Classifier(nn.Module):
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(channels[-1], 1)
+        self.layer = f"blocks.{len(blocks) - 1}"
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Activations of every block, before its pooling; the last one is what Grad-CAM looks at.
@@ -42,6 +71,15 @@ class Classifier(nn.Module):
         pooled = self.pool(activations).mean((2, 3))
         logit: Tensor = self.output(self.dropout(pooled))
         return logit.squeeze(1)
+
+    def deeper_features(self, x: Tensor) -> list[Tensor]:
+        """Activations of the last two blocks."""
+        return self.features(x)[2:]
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """The logit [B, 1]."""
+        logit: Tensor = self(x)
+        return logit[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""

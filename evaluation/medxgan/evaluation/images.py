@@ -1,0 +1,169 @@
+"""The labelled images to evaluate on: which part of which data, their lesions in x's pixels, and whose turn it is."""
+
+import hashlib
+import tomllib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from medxgan.evaluation.errors import ImagesError, SubjectError
+from medxgan.evaluation.randomness import random_for
+from medxgan.server.images.grey import GreyImage
+from medxgan.training.configuration import load_configuration
+from medxgan.training.data.samples import DataSplit, LabelledImages
+from medxgan.training.data.source import DataConfig, load
+from medxgan.training.evaluation import lesion_masks
+from medxgan.v1 import bundle_pb2
+
+Split = Literal["test", "calibration"]
+
+_DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedImage:
+    """One image and what is known of it.
+
+    Attributes:
+        id: its name, unique in the split.
+        patient: whose it is; an image of an unknown patient counts as a patient of its own.
+        source: where it comes from; empty where unknown.
+        positive: its label.
+        grey: the grey levels as stored.
+        mask: [S, S] True on the pathology, in the pixels of x; None where the set has no masks or this one is empty.
+    """
+
+    id: str
+    patient: str
+    source: str
+    positive: bool
+    grey: GreyImage
+    mask: NDArray[np.bool_] | None
+
+
+def data_of_file(file: Path) -> DataConfig:
+    """The `data` section of a training TOML; a file with this section alone will do.
+
+    Raises:
+        SubjectError: there is no such file or section, or something in it is wrong.
+    """
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        if "extends" in content:
+            return load_configuration(file).data
+        if "data" not in content:
+            raise SubjectError(f"{file}: expected a section [data]")
+        return _DATA.validate_python(content["data"])
+    except OSError as error:
+        raise SubjectError(f"{file}: can't be read ({error.strerror})") from error
+    except (ValidationError, tomllib.TOMLDecodeError) as error:
+        raise SubjectError(f"{file}: {_problems(error)}") from error
+
+
+def data_of_bundle(description: bundle_pb2.Bundle) -> DataConfig:
+    """The `data` section that a bundle states in its provenance.
+
+    Raises:
+        SubjectError: it states none, or one that this version can't read.
+    """
+    where = f"{description.name}/{description.version}: provenance.configuration"
+    stored = description.provenance.configuration.get("data")
+    if stored is None:
+        raise SubjectError(f"{where}: does not say which data to evaluate on; name a training file by --config")
+    try:
+        return _DATA.validate_json(stored)
+    except ValidationError as error:
+        raise SubjectError(f"{where}: data: {_problems(error)}; name a training file by --config") from error
+
+
+def load_images(
+    data: DataConfig, root: Path, split: Split, specification: bundle_pb2.ImageSpecification
+) -> list[EvaluatedImage]:
+    """Load one part of the data.
+
+    Args:
+        data: which data.
+        root: folder that its relative paths start from.
+        split: which part.
+        specification: of the bundle's x, for the masks.
+
+    Raises:
+        DataError: the data can't be read.
+        ImagesError: there is no such part, or two images have one name.
+    """
+    images = _part(load(data, root), split)
+    repeated = {name for name in images.ids if images.ids.count(name) > 1} if len(set(images.ids)) < len(images) else ()
+    if repeated:
+        raise ImagesError(f"{split} split: expected one image of each name, found several {min(repeated)!r}")
+    masks = _masks(images, specification)
+    return [
+        EvaluatedImage(
+            id=images.ids[row],
+            patient=images.patients[row] or f"image {images.ids[row]}",
+            source=images.sources[row],
+            positive=bool(images.labels[row]),
+            grey=GreyImage(np.asarray(images.images[row], np.float32), bool(images.inverted[row])),
+            mask=masks[row],
+        )
+        for row in range(len(images))
+    ]
+
+
+def fingerprint(images: Sequence[EvaluatedImage]) -> str:
+    """SHA-256 over everything in the images, lower-case hexadecimal."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(repr((image.id, image.patient, image.source, image.positive, image.grey.inverted)).encode())
+        digest.update(image.grey.levels.tobytes())
+        digest.update(b"" if image.mask is None else image.mask.tobytes())
+    return digest.hexdigest()
+
+
+def patient_balanced(images: Sequence[EvaluatedImage], seed: int) -> list[EvaluatedImage]:
+    """The images in random order, so that the first N are of as many patients as can be.
+
+    Each patient's images and the patients are shuffled; then everyone's first image comes, everyone's second, and so
+    on. A longer selection holds a shorter one.
+    """
+    of_patient: defaultdict[str, list[EvaluatedImage]] = defaultdict(list)
+    for image in sorted(images, key=lambda each: each.id):
+        of_patient[image.patient].append(image)
+    random = random_for(seed, "selection")
+    queues = []
+    for patient in sorted(of_patient):
+        rows = of_patient[patient]
+        queues.append([rows[index] for index in random.permutation(len(rows))])
+    turns = [queues[index] for index in random.permutation(len(queues))]
+    longest = max(map(len, turns), default=0)
+    return [queue[turn] for turn in range(longest) for queue in turns if turn < len(queue)]
+
+
+def _part(split: DataSplit, wanted: Split) -> LabelledImages:
+    part = split.test if wanted == "test" else split.calibration
+    if part is None:
+        raise ImagesError("calibration split: the data has none; state data.calibration_share")
+    if not len(part):
+        raise ImagesError(f"{wanted} split: expected images, found none; state data.test_share")
+    return part
+
+
+def _masks(
+    images: LabelledImages, specification: bundle_pb2.ImageSpecification
+) -> list[NDArray[np.bool_]] | list[None]:
+    if images.masks is None:
+        return [None] * len(images)
+    aspect = bundle_pb2.Aspect.Name(specification.aspect).removeprefix("ASPECT_").lower()
+    resized = lesion_masks(images.masks, specification.size, aspect)[:, 0].numpy()  # type: ignore[arg-type]
+    return [mask if mask.any() else None for mask in resized]
+
+
+def _problems(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return str(error)

@@ -1,0 +1,98 @@
+"""Which images are evaluated, and in which order."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medxgan.evaluation.errors import ImagesError, SubjectError
+from medxgan.evaluation.images import (
+    EvaluatedImage,
+    data_of_bundle,
+    data_of_file,
+    fingerprint,
+    load_images,
+    patient_balanced,
+)
+from medxgan.server.images.grey import GreyImage
+from medxgan.training.data.source import PhantomData
+from medxgan.v1.bundle_pb2 import ASPECT_CROP, Bundle, ImageSpecification
+
+SPECIFICATION = ImageSpecification(size=32, channels=1, aspect=ASPECT_CROP)
+
+
+def image(name: str, patient: str) -> EvaluatedImage:
+    return EvaluatedImage(name, patient, "", True, GreyImage(np.zeros((2, 2), np.float32)), None)
+
+
+@given(patients=st.lists(st.sampled_from("abcd"), min_size=1, max_size=20), seed=st.integers(0, 20))
+def test_no_patient_comes_a_second_time_before_all_came_once(patients: list[str], seed: int) -> None:
+    images = [image(str(row), patient) for row, patient in enumerate(patients)]
+    order = patient_balanced(images, seed)
+    assert sorted(each.id for each in order) == sorted(each.id for each in images)
+    turns = [sum(before.patient == each.patient for before in order[:row]) for row, each in enumerate(order)]
+    assert turns == sorted(turns)
+    assert [each.id for each in patient_balanced(images[::-1], seed)] == [each.id for each in order]
+
+
+def test_the_seed_decides_the_order() -> None:
+    images = [image(str(row), str(row)) for row in range(12)]
+    orders = {tuple(each.id for each in patient_balanced(images, seed)) for seed in range(5)}
+    assert len(orders) == 5
+
+
+def test_masks_are_in_the_pixels_of_x_and_only_where_there_is_a_lesion(phantom_data: PhantomData) -> None:
+    images = load_images(phantom_data, Path(), "test", SPECIFICATION)
+    for each in images:
+        assert (each.mask is not None) == each.positive
+        assert each.mask is None or each.mask.shape == (32, 32)
+
+
+def test_the_fingerprint_follows_the_pixels(phantom_data: PhantomData) -> None:
+    images = load_images(phantom_data, Path(), "test", SPECIFICATION)
+    other = [replace(images[0], grey=GreyImage(images[0].grey.levels + 1)), *images[1:]]
+    assert fingerprint(images) == fingerprint(load_images(phantom_data, Path(), "test", SPECIFICATION))
+    assert fingerprint(images) != fingerprint(other) != fingerprint(images[1:])
+
+
+def test_the_calibration_split_is_there_where_the_data_has_one(phantom_data: PhantomData) -> None:
+    with pytest.raises(ImagesError, match=r"data\.calibration_share"):
+        load_images(phantom_data, Path(), "calibration", SPECIFICATION)
+    parted = phantom_data.model_copy(update={"calibration_share": 0.5})
+    calibration = load_images(parted, Path(), "calibration", SPECIFICATION)
+    test = load_images(parted, Path(), "test", SPECIFICATION)
+    assert calibration
+    assert not {each.patient for each in calibration} & {each.patient for each in test}
+
+
+def test_the_bundle_says_which_data_or_a_file_does(phantom_data: PhantomData, config: Path) -> None:
+    bundle = Bundle(name="tiny", version="1")
+    with pytest.raises(SubjectError, match="--config"):
+        data_of_bundle(bundle)
+    bundle.provenance.configuration["data"] = phantom_data.model_dump_json()
+    assert data_of_bundle(bundle) == phantom_data == data_of_file(config)
+
+
+def test_a_training_file_with_all_its_sections_will_do() -> None:
+    file = Path(__file__).parents[2] / "training" / "configs" / "phantom.toml"
+    assert data_of_file(file).kind == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[image]\n", r"\[data\]"),
+        ('[data]\nkind = "phantom"\n', "count"),
+        ("[data\n", "line 1"),
+        (None, "can't be read"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str | None, told: str) -> None:
+    file = tmp_path / "data.toml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SubjectError, match=told):
+        data_of_file(file)

@@ -1,0 +1,436 @@
+"""Classifiers that were trained elsewhere, from the command to the stored graphs, against autograd on the original."""
+
+import copy
+import dataclasses
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import protovalidate
+import pytest
+import torch
+import typer
+from captum.attr import GuidedBackprop  # type: ignore[import-untyped]
+from google.protobuf import json_format
+from monai.networks.nets import DenseNet, resnet18  # type: ignore[attr-defined]
+from monai.networks.nets.efficientnet import EfficientNet
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from medxgan.export.attribution import ATTRIBUTION_OUTPUTS
+from medxgan.export.bundle import export_bundle
+from medxgan.export.command import export_classifier
+from medxgan.export.errors import VerificationError
+from medxgan.export.verification import verify_conversion
+from medxgan.training.model import TrainedModel
+from medxgan.training.networks import ExternalClassifier
+from medxgan.training.networks.onnx_module import read_onnx
+from medxgan.v1.bundle_pb2 import Bundle, GraphRole
+
+SIZE = 32
+
+CONFIGURATION = f"""
+[image]
+size = {SIZE}
+modality = "test pattern"
+
+[classes]
+positive = "lesion"
+negative = "no lesion"
+
+[card]
+data = ["none: random weights"]
+license = "Apache-2.0"
+"""
+
+
+class SmallNet(nn.Module):
+    """What an ONNX file is made of: residual, squeeze-and-excitation, depthwise, and pooling of every kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.depthwise = nn.Sequential(
+            nn.Conv2d(8, 8, 3, 1, 2, dilation=2, groups=8), nn.BatchNorm2d(8), nn.Hardswish()
+        )
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 1))
+        self.head = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(16, 12, 1), nn.LeakyReLU(0.1))
+        self.last = nn.Linear(12 * 16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.stem(x))
+        y = self.depthwise(x)
+        y = y * torch.sigmoid(self.squeeze(y))
+        features = self.head(torch.cat([x + y, y], 1))
+        logits: Tensor = self.last(features.view(features.size(0), -1))
+        return logits
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, how the command is told of it, and what it is fed in terms of x."""
+
+    section: str
+    make: Callable[[], nn.Module]
+    layer: str
+    outputs: int = 1
+    positive: int = 0
+    fed: Callable[[Tensor], Tensor] = lambda x: x
+
+
+CASES = {
+    "resnet18": Case(
+        """source = "monai.networks.nets:resnet18"
+        arguments = { spatial_dims = 2, n_input_channels = 3, num_classes = 3 }
+        channels = 3
+        mean = [0.485, 0.456, 0.406]
+        std = [0.229, 0.224, 0.225]
+        outputs = ["healthy", "benign", "malignant"]
+        positive = "malignant"
+        """,
+        lambda: resnet18(spatial_dims=2, n_input_channels=3, num_classes=3),
+        "layer4.1.act",
+        outputs=3,
+        positive=2,
+        fed=lambda x: (
+            ((x + 1) / 2 - torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+            / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+        ),
+    ),
+    "densenet": Case(
+        """source = "monai.networks.nets:DenseNet"
+        layer = "features.transition1.conv"
+        [external_classifier.arguments]
+        spatial_dims = 2
+        in_channels = 1
+        out_channels = 1
+        init_features = 8
+        growth_rate = 4
+        block_config = [2, 2]
+        """,
+        lambda: DenseNet(2, 1, 1, init_features=8, growth_rate=4, block_config=(2, 2)),
+        "features.transition1.conv",
+    ),
+    "efficientnet": Case(
+        """source = "monai.networks.nets.efficientnet:EfficientNet"
+        outputs = ["ill", "healthy"]
+        positive = "ill"
+        [external_classifier.arguments]
+        blocks_args_str = ["r1_k3_s11_e1_i32_o16_se0.25", "r1_k5_s22_e6_i16_o24_se0.25"]
+        spatial_dims = 2
+        in_channels = 1
+        num_classes = 2
+        """,
+        lambda: EfficientNet(
+            ["r1_k3_s11_e1_i32_o16_se0.25", "r1_k5_s22_e6_i16_o24_se0.25"],
+            spatial_dims=2,
+            in_channels=1,
+            num_classes=2,
+        ),
+        "_swish",
+        outputs=2,
+    ),
+    "onnx": Case(
+        'source = "small.onnx"\noutputs = ["ill", "healthy"]\npositive = "ill"', SmallNet, "head.2", outputs=2
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A case's network, as PyTorch has it, and the bundle that the command wrote of it."""
+
+    case: Case
+    network: nn.Module
+    bundle: Path
+
+    def run(self, graph: str, **inputs: Tensor) -> dict[str, Tensor]:
+        session = onnxruntime.InferenceSession(self.bundle / graph, providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_outputs()]
+        outputs = session.run(names, {name: value.numpy() for name, value in inputs.items()})
+        return {name: torch.from_numpy(value) for name, value in zip(names, outputs, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(export_classifier)
+    return app
+
+
+@pytest.fixture(scope="module", params=CASES)
+def exported(
+    request: pytest.FixtureRequest, command: typer.Typer, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
+    case, folder = CASES[request.param], tmp_path_factory.mktemp("external")
+    network = lively(case.make())
+    (folder / "classifier.toml").write_text(f"{CONFIGURATION}[external_classifier]\n{case.section}\n")
+    arguments = ["--config", str(folder / "classifier.toml"), "--out", str(folder / "models" / "external" / "1")]
+    if request.param == "onnx":
+        write_onnx(network, folder / "small.onnx")
+    else:
+        save_file(network.state_dict(), folder / "weights.safetensors")
+        arguments += ["--weights", str(folder / "weights.safetensors")]
+    outcome = CliRunner().invoke(command, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    return Exported(case, network, folder / "models" / "external" / "1")
+
+
+def lively(network: nn.Module) -> nn.Module:
+    """Random weights, batch norms as after training, nothing in place: Captum's hooks don't bear it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.running_mean, 0, 0.1)  # type: ignore[arg-type]
+                nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, 0, 0.2)
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if getattr(module, "inplace", False):
+                module.inplace = False  # type: ignore[assignment]
+    return network.eval().requires_grad_(False)
+
+
+def write_onnx(network: nn.Module, file: Path) -> None:
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(network, (torch.zeros(3, 1, SIZE, SIZE),), dynamic_shapes=({0: batch},))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the exporter's, of itself
+        converted = torch.onnx.export(program, dynamo=True, verbose=False)
+    assert converted is not None
+    onnx.save(converted.model_proto, file)
+
+
+def pictures(batch: int) -> Tensor:
+    random = torch.Generator().manual_seed(batch)
+    patches = torch.randn(batch, 1, 6, 6, generator=random)
+    return nn.functional.interpolate(patches, (SIZE, SIZE), mode="bilinear").clamp(-1, 1)
+
+
+def autograd(exported: Exported, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """What the attribution graph ought to give, of the network as it came."""
+    kept: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        kept.append(output)
+        return output.clone()
+
+    case, network = exported.case, copy.deepcopy(exported.network)
+    hook = network.get_submodule(case.layer).register_forward_hook(keep)
+    x = x.clone().requires_grad_()
+    logit = network(case.fed(x)).gather(1, target[:, None])[:, 0]
+    gradient, activation_gradients = torch.autograd.grad(logit.sum(), [x, kept[-1]])
+    hook.remove()
+    fed = case.fed(x.detach()).requires_grad_()
+    guided = GuidedBackprop(network).attribute(fed, target=target)
+    # From the gradient with respect to what the network is fed to the one with respect to x.
+    (guided_gradient,) = torch.autograd.grad((case.fed(x) * guided.detach()).sum(), x)
+    return {
+        "logit": logit.detach(),
+        "gradient": gradient,
+        "activations": kept[-1].detach(),
+        "activation_gradients": activation_gradients,
+        "guided_gradient": guided_gradient,
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
+def test_every_output_is_attributed_as_autograd_does(exported: Exported) -> None:
+    x, outputs = pictures(6), exported.case.outputs
+    target = torch.arange(6) % outputs
+    inputs = {"x": x}
+    if outputs > 1:
+        inputs["target"] = nn.functional.one_hot(target, outputs).float()
+    found = exported.run("attribution.onnx", **inputs)
+    expected = autograd(exported, x, target)
+    for name in ATTRIBUTION_OUTPUTS:
+        scale = float(expected[name].abs().max())
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4 * scale, msg=name)
+    for name in ("gradient", "guided_gradient"):
+        rows = found[name].flatten(1)
+        assert float((rows[0] - rows[outputs]).abs().max()) > 0.01 * float(rows[0].abs().max()), name
+
+
+def test_the_target_chooses_the_output(exported: Exported) -> None:
+    outputs = exported.case.outputs
+    if outputs == 1:
+        pytest.skip("has one output")
+    x = pictures(1).expand(outputs, -1, -1, -1).contiguous()
+    found = exported.run("attribution.onnx", x=x, target=torch.eye(outputs))
+    torch.testing.assert_close(found["logit"], exported.network(exported.case.fed(x[:1]))[0], rtol=1e-3, atol=1e-4)
+    assert float((found["gradient"][0] - found["gradient"][1]).abs().max()) > 0.01 * float(
+        found["gradient"].abs().max()
+    )
+
+
+def test_the_logit_is_that_of_the_probability(exported: Exported) -> None:
+    x, case = pictures(4), exported.case
+    outputs = exported.network(case.fed(x))
+    probability = outputs.softmax(1)[:, case.positive] if case.outputs > 1 else outputs[:, 0].sigmoid()
+    found = exported.run("classifier.onnx", x=x)["logit"]
+    torch.testing.assert_close(found.sigmoid(), probability, rtol=1e-3, atol=1e-5)
+
+
+def test_the_bundle_says_what_it_holds(exported: Exported) -> None:
+    description = json_format.Parse((exported.bundle / "bundle.json").read_text(encoding="utf-8"), Bundle())
+    protovalidate.validate(description)
+    assert {GraphRole.Name(graph.role).removeprefix("GRAPH_ROLE_") for graph in description.graphs} == {
+        "ATTRIBUTION",
+        "CLASSIFIER",
+        "PREPROCESS",
+    }
+    assert len(description.classification.outputs) == (exported.case.outputs if exported.case.outputs > 1 else 0)
+    assert description.classification.positive_output == exported.case.positive
+    assert "external_classifier" in description.provenance.configuration
+    card = (exported.bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "This bundle holds no generator" in card
+    assert "Steps" not in card
+    assert str(exported.bundle.parents[2]) not in (exported.bundle / "bundle.json").read_text(encoding="utf-8")
+
+
+def test_a_trained_model_without_generator_makes_a_bundle_of_the_classifier(
+    tiny_model: TrainedModel, tmp_path: Path
+) -> None:
+    alone = dataclasses.replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
+    export_bundle(alone, tmp_path / "alone" / "1")
+    description = json_format.Parse((tmp_path / "alone" / "1" / "bundle.json").read_text(encoding="utf-8"), Bundle())
+    assert len(description.graphs) == 3
+    assert not description.HasField("latent")
+    assert not description.HasField("reliability")
+
+
+def test_a_conversion_that_disagrees_with_its_file_is_refused(tmp_path: Path) -> None:
+    network = lively(SmallNet())
+    write_onnx(network, tmp_path / "small.onnx")
+    converted = read_onnx(tmp_path / "small.onnx")
+    verify_conversion(tmp_path / "small.onnx", ExternalClassifier(converted, SIZE), SIZE)
+    last = [module for module in converted.modules() if isinstance(module, nn.Linear)][-1]
+    last.bias.add_(0.01)
+    with pytest.raises(VerificationError, match=r"small\.onnx, output of the file itself, batch 10: disagrees"):
+        verify_conversion(tmp_path / "small.onnx", ExternalClassifier(converted, SIZE), SIZE)
+
+
+RESNET = """[external_classifier]
+source = "monai.networks.nets:resnet18"
+arguments = { spatial_dims = 2, n_input_channels = 1, num_classes = 2 }
+outputs = ["ill", "healthy"]
+positive = "ill"
+"""
+FOREIGN = """
+import torch
+from torch import nn
+
+def net(*tail, pool=None):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), pool or nn.Identity(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1), *tail,
+    )
+
+def probability(): return net(nn.Sigmoid())
+def unsupported(): return net(pool=nn.AdaptiveMaxPool2d(4))
+def infinite():
+    network = net()
+    nn.init.constant_(network[5].bias, float("inf"))
+    return network
+def batchwise():
+    class Batchwise(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = net()
+        def forward(self, x):
+            return self.network(x - x.mean(0))
+    return Batchwise()
+def raising(): raise RuntimeError("no weights today")
+def number(): return 3
+def wavering():
+    class Wavering(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = net()
+        def forward(self, x):
+            return self.network(x if x.mean() > 0 else -x)
+    return Wavering()
+constant = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ('source = "no.such.module:net"', "can't import no.such.module"),
+        ('source = "foreign_nets:nothing"', 'expected a callable "nothing" in foreign_nets, found none'),
+        ('source = "foreign_nets:constant"', "found a int"),
+        ('source = "foreign_nets:number"', "expected foreign_nets:number to make a torch.nn.Module, found a int"),
+        ('source = "foreign_nets:raising"', "RuntimeError: no weights today"),
+        ('source = "foreign_nets:net"\narguments = { width = 3 }', "unexpected keyword argument 'width'"),
+        ('source = "foreign_nets:net"\nchannels = 3', "does not take 3 x 32 x 32 pixels: RuntimeError"),
+        (
+            'source = "foreign_nets:net"\nlayer = "6"',
+            'no layer "6" gives activations [B, C, H, W]; the last that do are 1, 0',
+        ),
+        (
+            'source = "foreign_nets:net"\noutputs = ["a", "b"]\npositive = "b"',
+            "expected the names of the network's 1 outputs",
+        ),
+        ('source = "foreign_nets:net"\noutputs = ["a", "b"]', "positive: expected one of a, b, found None"),
+        ('source = "foreign_nets:probability"', "expected logits"),
+        ('source = "foreign_nets:infinite"', "not finite"),
+        ('source = "foreign_nets:batchwise"', "depend on the others of its batch"),
+        (
+            'source = "foreign_nets:unsupported"',
+            "operator aten.adaptive_max_pool2d_backward.default (layer '2'): has no decomposition",
+        ),
+        ('source = "foreign_nets:wavering"', "the network can't be written as one graph"),
+        ('source = "absent.onnx"', "no such file"),
+        ('source = "text.onnx"', "text.onnx: expected an ONNX file"),
+        ('source = "foreign_nets:net"\nweights = "absent.safetensors"', "weights: no such file"),
+        ('source = "foreign_nets:net"\nweights = "text.onnx"', "expected a safetensors file"),
+        ('source = "foreign_nets:net"\nmean = [1, 2]', "mean: expected 1 or 1 numbers"),
+        ('source = "foreign_nets.net"', "external_classifier.source"),
+        ('source = "foreign_nets:net"\nmoan = [1]', "external_classifier.moan"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    command: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, told: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "foreign_nets.py").write_text(FOREIGN)
+    (tmp_path / "text.onnx").write_text("no graph")
+    (tmp_path / "classifier.toml").write_text(f"{CONFIGURATION}[external_classifier]\n{section}\n")
+    out = tmp_path / "models" / "external" / "1"
+    outcome = CliRunner().invoke(command, ["--config", str(tmp_path / "classifier.toml"), "--out", str(out)])
+    monkeypatch.delitem(sys.modules, "foreign_nets", raising=False)
+    assert outcome.exit_code == 1, outcome.output
+    assert told in outcome.output
+    assert not out.exists()
+
+
+def test_weights_of_another_network_are_listed(command: typer.Typer, tmp_path: Path) -> None:
+    other = resnet18(spatial_dims=2, n_input_channels=1, num_classes=3).state_dict()
+    del other["bn1.weight"]
+    save_file(other | {"head.bias": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    (tmp_path / "classifier.toml").write_text(f"{CONFIGURATION}{RESNET}")
+    arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "external" / "1")]
+    outcome = CliRunner().invoke(command, [*arguments, "--weights", str(tmp_path / "weights.safetensors")])
+    assert outcome.exit_code == 1
+    assert (
+        "weights.safetensors is of another network: 1 missing (bn1.weight); 1 unexpected (head.bias); "
+        "2 of another shape (fc.bias: expected [2], found [3], fc.weight: expected [2, 512], found [3, 512])"
+    ) in outcome.output
+
+
+def test_a_source_on_the_command_line_takes_the_place_of_the_files(command: typer.Typer, tmp_path: Path) -> None:
+    (tmp_path / "classifier.toml").write_text(CONFIGURATION)
+    arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "external" / "1")]
+    for given, told in (([], "external_classifier: Field required"), (["no.such:net"], "can't import no.such")):
+        outcome = CliRunner().invoke(command, [*given, *arguments])
+        assert outcome.exit_code == 1
+        assert told in outcome.output

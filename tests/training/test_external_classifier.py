@@ -1,0 +1,183 @@
+"""A classifier that was trained elsewhere, as C of a generator's training."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from medxgan.training.command import train
+from medxgan.training.configuration import TrainingConfig, load_configuration, load_served_classifier
+from medxgan.training.networks import ExternalClassifier
+from medxgan.training.networks.layers import LayerError
+from medxgan.training.runs import Run, RunError, load_trained_model
+from medxgan.training.train_classifier import train_classifier
+from medxgan.training.train_generator import train_generator
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+
+FACTORY = """
+from torch import nn
+
+def make(width):
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(width, 3),
+    )
+"""
+CONFIGURATION = """
+extends = "phantom.toml"
+
+[data]
+kind = "phantom"
+count = 40
+size = 48
+seed = 3
+
+[external_classifier]
+source = "foreign_factory:make"
+arguments = { width = 5 }
+weights = "weights/foreign.safetensors"
+channels = 3
+mean = [0.5]
+std = [0.25]
+outputs = ["none", "small", "large"]
+positive = "large"
+
+[generator]
+z1_size = 6
+z2_size = 3
+channels = [8, 8, 6]
+pathology_channels = [8, 6, 4]
+discriminator_channels = [4, 6, 8]
+encoder_channels = [4, 6, 8]
+steps = 2
+checkpoint_interval = 2
+batch_size = 4
+"""
+
+
+@pytest.fixture
+def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[nn.Module]:
+    """The foreign network; beside it, in `tmp_path`, its factory, its weights and a configuration."""
+    (tmp_path / "foreign_factory.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    from foreign_factory import make  # type: ignore[import-not-found]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network: nn.Module = make(5)
+    (tmp_path / "weights").mkdir()
+    save_file(network.state_dict(), tmp_path / "weights" / "foreign.safetensors")
+    (tmp_path / "phantom.toml").write_text((CONFIGS / "phantom.toml").read_text())
+    (tmp_path / "foreign.toml").write_text(CONFIGURATION)
+    yield network.eval()
+    del sys.modules["foreign_factory"]
+
+
+@pytest.fixture
+def configuration(foreign: nn.Module, tmp_path: Path) -> TrainingConfig:
+    return load_configuration(tmp_path / "foreign.toml")
+
+
+def test_a_generator_trains_against_it(
+    foreign: nn.Module, configuration: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_generator(configuration, tmp_path, tmp_path / "run")
+    figures = json.loads((tmp_path / "run" / "generator" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert figures["features"] > 0
+    # The run is opened from wherever one is: it holds whole paths.
+    monkeypatch.chdir(CONFIGS)
+    classifier = Run.open(tmp_path / "run").classifier()
+    x = 2 * torch.rand(4, 1, 32, 32) - 1
+    outputs = foreign(((x.expand(-1, 3, -1, -1) + 1) / 2 - 0.5) / 0.25)
+    torch.testing.assert_close(classifier.outputs(x), outputs)
+    torch.testing.assert_close(torch.sigmoid(classifier(x)), outputs.softmax(1)[:, 2])
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+
+
+def test_what_export_needs_of_such_a_run(configuration: TrainingConfig, tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", configuration)
+    evaluation = run.folder / "evaluation.json"
+    evaluation.write_text('{"metrics": []}')
+    model = load_trained_model(run.folder)
+    assert (model.generator, model.inversion, model.reliability) == (None, None, None)
+    assert list(model.classification.outputs) == ["none", "small", "large"]
+    assert model.classification.positive_output == 2
+    assert json.loads(model.provenance.configuration["data"])["kind"] == "phantom"
+    external = json.loads(model.provenance.configuration["external_classifier"])
+    assert external["weights"] == "foreign.safetensors"
+    assert len(external["sha256"]) == 64
+    train_generator(configuration, tmp_path, run.folder)
+    with pytest.raises(RunError, match="evaluated without its generator"):
+        load_trained_model(run.folder)
+    evaluation.write_text('{"metrics": [], "reliability": {"maximum_reconstruction_mse": 0.5, "method": "by hand"}}')
+    assert load_trained_model(run.folder).generator is not None
+
+
+def test_it_is_not_trained(configuration: TrainingConfig, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="foreign_factory:make is trained already"):
+        train_classifier(configuration, tmp_path, tmp_path / "run")
+
+
+def test_what_is_wrong_with_it_is_said(configuration: TrainingConfig, tmp_path: Path) -> None:
+    (tmp_path / "weights" / "foreign.safetensors").unlink()
+    outcome = CliRunner().invoke(
+        train, ["generator", "--config", str(tmp_path / "foreign.toml"), "--out", str(tmp_path / "run")]
+    )
+    assert outcome.exit_code == 1
+    assert "external_classifier.weights: no such file" in outcome.stderr.replace("\n", " ")
+
+
+def test_a_bundle_of_it_alone_takes_a_training_configuration(foreign: nn.Module, tmp_path: Path) -> None:
+    served = load_served_classifier(tmp_path / "foreign.toml", weights=tmp_path / "other.safetensors")
+    assert served.image.size == 32
+    assert served.external_classifier.weights == tmp_path / "other.safetensors"
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('extends = "foreign.toml"\n[generaator]\nsteps = 3\n')
+    with pytest.raises(ValidationError, match="generaator"):
+        load_served_classifier(wrong)
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 2, 3, padding=1)
+        self.activation = nn.ReLU(inplace=True)
+        self.pool = nn.AvgPool2d(2)
+        self.body = nn.Sequential(nn.Conv2d(2, 2, 1), nn.SiLU())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(2, 2, 1), nn.Sigmoid())
+        self.output = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.activation(self.stem(x)))
+        x = self.activation(self.body(x))
+        x = nn.functional.relu_(x * self.gate(x))
+        output: Tensor = self.output(x.mean((2, 3)))
+        return output
+
+
+def test_the_layer_is_the_last_that_makes_activations() -> None:
+    classifier = ExternalClassifier(Branches(), 16)
+    assert classifier.layer == "activation"
+    assert classifier.stages == ("stem", "activation")
+    assert ExternalClassifier(Branches(), 16, layer="body").layer == "body"
+    with pytest.raises(LayerError, match=r"last that do are activation, body.1, body.0, stem"):
+        ExternalClassifier(Branches(), 16, layer="bodi")
+
+
+def test_deeper_features_are_those_of_two_resolutions_and_pass_gradients() -> None:
+    classifier = ExternalClassifier(Branches(), 16, layer="body.1").eval()
+    x = torch.randn(2, 1, 16, 16, requires_grad=True)
+    coarse, fine = reversed(classifier.deeper_features(x))
+    assert fine.shape[2:] == (16, 16)
+    assert coarse.shape[2:] == (8, 8)
+    (gradient,) = torch.autograd.grad(coarse.sum() + fine.sum(), x)
+    assert float(gradient.abs().max()) > 0

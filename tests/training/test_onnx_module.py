@@ -1,0 +1,194 @@
+"""Converted ONNX graphs against ONNX Runtime, operator by operator."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from medxgan.training.networks.onnx_module import OnnxError, OnnxModule, read_onnx
+
+RANDOM = np.random.default_rng(5)
+
+
+def weights(*shape: int) -> np.ndarray[Any, Any]:
+    return RANDOM.normal(size=shape).astype(np.float32)
+
+
+def whole(*numbers: int) -> np.ndarray[Any, Any]:
+    return np.array(numbers, np.int64)
+
+
+def model(*nodes: onnx.NodeProto, opset: int = 20, **constants: np.ndarray[Any, Any]) -> onnx.ModelProto:
+    """A graph from x [batch, 4, 9, 8] to y."""
+    return helper.make_model(
+        helper.make_graph(
+            list(nodes),
+            "graph",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 9, 8])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=9,
+    )
+
+
+def node(operator: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, ["x", *inputs], ["y"], name="tested", **attributes)
+
+
+MODELS = {
+    "Conv": model(node("Conv", "w", "b", strides=[2, 1], pads=[1, 0, 1, 0]), w=weights(6, 4, 3, 3), b=weights(6)),
+    "grouped Conv": model(node("Conv", "w", group=2, dilations=[2, 2]), w=weights(6, 2, 3, 3)),
+    "Conv with unequal pads": model(node("Conv", "w", strides=[2, 2], pads=[0, 0, 1, 1]), w=weights(6, 4, 3, 3)),
+    "Conv SAME_UPPER": model(node("Conv", "w", strides=[2, 2], auto_pad="SAME_UPPER"), w=weights(6, 4, 3, 3)),
+    "Conv SAME_LOWER": model(node("Conv", "w", strides=[2, 2], auto_pad="SAME_LOWER"), w=weights(6, 4, 2, 2)),
+    "Conv VALID": model(node("Conv", "w", auto_pad="VALID"), w=weights(6, 4, 2, 2)),
+    "ConvTranspose": model(
+        node("ConvTranspose", "w", strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]), w=weights(4, 3, 3, 3)
+    ),
+    "BatchNormalization": model(
+        node("BatchNormalization", "w", "b", "m", "v", epsilon=1e-3),
+        w=weights(4),
+        b=weights(4),
+        m=weights(4),
+        v=np.abs(weights(4)),
+    ),
+    "InstanceNormalization": model(node("InstanceNormalization", "w", "b"), w=weights(4), b=weights(4)),
+    "LayerNormalization": model(node("LayerNormalization", "w", "b"), w=weights(8), b=weights(8)),
+    "MaxPool": model(node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])),
+    "MaxPool with unequal pads": model(node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])),
+    "AveragePool": model(node("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])),
+    "AveragePool with pads": model(
+        node("AveragePool", kernel_shape=[3, 2], strides=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1)
+    ),
+    "GlobalAveragePool": model(node("GlobalAveragePool")),
+    "GlobalMaxPool": model(node("GlobalMaxPool")),
+    **{
+        name: model(node(name))
+        for name in (
+            "Relu",
+            "LeakyRelu",
+            "Elu",
+            "Sigmoid",
+            "HardSigmoid",
+            "HardSwish",
+            "Tanh",
+            "Softplus",
+            "Erf",
+            "Gelu",
+            "Exp",
+            "Abs",
+            "Neg",
+            "Identity",
+            "Softmax",
+            "LogSoftmax",
+            "Dropout",
+        )
+    },
+    "tanh Gelu": model(node("Gelu", approximate="tanh")),
+    "PRelu": model(node("PRelu", "slope"), slope=weights(4, 1, 1)),
+    "Clip": model(node("Clip", "low", "high"), low=np.float32(0), high=np.float32(6)),
+    "Clip without minimum": model(node("Clip", "", "high"), high=np.float32(0.5)),
+    "old Clip": model(node("Clip", min=-0.5, max=1.0), opset=9),
+    "Add": model(node("Add", "b"), b=weights(4, 1, 1)),
+    "Sub": model(node("Sub", "b"), b=weights(1)),
+    "Mul": model(node("Mul", "x")),
+    "Div": model(node("Div", "b"), b=np.float32(3)),
+    "Pow": model(node("Pow", "b"), b=np.float32(2)),
+    "Pow with an integer": model(node("Pow", "b"), b=np.int64(2)),
+    "MatMul": model(node("MatMul", "w"), w=weights(8, 3)),
+    "MatMul of higher rank": model(node("MatMul", "w"), w=weights(4, 8, 3)),
+    "ReduceMean": model(node("ReduceMean", "axes", keepdims=0), axes=whole(2, 3)),
+    "old ReduceMean": model(node("ReduceMean", axes=[2, 3], keepdims=1), opset=13),
+    "ReduceMax": model(node("ReduceMax", "axes"), axes=whole(-1)),
+    "ReduceSum": model(node("ReduceSum", "axes"), axes=whole(1)),
+    "Reshape": model(node("Reshape", "shape"), shape=whole(0, -1, 4)),
+    "Transpose": model(node("Transpose", perm=[0, 2, 3, 1])),
+    "Unsqueeze": model(node("Unsqueeze", "axes"), axes=whole(0, -1)),
+    "Concat": model(node("Concat", "x", axis=1)),
+    "Slice": model(
+        node("Slice", "s", "e", "a", "t"), s=whole(1, -3), e=whole(9999, 9999), a=whole(2, 3), t=whole(2, 1)
+    ),
+    "Gather": model(node("Gather", "i", axis=1), i=whole(2, 0)),
+    "Pad": model(node("Pad", "pads"), pads=whole(0, 0, 0, 1, 0, 0, 1, 2)),
+    "reflecting Pad": model(node("Pad", "pads", mode="reflect"), pads=whole(0, 0, 2, 1, 0, 0, 1, 2)),
+    "Flatten and Gemm": model(
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w", "b"], ["y"], alpha=0.5, beta=2.0),
+        w=weights(288, 5),
+        b=weights(5),
+    ),
+    "Squeeze": model(
+        helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+        helper.make_node("Squeeze", ["pooled", "axes"], ["y"]),
+        axes=whole(2, 3),
+    ),
+    "Split": model(
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2), helper.make_node("Sub", ["a", "b"], ["y"])
+    ),
+    "a shape that is computed": model(
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["batch"]),
+        helper.make_node("Unsqueeze", ["batch", "axes"], ["first"]),
+        helper.make_node("Constant", [], ["rest"], value_ints=[-1]),
+        helper.make_node("Concat", ["first", "rest"], ["wanted"], axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["y"]),
+        zero=np.int64(0),
+        axes=whole(0),
+    ),
+    "constants that are computed": model(
+        helper.make_node("Identity", ["w"], ["same"]),
+        helper.make_node("Transpose", ["same"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "turned"], ["y"]),
+        w=weights(3, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_converted_graph_computes_what_onnx_runtime_does(name: str) -> None:
+    session = onnxruntime.InferenceSession(MODELS[name].SerializeToString(), providers=["CPUExecutionProvider"])
+    converted = OnnxModule(MODELS[name]).eval()
+    for batch in (1, 3):
+        x = RANDOM.normal(size=(batch, 4, 9, 8)).astype(np.float32)
+        (expected,) = session.run(["y"], {"x": x})
+        found: Tensor = converted(torch.from_numpy(x))
+        torch.testing.assert_close(found.detach(), torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_for_one_picture_takes_any_number_of_them() -> None:
+    graph = model(node("Reshape", "shape"), shape=whole(1, 288))
+    x = torch.randn(3, 4, 9, 8)
+    torch.testing.assert_close(OnnxModule(graph)(x), x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("graph", "told"),
+    [
+        (model(node("Sin")), "node tested: operator Sin is not among those that can be converted: Abs, Add"),
+        (model(node("Conv", "x")), "converted with a constant input 1 only"),
+        (model(node("Flatten", axis=2)), "node tested: operator Flatten is converted with axis 1 only, found 2"),
+        (model(node("Relu"), node("Relu"), opset=20), ""),
+        (model(node("Mul", "w"), w=np.ones(1, np.float16)), "tensor w: expected float32, found float16"),
+    ],
+)
+def test_what_can_not_be_converted_is_named(graph: onnx.ModelProto, told: str) -> None:
+    if not told:
+        graph.graph.output.append(graph.graph.output[0])
+        told = "expected one output, found 2"
+    with pytest.raises(OnnxError) as caught:
+        OnnxModule(graph)
+    assert told in str(caught.value)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no graph")
+    with pytest.raises(OnnxError, match="expected an ONNX file"):
+        read_onnx(tmp_path / "text.onnx")

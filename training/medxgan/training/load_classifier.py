@@ -1,0 +1,193 @@
+"""From the name of a foreign classifier to a network that has been tried out."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from medxgan.training.configuration import ExternalClassifierConfig
+from medxgan.training.networks import ExternalClassifier
+from medxgan.training.networks.layers import LayerError
+
+PROBES = 3
+"""Random pictures that a foreign network is tried with."""
+
+SHOWN = 4
+"""Weights that a message names, of those that are wrong."""
+
+
+class ClassifierSourceError(Exception):
+    """A foreign classifier can't be had, or is not what the configuration says; the message says what is wrong."""
+
+
+def load_external_classifier(configuration: ExternalClassifierConfig, image_size: int) -> ExternalClassifier:
+    """The network that a configuration names, with its weights, frozen.
+
+    Args:
+        configuration: with absolute paths.
+        image_size: side S of x in pixels.
+
+    Raises:
+        ClassifierSourceError: it can't be had, or does not take or give what the configuration says.
+    """
+    if configuration.from_onnx:
+        network = _read_onnx(Path(configuration.source))
+    else:
+        network = _call_factory(configuration)
+        if configuration.weights is not None:
+            _load_weights(network, configuration.weights)
+    network = network.float().eval().requires_grad_(False)
+    try:
+        classifier = ExternalClassifier(
+            network,
+            image_size,
+            positive=configuration.positive_output,
+            channels=configuration.channels,
+            mean=configuration.mean,
+            deviation=configuration.std,
+            layer=configuration.layer,
+        )
+        with torch.no_grad():
+            _check_outputs(configuration, network, classifier, image_size)
+    except LayerError as error:
+        raise ClassifierSourceError(f"external_classifier.{error}") from error
+    except ClassifierSourceError:
+        raise
+    except Exception as error:  # foreign code raises what it likes
+        raise ClassifierSourceError(
+            f"external_classifier: {configuration.source} does not take {configuration.channels} x {image_size} x "
+            f"{image_size} pixels: {_reason(error)}"
+        ) from error
+    return classifier.eval().requires_grad_(False)
+
+
+def _call_factory(configuration: ExternalClassifierConfig) -> nn.Module:
+    """Import "package.module:factory" and call it."""
+    module_name, _, name = configuration.source.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # foreign code raises what it likes
+        raise ClassifierSourceError(
+            f"external_classifier.source: can't import {module_name} (looked for as Python does, PYTHONPATH included): "
+            f"{_reason(error)}"
+        ) from error
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        found = "none" if factory is None else f"a {type(factory).__name__}"
+        raise ClassifierSourceError(
+            f'external_classifier.source: expected a callable "{name}" in {module_name}, found {found}'
+        )
+    try:
+        network = factory(**configuration.arguments)
+    except Exception as error:  # foreign code raises what it likes
+        raise ClassifierSourceError(
+            f"external_classifier.arguments: {configuration.source}: {_reason(error)}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise ClassifierSourceError(
+            f"external_classifier.source: expected {configuration.source} to make a torch.nn.Module, "
+            f"found a {type(network).__name__}"
+        )
+    return network
+
+
+def _load_weights(network: nn.Module, file: Path) -> None:
+    """Load a state dict, every key of it and no other."""
+    try:
+        stored = load_file(file)
+    except FileNotFoundError as error:
+        raise ClassifierSourceError(f"external_classifier.weights: no such file: {file}") from error
+    except (SafetensorError, OSError) as error:
+        raise ClassifierSourceError(
+            f"external_classifier.weights: expected a safetensors file, found {file}: {_reason(error)}"
+        ) from error
+    expected = network.state_dict()
+    wrong = {
+        "missing": [key for key in expected if key not in stored],
+        "unexpected": [key for key in stored if key not in expected],
+        "of another shape": [
+            f"{key}: expected {list(expected[key].shape)}, found {list(value.shape)}"
+            for key, value in stored.items()
+            if key in expected and expected[key].shape != value.shape
+        ],
+    }
+    if any(wrong.values()):
+        raise ClassifierSourceError(f"external_classifier.weights: {file.name} is of another network: {_listed(wrong)}")
+    network.load_state_dict(stored)
+
+
+def _listed(wrong: Mapping[str, Sequence[str]]) -> str:
+    """How many keys are wrong in which way, and the first of them."""
+    parts = []
+    for kind, keys in wrong.items():
+        if keys:
+            more = ", …" if len(keys) > SHOWN else ""
+            parts.append(f"{len(keys)} {kind} ({', '.join(keys[:SHOWN])}{more})")
+    return "; ".join(parts)
+
+
+def _read_onnx(file: Path) -> nn.Module:
+    """Convert an ONNX file."""
+    try:
+        from medxgan.training.networks.onnx_module import OnnxError, read_onnx
+    except ModuleNotFoundError as error:
+        raise ClassifierSourceError(
+            f"external_classifier.source: an ONNX file needs {error.name}: install medxgan[export]"
+        ) from error
+    try:
+        return read_onnx(file)
+    except FileNotFoundError as error:
+        raise ClassifierSourceError(f"external_classifier.source: no such file: {file}") from error
+    except OnnxError as error:
+        raise ClassifierSourceError(f"external_classifier.source: {file.name}: {error}") from error
+
+
+def _check_outputs(
+    configuration: ExternalClassifierConfig, network: nn.Module, classifier: ExternalClassifier, image_size: int
+) -> None:
+    """See that the outputs are as many as stated, finite, each row's own, and no probabilities."""
+    x = 2 * torch.rand(PROBES, 1, image_size, image_size, generator=torch.Generator().manual_seed(0)) - 1
+    outputs = classifier.outputs(x)
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != PROBES:
+        found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ClassifierSourceError(
+            f"external_classifier: expected outputs [B, K] for B pictures, found {found} for {PROBES} pictures"
+        )
+    expected = max(1, len(configuration.outputs))
+    if outputs.shape[1] != expected:
+        stated = f"{expected} names" if configuration.outputs else "none, which stands for one output"
+        raise ClassifierSourceError(
+            f"external_classifier.outputs: expected the names of the network's {outputs.shape[1]} outputs, "
+            f"found {stated}"
+        )
+    if not bool(outputs.isfinite().all()):
+        raise ClassifierSourceError("external_classifier: the network gives outputs that are not finite")
+    alone = classifier.outputs(x[:1])
+    if not torch.allclose(alone, outputs[:1], rtol=1e-3, atol=1e-4):
+        raise ClassifierSourceError(
+            "external_classifier: a picture's outputs depend on the others of its batch "
+            "(a batch norm without running statistics, or a random layer?)"
+        )
+    if _ends_in_probabilities(network, outputs):
+        raise ClassifierSourceError(
+            "external_classifier: the outputs are probabilities, whose gradients fade; expected logits: "
+            "leave the network's last sigmoid or softmax out"
+        )
+
+
+def _ends_in_probabilities(network: nn.Module, outputs: Tensor) -> bool:
+    """Whether the outputs add up to 1, or the last module that is not inside another gives numbers from 0 to 1."""
+    if outputs.shape[1] > 1 and bool((outputs >= 0).all() & torch.isclose(outputs.sum(1), torch.ones(())).all()):
+        return True
+    last = list(network.modules())[-1]
+    return isinstance(last, nn.Sigmoid | nn.Softmax) and bool(((outputs >= 0) & (outputs <= 1)).all())
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,84 @@
+"""A classifier that was trained elsewhere, as C."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from medxgan.training.networks.classifier import ExplainedClassifier
+from medxgan.training.networks.layers import activation_layer, captured, executed_layers, out_of_place, stage_before
+
+
+class ExternalClassifier(ExplainedClassifier):
+    """Gives a foreign network x in the form that it was trained with, and reads its outputs as C's.
+
+    Args:
+        network: from [B, channels, S, S] to [B, K] or, for one output, [B]: logits, not probabilities.
+        image_size: side S of x in pixels.
+        positive: index of the positive class among the outputs.
+        channels: 1, or 3 to show the grey picture three times.
+        mean: what is taken from each channel of (x + 1) / 2; one number, or one a channel.
+        deviation: what each channel is then divided by.
+        layer: name of the layer whose activations attribution looks at; by default the last that makes any.
+
+    Raises:
+        LayerError: there is no such layer.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        image_size: int,
+        *,
+        positive: int = 0,
+        channels: int = 1,
+        mean: Sequence[float] = (),
+        deviation: Sequence[float] = (),
+        layer: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.positive = positive
+        self.channels = channels
+        self.normalized = bool(mean) or bool(deviation)
+        self.register_buffer("mean", torch.tensor(list(mean) or [0.0]).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(list(deviation) or [1.0]).view(1, -1, 1, 1))
+        out_of_place(network)
+        layers = executed_layers(network, lambda: self.outputs(torch.zeros(2, 1, image_size, image_size)))
+        self.layer = activation_layer(layers, layer)
+        before = stage_before(layers, self.layer)
+        self.stages = (self.layer,) if before is None else (before, self.layer)
+
+    @property
+    def body(self) -> nn.Module:
+        """The foreign network."""
+        return self.network
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Every output [B, K] of the network for x: [B, 1, S, S] in [-1, 1]."""
+        picture = x.expand(-1, self.channels, -1, -1)
+        if self.normalized:
+            picture = ((picture + 1) / 2 - self.mean) / self.deviation
+        outputs: Tensor = self.network(picture)
+        return outputs[:, None] if outputs.ndim == 1 else outputs
+
+    def deeper_features(self, x: Tensor) -> list[Tensor]:
+        """Activations of the layer that attribution looks at and, before it, of the next higher resolution."""
+        with captured(self.network, self.stages) as activations:
+            self.outputs(x)
+        return [activations[name] for name in self.stages]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logit [B] of the positive class against all others, for x: [B, 1, S, S] in [-1, 1].
+
+        Of softmax outputs o it is o[positive] - log sum exp(o[others]): its sigmoid is the softmax's probability.
+        """
+        outputs = self.outputs(x)
+        logit = outputs[:, self.positive]
+        if outputs.shape[1] == 1:
+            return logit
+        others = [outputs[:, : self.positive], outputs[:, self.positive + 1 :]]
+        return logit - torch.logsumexp(torch.cat(others, 1), 1)
