@@ -37,14 +37,14 @@ KNOWN_ERRORS = (EvaluationError, ExportError, MedxganError, RunError, DataError,
 
 def evaluate(
     subject: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="Run folder, or bundle folder NAME/VERSION.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder that paths of the [data] section start from.")] = Path(
+    data: Annotated[Path, typer.Option("--data", help="Folder that paths of the data section start from.")] = Path(
         "data"
     ),
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder of the report; made, or gone on with.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file whose [data] section to use, not the subject's own.")
+        Path | None, typer.Option("--config", help="TOML file whose data section to use, not the subject's own.")
     ] = None,
     split: Annotated[Split, typer.Option("--split", help="Which images.")] = "test",
     methods: Annotated[

@@ -27,11 +27,13 @@ def export(
 
 
 def export_classifier(
-    config: Annotated[Path, typer.Option(help="TOML file with [image], [classes] and [card].", dir_okay=False)],
+    config: Annotated[Path, typer.Option(help="TOML file with the sections image, classes and card.", dir_okay=False)],
     out: Out,
     source: Annotated[
         str | None,
-        typer.Argument(help="package.module:factory, or an ONNX file; default: [external_classifier] of the file."),
+        typer.Argument(
+            help="package.module:factory, or an ONNX file; by default as the file's section external_classifier says."
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="State dict as safetensors, for a factory.", dir_okay=False)

@@ -17,7 +17,7 @@ from medxgan.training.train_generator import train_generator
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file that describes the training.", dir_okay=False)]
 Out = Annotated[Path, typer.Option("--out", help="Run folder; made, or gone on with.", file_okay=False)]
-DataRoot = Annotated[Path, typer.Option("--data", help="Folder that paths of the [data] section start from.")]
+DataRoot = Annotated[Path, typer.Option("--data", help="Folder that paths of the data section start from.")]
 
 train = typer.Typer(help="Train a classifier, a generator or an encoder.", no_args_is_help=True)
 
