@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -23,13 +24,21 @@ from medxgan.v1.explanation_pb2 import (
     ATTRIBUTION_METHOD_GRAD_CAM,
     ATTRIBUTION_METHOD_GRADIENT,
     ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION,
+    ATTRIBUTION_METHOD_RESIDUAL_MAP,
     MAP_FORM_PNG,
     MAP_FORM_TENSOR,
+    MAP_KIND_APPLIED_NEGATIVE,
     MAP_KIND_COLORIZED,
     MAP_KIND_DIFFERENCE,
     MAP_KIND_NEGATIVE_REALIZATION,
     MAP_KIND_ORIGINAL,
+    MAP_KIND_POSITIVE_REALIZATION,
     MAP_KIND_RECONSTRUCTION,
+    MAP_KIND_RESIDUAL,
+    MAP_KIND_UNCERTAINTY,
+    MAP_KIND_UNSPECIFIED,
+    PROGRESS_PHASE_INVERSION,
+    PROGRESS_PHASE_POSITIVE_REALIZATION,
     VERDICT_STATUS_UNSPECIFIED,
     AttributeRequest,
     ClassifyRequest,
@@ -39,9 +48,11 @@ from medxgan.v1.explanation_pb2 import (
     Image,
     InversionSettings,
     ListModelsRequest,
+    MapKind,
     MapRequest,
     ModelSelector,
     Tensor,
+    TrajectoryRequest,
 )
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
@@ -96,6 +107,88 @@ def test_an_explanation_is_whole(stub: ExplanationServiceStub, image: Image, tin
     parts = timing.queued_ms + timing.preprocess_ms + timing.inversion_ms + timing.maps_ms
     assert timing.total_ms == pytest.approx(parts, rel=1e-3)
     assert timing.inversion_ms > 0
+    assert not response.outcome.HasField("difference_spread")
+    assert not response.scores.HasField("positive_realization")
+    assert not response.HasField("positive_realization")
+    assert not response.trajectory
+
+
+def test_all_that_can_be_asked_for_beyond_the_usual(stub: ExplanationServiceStub, image: Image) -> None:
+    kinds = [kind for kind in MapKind.values() if kind != MAP_KIND_UNSPECIFIED]
+    request = ExplainRequest(
+        image=image,
+        inversion=InversionSettings(steps=20, restarts=3),
+        maps=[MapRequest(kind=kind) for kind in kinds],
+        seed=5,
+        trajectory=TrajectoryRequest(frames=4, form=MAP_FORM_PNG),
+    )
+    *progress, last = stub.ExplainStream(request)
+    response = last.result
+    maps = dict(zip(kinds, arrays(response), strict=True))
+    assert response.inversion.restarts == 3
+    assert 0 <= response.outcome.restart < 3
+    difference = maps[MAP_KIND_RECONSTRUCTION] - maps[MAP_KIND_NEGATIVE_REALIZATION]
+    np.testing.assert_allclose(
+        maps[MAP_KIND_APPLIED_NEGATIVE], np.clip(maps[MAP_KIND_ORIGINAL] - difference, -1, 1), atol=1e-6
+    )
+    assert 0 <= response.scores.applied_negative <= 1
+    assert maps[MAP_KIND_UNCERTAINTY].min() >= 0
+    assert response.outcome.difference_spread == pytest.approx(maps[MAP_KIND_UNCERTAINTY].mean(), rel=1e-4)
+    positive = response.positive_realization
+    assert response.scores.HasField("positive_realization")
+    assert positive.found == (response.scores.positive_realization >= response.scores.decision_threshold)
+    change = np.square(maps[MAP_KIND_POSITIVE_REALIZATION] - maps[MAP_KIND_NEGATIVE_REALIZATION]).mean()
+    assert positive.change_mse == pytest.approx(change, rel=1e-4, abs=1e-9)
+    frames = response.trajectory
+    assert [frame.position for frame in frames] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert frames[0].score == response.scores.negative_realization
+    assert frames[-1].score == response.scores.positive_realization
+    for frame, kind in ((frames[0], MAP_KIND_NEGATIVE_REALIZATION), (frames[-1], MAP_KIND_POSITIVE_REALIZATION)):
+        levels = np.asarray(PillowImage.open(io.BytesIO(frame.png)))
+        np.testing.assert_allclose(levels / 127.5 - 1, maps[kind], atol=1 / 255 + 1e-5)
+    timing = response.timing
+    parts = timing.queued_ms + timing.preprocess_ms + timing.inversion_ms + timing.maps_ms
+    assert timing.total_ms == pytest.approx(parts + timing.positive_realization_ms, rel=1e-3)
+    phases = [message.progress.phase for message in progress]
+    assert phases == sorted(phases)
+    assert phases[0] == PROGRESS_PHASE_INVERSION
+
+
+def test_the_residual_map_is_that_of_attribute(stub: ExplanationServiceStub, image: Image) -> None:
+    settings = InversionSettings(steps=20, restarts=2)
+    explanation = stub.Explain(
+        ExplainRequest(image=image, inversion=settings, maps=[MapRequest(kind=MAP_KIND_RESIDUAL)])
+    )
+    request = AttributeRequest(image=image, inversion=settings, methods=[ATTRIBUTION_METHOD_RESIDUAL_MAP])
+    (attribution,) = stub.Attribute(request).attributions
+    np.testing.assert_array_equal(arrays(explanation)[0], array(attribution.values))
+
+
+def test_no_uncertainty_without_restarts(stub: ExplanationServiceStub, image: Image) -> None:
+    wanted = [MapRequest(kind=MAP_KIND_ORIGINAL), MapRequest(kind=MAP_KIND_UNCERTAINTY)]
+    for settings in (InversionSettings(), InversionSettings(restarts=1)):
+        assert refused_field(stub, ExplainRequest(image=image, maps=wanted, inversion=settings)) == "maps[1].kind"
+
+
+def test_more_restarts_than_the_server_has_places_for(models: Path, serving: Serving, image: Image) -> None:
+    with serving(models, maximum_batch=2, maximum_waiting=1) as channel:
+        stub = ExplanationServiceStub(channel)
+        assert refused_field(stub, ExplainRequest(image=image, inversion=InversionSettings(restarts=4))) == (
+            "inversion.restarts"
+        )
+        response = stub.Explain(ExplainRequest(image=image, inversion=InversionSettings(steps=5, restarts=3)))
+        assert response.outcome.HasField("difference_spread")
+
+
+def refused_field(stub: ExplanationServiceStub, request: ExplainRequest) -> str:
+    """The field that the server names as wrong."""
+    with pytest.raises(grpc.RpcError) as refusal:
+        stub.Explain(request)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    status = status_pb2.Status.FromString(dict(refusal.value.trailing_metadata())["grpc-status-details-bin"])
+    bad = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(bad)
+    return bad.field_violations[0].field
 
 
 def test_maps_come_in_the_order_and_form_asked_for(stub: ExplanationServiceStub, image: Image) -> None:
@@ -113,7 +206,7 @@ def test_maps_come_in_the_order_and_form_asked_for(stub: ExplanationServiceStub,
 
 
 def test_settings_that_the_caller_chose_are_in_force(stub: ExplanationServiceStub, image: Image) -> None:
-    chosen = InversionSettings(steps=7, learning_rate=0.05, reconstruction_weight=2)
+    chosen = InversionSettings(steps=7, learning_rate=0.05, reconstruction_weight=2, restarts=2)
     response = stub.Explain(ExplainRequest(image=image, inversion=chosen))
     assert response.inversion == chosen
     assert response.outcome.steps_taken == 7
@@ -257,6 +350,24 @@ def test_a_full_server_says_when_to_come_back_and_has_room_again(
         assert stub.ListModels(ListModelsRequest()).models, "what does not compute is answered all the same"
         stream.cancel()
         assert eventually_classified(stub, image)
+
+
+def test_leaving_during_the_search_for_a_positive_realization_stops_it(
+    endless_models: Path, tmp_path: Path, serving: Serving, image: Image
+) -> None:
+    bundle = tmp_path / "searching" / "1"
+    shutil.copytree(endless_models / "endless" / "1", bundle)
+    description = json.loads((bundle / "bundle.json").read_text()) | {"name": "searching"}
+    description["inversion"] |= {"tolerance": 0.9}  # the inversion soon settles, the search never ends
+    description["classification"]["decision_threshold"] = 0.99999
+    (bundle / "bundle.json").write_text(json.dumps(description))
+    with serving(tmp_path, maximum_batch=1, maximum_waiting=0) as channel:
+        stub = ExplanationServiceStub(channel)
+        wanted = [MapRequest(kind=MAP_KIND_POSITIVE_REALIZATION)]
+        stream = stub.ExplainStream(ExplainRequest(image=image, inversion=HOURS, maps=wanted))
+        assert any(message.progress.phase == PROGRESS_PHASE_POSITIVE_REALIZATION for message in stream)
+        stream.cancel()
+        assert eventually_classified(stub, image), "the place of the one who left is free again"
 
 
 def eventually_classified(stub: ExplanationServiceStub, image: Image) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medxgan.server.admission import Admission
-from medxgan.server.errors import BusyError
+from medxgan.server.errors import BusyError, SettingsError
 
 
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=40))
@@ -34,3 +34,20 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
     with pytest.raises(ZeroDivisionError), admission.enter():
         raise ZeroDivisionError
     assert admission.inside == 0
+
+
+def test_a_request_takes_a_place_for_each_of_its_restarts() -> None:
+    admission = Admission(4, retry_delay=1)
+    with admission.enter(3):
+        assert admission.inside == 3
+        with pytest.raises(BusyError, match="2 are needed"), admission.enter(2):
+            pytest.fail("let in where there is room for one")
+        with admission.enter():
+            assert admission.inside == 4
+    assert admission.inside == 0
+
+
+def test_what_never_fits_is_not_asked_to_come_back() -> None:
+    with pytest.raises(SettingsError) as refusal, Admission(4, retry_delay=1).enter(5):
+        pytest.fail("let in")
+    assert refusal.value.field == "inversion.restarts"

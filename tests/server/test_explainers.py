@@ -26,9 +26,9 @@ from medxgan.server.explainers.attributions import AttributionMap, Attributions
 from medxgan.server.explainers.grad_cam import class_activation_map
 from medxgan.server.explainers.occlusion import window_covers
 from medxgan.server.explainers.path_integral import gauss_legendre
-from medxgan.server.explainers.residual_map import agreement, box_mean, smoothing_window
 from medxgan.server.explainers.settings import AttributionSettings, resolve_attribution_settings
 from medxgan.server.explainers.table import EXPLAINERS, served_methods
+from medxgan.server.maps.residual import agreement, box_mean, smoothing_window
 from medxgan.v1.explanation_pb2 import (
     ATTRIBUTION_METHOD_DIFFERENCE_MAP,
     ATTRIBUTION_METHOD_GRAD_CAM,

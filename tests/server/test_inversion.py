@@ -151,6 +151,8 @@ def test_settings_left_out_are_the_bundles(linear_engine):
         ({"learning_rate": 2.0}, "inversion.learning_rate", "expected 0.001 to 0.5, got 2"),
         ({"learning_rate": float("nan")}, "inversion.learning_rate", "expected 0.001 to 0.5, got nan"),
         ({"reconstruction_weight": 0.0}, "inversion.reconstruction_weight", "expected 0.1 to 100, got 0"),
+        ({"restarts": 0}, "inversion.restarts", "expected 1 to 16, got 0"),
+        ({"restarts": 17}, "inversion.restarts", "expected 1 to 16, got 17"),
     ],
 )
 def test_settings_outside_the_bundles_range_are_refused(linear_engine, requested, field, expected):

@@ -120,7 +120,7 @@ def test_inversions_advance_between_chunks(ask, linear_loaded, linear_engine, x)
         linear_engine.log.clear()
         await model.attribute(x, [ATTRIBUTION_METHOD_OCCLUSION], settings)
         meanwhile = list(linear_engine.log)
-        assert (await inverting).outcome.steps_taken == 500
+        assert (await inverting).explained.outcome.steps_taken == 500
         return meanwhile
 
     meanwhile = ask(linear_loaded, both, 3, linear_engine)

@@ -266,3 +266,76 @@ def test_stopping_tells_those_who_wait_and_refuses_newcomers(linear_engine):
             await bench.scheduler.call(lambda: None)
 
     serve(linear_engine, 8, scenario)
+
+
+def starts(bench: Bench, index: int, count: int, steps: int = 30):
+    """Several rows of one request."""
+    settings = InversionSettings(steps, 0.05, 4.0)
+    x = bench.engine.image(*CODES[index])
+    return [bench.inversion.init(x, 0.6, settings, index + seed) for seed in range(count)]
+
+
+def test_the_rows_of_a_request_end_together_in_their_order(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        rows = starts(bench, 0, 5)
+        inverted = await bench.scheduler.invert_all(rows)
+        assert max(size for size, _ in linear_engine.blocks) == 3
+        for each, start in zip(inverted, rows, strict=True):
+            (alone_,) = await bench.scheduler.invert_all([start])
+            np.testing.assert_array_equal(each.state.z, alone_.state.z)
+
+    serve(linear_engine, 3, scenario)
+
+
+def test_all_the_rows_of_a_request_are_told_once_a_block(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        told: list[list[int]] = []
+        await bench.scheduler.invert_all(
+            starts(bench, 0, 3, 20), lambda rows: told.append([row.steps_taken for row in rows])
+        )
+        assert told == [[10, 10, 0], [20, 20, 0], [20, 20, 10], [20, 20, 20]]
+
+    serve(linear_engine, 2, scenario)
+
+
+def test_requests_that_wait_take_turns(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        ended: list[str] = []
+
+        async def invert(name: str, index: int, count: int) -> None:
+            await bench.scheduler.invert_all(starts(bench, index, count, 10))
+            ended.append(name)
+
+        linear_engine.gate.clear()
+        first = asyncio.create_task(invert("first", 0, 1))
+        await bench.at_gate()
+        others = [asyncio.create_task(invert("many", 1, 6)), asyncio.create_task(invert("one", 2, 1))]
+        await asyncio.sleep(0)
+        linear_engine.gate.set()
+        await asyncio.gather(first, *others)
+        assert ended == ["first", "one", "many"]
+        assert linear_engine.blocks == [(1, 10)] * 8
+
+    serve(linear_engine, 1, scenario)
+
+
+def test_cancelling_a_request_drops_all_its_rows(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        gone = asyncio.create_task(bench.scheduler.invert_all(starts(bench, 0, 5, 500), lambda _: gone.cancel()))
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert await bench.scheduler.call(lambda: linear_engine.blocks) == [(3, 10)]
+
+    serve(linear_engine, 3, scenario)
+
+
+def test_a_fault_ends_the_whole_request_with_one_error(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.fault = RuntimeError("out of memory")
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await bench.scheduler.invert_all(starts(bench, 0, 5))
+        blocks = len(linear_engine.blocks)
+        assert (await bench.invert(1)).row.steps_taken == 30
+        assert {size for size, _ in linear_engine.blocks[blocks:]} == {1}, "the rows that waited are not run any more"
+
+    serve(linear_engine, 3, scenario)

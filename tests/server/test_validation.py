@@ -16,6 +16,7 @@ from medxgan.v1.explanation_pb2 import (
     MapRequest,
     ModelSelector,
     Tensor,
+    TrajectoryRequest,
 )
 
 IMAGE = Image(tensor=Tensor(shape=[2, 2], data_type=DATA_TYPE_UINT8, data=bytes(4)))
@@ -51,6 +52,12 @@ def test_what_is_right_passes() -> None:
             ExplainRequest(image=IMAGE, inversion=InversionSettings(reconstruction_weight=float("nan"))),
             "inversion.reconstruction_weight",
         ),
+        (ExplainRequest(image=IMAGE, inversion=InversionSettings(restarts=0)), "inversion.restarts"),
+        (ExplainRequest(image=IMAGE, inversion=InversionSettings(restarts=17)), "inversion.restarts"),
+        (ExplainRequest(image=IMAGE, trajectory=TrajectoryRequest()), "trajectory.frames"),
+        (ExplainRequest(image=IMAGE, trajectory=TrajectoryRequest(frames=1)), "trajectory.frames"),
+        (ExplainRequest(image=IMAGE, trajectory=TrajectoryRequest(frames=65)), "trajectory.frames"),
+        (ExplainRequest(image=IMAGE, trajectory=TrajectoryRequest(frames=2, form=9)), "trajectory.form"),
         (ExplainRequest(image=IMAGE, maps=[MapRequest(kind=MAP_KIND_DIFFERENCE), MapRequest()]), "maps[1].kind"),
         (ExplainRequest(image=IMAGE, maps=[MapRequest(kind=MAP_KIND_DIFFERENCE, form=9)]), "maps[0].form"),
         (ExplainRequest(image=IMAGE, maps=[MapRequest(kind=MAP_KIND_DIFFERENCE)] * 11), "maps"),

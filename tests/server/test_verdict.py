@@ -34,7 +34,7 @@ NAN = float("nan")
     ],
 )
 def test_every_check(original, reconstruction, negative, mse, status, codes):
-    verdict = judge(Scores(original, reconstruction, negative, 0.5), mse, 0.05)
+    verdict = judge(Scores(original, reconstruction, negative, 0.9, 0.5), mse, 0.05)
     assert VerdictStatus.Name(verdict.status) == f"VERDICT_STATUS_{status}"
     assert [VerdictReasonCode.Name(reason.code) for reason in verdict.reasons] == [
         f"VERDICT_REASON_CODE_{code}" for code in codes
@@ -42,7 +42,7 @@ def test_every_check(original, reconstruction, negative, mse, status, codes):
 
 
 def test_a_reason_states_what_was_measured_against_what():
-    (reason,) = judge(Scores(0.9, 0.8, 0.1, 0.5), 0.0625, 0.05).reasons
+    (reason,) = judge(Scores(0.9, 0.8, 0.1, 0.1, 0.5), 0.0625, 0.05).reasons
     assert (reason.measured, reason.threshold) == (pytest.approx(0.0625), pytest.approx(0.05))
     assert "0.0625" in reason.sentence
     assert reason.sentence.endswith(".")
@@ -53,5 +53,5 @@ scores = st.floats(0, 1)
 
 @given(scores, scores, scores, st.floats(0, 4), st.floats(0.01, 0.99))
 def test_reasons_are_empty_exactly_where_it_is_reliable(original, reconstruction, negative, mse, threshold):
-    verdict = judge(Scores(original, reconstruction, negative, threshold), mse, 0.05)
+    verdict = judge(Scores(original, reconstruction, negative, 0.9, threshold), mse, 0.05)
     assert bool(verdict.reasons) == (verdict.status != explanation_pb2.VERDICT_STATUS_RELIABLE)

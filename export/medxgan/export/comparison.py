@@ -18,18 +18,23 @@ within rounding of each other: one side takes the unit's share of the gradient a
 SHARE_OF_KINKS = 0.1
 """Share of the rows that may lie at a kink: with 1e5 units and a rounding of 1e-7, about one row in a hundred does."""
 
+LARGE_SHARE_OF_KINKS = 0.5
+"""The same for a large network: of ResNet-18 at 64x64 every seventh row does. A wrong gradient is wrong in all rows."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
     """How far a row may be off, relative to a scale.
 
     Attributes:
-        usual: for all rows but `SHARE_OF_KINKS` of them.
+        usual: for all rows but the exceptions.
         utmost: for every row.
+        exceptions: share of the rows that may go beyond `usual`.
     """
 
     usual: float
     utmost: float
+    exceptions: float = SHARE_OF_KINKS
 
 
 VALUE = Tolerance(usual=ROUNDING, utmost=ROUNDING)
@@ -45,7 +50,7 @@ round, and not at the same units."""
 
 
 def measured_tolerance(expected: Tensor, exact: Tensor, scale: Tensor) -> Tolerance:
-    """The tolerance for a gradient of a network so large that hardly a row of it goes without a kink.
+    """The tolerance for a gradient of a network so large that many or most rows of it lie at a kink.
 
     Args:
         expected: [N, ...] by PyTorch.
@@ -53,7 +58,7 @@ def measured_tolerance(expected: Tensor, exact: Tensor, scale: Tensor) -> Tolera
         scale: broadcasts to [N, ...]; the difference that counts as 1.
     """
     own = ((expected - exact).abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max().item()
-    return Tolerance(usual=min(KINK, max(ROUNDING, OWN_ERROR * own)), utmost=KINK)
+    return Tolerance(min(KINK, max(ROUNDING, OWN_ERROR * own)), KINK, LARGE_SHARE_OF_KINKS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def require_agreement(output: Output, computed: Tensor, expected: Tensor, scale:
         claim = f"expected shape {list(expected.shape)}, found {list(computed.shape)}"
         raise VerificationError(output.graph, output.tensor, output.batch, float("nan"), 0.0, claim)
     difference = (computed - expected).abs()
-    for allowed, exceptions in ((tolerance.utmost, 0.0), (tolerance.usual, SHARE_OF_KINKS)):
+    for allowed, exceptions in ((tolerance.utmost, 0.0), (tolerance.usual, tolerance.exceptions)):
         # "not within" rather than "beyond": a NaN is not within anything.
         beyond = ~(difference <= allowed * scale).reshape(len(computed), -1).all(1)
         if beyond.double().mean() > exceptions:

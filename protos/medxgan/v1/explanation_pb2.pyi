@@ -17,6 +17,10 @@ class MapKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MAP_KIND_NEGATIVE_REALIZATION: _ClassVar[MapKind]
     MAP_KIND_DIFFERENCE: _ClassVar[MapKind]
     MAP_KIND_COLORIZED: _ClassVar[MapKind]
+    MAP_KIND_APPLIED_NEGATIVE: _ClassVar[MapKind]
+    MAP_KIND_RESIDUAL: _ClassVar[MapKind]
+    MAP_KIND_UNCERTAINTY: _ClassVar[MapKind]
+    MAP_KIND_POSITIVE_REALIZATION: _ClassVar[MapKind]
 
 class MapForm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,6 +43,12 @@ class VerdictReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_REASON_CODE_NEGATIVE_IS_POSITIVE: _ClassVar[VerdictReasonCode]
     VERDICT_REASON_CODE_IMAGE_IS_NEGATIVE: _ClassVar[VerdictReasonCode]
 
+class ProgressPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROGRESS_PHASE_UNSPECIFIED: _ClassVar[ProgressPhase]
+    PROGRESS_PHASE_INVERSION: _ClassVar[ProgressPhase]
+    PROGRESS_PHASE_POSITIVE_REALIZATION: _ClassVar[ProgressPhase]
+
 class AttributionMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ATTRIBUTION_METHOD_UNSPECIFIED: _ClassVar[AttributionMethod]
@@ -57,6 +67,10 @@ MAP_KIND_RECONSTRUCTION: MapKind
 MAP_KIND_NEGATIVE_REALIZATION: MapKind
 MAP_KIND_DIFFERENCE: MapKind
 MAP_KIND_COLORIZED: MapKind
+MAP_KIND_APPLIED_NEGATIVE: MapKind
+MAP_KIND_RESIDUAL: MapKind
+MAP_KIND_UNCERTAINTY: MapKind
+MAP_KIND_POSITIVE_REALIZATION: MapKind
 MAP_FORM_UNSPECIFIED: MapForm
 MAP_FORM_TENSOR: MapForm
 MAP_FORM_PNG: MapForm
@@ -69,6 +83,9 @@ VERDICT_REASON_CODE_RECONSTRUCTION_TOO_FAR: VerdictReasonCode
 VERDICT_REASON_CODE_CLASSIFIER_DISAGREES: VerdictReasonCode
 VERDICT_REASON_CODE_NEGATIVE_IS_POSITIVE: VerdictReasonCode
 VERDICT_REASON_CODE_IMAGE_IS_NEGATIVE: VerdictReasonCode
+PROGRESS_PHASE_UNSPECIFIED: ProgressPhase
+PROGRESS_PHASE_INVERSION: ProgressPhase
+PROGRESS_PHASE_POSITIVE_REALIZATION: ProgressPhase
 ATTRIBUTION_METHOD_UNSPECIFIED: AttributionMethod
 ATTRIBUTION_METHOD_GRADIENT: AttributionMethod
 ATTRIBUTION_METHOD_GUIDED_BACKPROPAGATION: AttributionMethod
@@ -119,14 +136,16 @@ class Tensor(_message.Message):
     def __init__(self, shape: _Optional[_Iterable[int]] = ..., data_type: _Optional[_Union[_bundle_pb2.DataType, str]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class InversionSettings(_message.Message):
-    __slots__ = ("steps", "learning_rate", "reconstruction_weight")
+    __slots__ = ("steps", "learning_rate", "reconstruction_weight", "restarts")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     RECONSTRUCTION_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
     steps: int
     learning_rate: float
     reconstruction_weight: float
-    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., reconstruction_weight: _Optional[float] = ...) -> None: ...
+    restarts: int
+    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., reconstruction_weight: _Optional[float] = ..., restarts: _Optional[int] = ...) -> None: ...
 
 class MapRequest(_message.Message):
     __slots__ = ("kind", "form")
@@ -147,21 +166,31 @@ class Map(_message.Message):
     def __init__(self, kind: _Optional[_Union[MapKind, str]] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., png: _Optional[bytes] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("model", "image", "inversion", "maps", "seed")
+    __slots__ = ("model", "image", "inversion", "maps", "seed", "trajectory")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     INVERSION_FIELD_NUMBER: _ClassVar[int]
     MAPS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    TRAJECTORY_FIELD_NUMBER: _ClassVar[int]
     model: ModelSelector
     image: Image
     inversion: InversionSettings
     maps: _containers.RepeatedCompositeFieldContainer[MapRequest]
     seed: int
-    def __init__(self, model: _Optional[_Union[ModelSelector, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[MapRequest, _Mapping]]] = ..., seed: _Optional[int] = ...) -> None: ...
+    trajectory: TrajectoryRequest
+    def __init__(self, model: _Optional[_Union[ModelSelector, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[MapRequest, _Mapping]]] = ..., seed: _Optional[int] = ..., trajectory: _Optional[_Union[TrajectoryRequest, _Mapping]] = ...) -> None: ...
+
+class TrajectoryRequest(_message.Message):
+    __slots__ = ("frames", "form")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    frames: int
+    form: MapForm
+    def __init__(self, frames: _Optional[int] = ..., form: _Optional[_Union[MapForm, str]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("model", "execution", "inversion", "seed", "scores", "verdict", "outcome", "maps", "timing", "notes")
+    __slots__ = ("model", "execution", "inversion", "seed", "scores", "verdict", "outcome", "maps", "timing", "notes", "positive_realization", "trajectory")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_FIELD_NUMBER: _ClassVar[int]
     INVERSION_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +201,8 @@ class ExplainResponse(_message.Message):
     MAPS_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_REALIZATION_FIELD_NUMBER: _ClassVar[int]
+    TRAJECTORY_FIELD_NUMBER: _ClassVar[int]
     model: ModelIdentity
     execution: Execution
     inversion: InversionSettings
@@ -182,19 +213,49 @@ class ExplainResponse(_message.Message):
     maps: _containers.RepeatedCompositeFieldContainer[Map]
     timing: Timing
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., seed: _Optional[int] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., outcome: _Optional[_Union[InversionOutcome, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    positive_realization: PositiveRealizationOutcome
+    trajectory: _containers.RepeatedCompositeFieldContainer[TrajectoryFrame]
+    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., execution: _Optional[_Union[Execution, _Mapping]] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., seed: _Optional[int] = ..., scores: _Optional[_Union[Scores, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., outcome: _Optional[_Union[InversionOutcome, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[Map, _Mapping]]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., positive_realization: _Optional[_Union[PositiveRealizationOutcome, _Mapping]] = ..., trajectory: _Optional[_Iterable[_Union[TrajectoryFrame, _Mapping]]] = ...) -> None: ...
+
+class TrajectoryFrame(_message.Message):
+    __slots__ = ("position", "score", "tensor", "png")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    PNG_FIELD_NUMBER: _ClassVar[int]
+    position: float
+    score: float
+    tensor: Tensor
+    png: bytes
+    def __init__(self, position: _Optional[float] = ..., score: _Optional[float] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., png: _Optional[bytes] = ...) -> None: ...
+
+class PositiveRealizationOutcome(_message.Message):
+    __slots__ = ("found", "steps_taken", "scale", "change_mse")
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    STEPS_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_MSE_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    steps_taken: int
+    scale: float
+    change_mse: float
+    def __init__(self, found: _Optional[bool] = ..., steps_taken: _Optional[int] = ..., scale: _Optional[float] = ..., change_mse: _Optional[float] = ...) -> None: ...
 
 class Scores(_message.Message):
-    __slots__ = ("original", "reconstruction", "negative_realization", "decision_threshold")
+    __slots__ = ("original", "reconstruction", "negative_realization", "decision_threshold", "applied_negative", "positive_realization")
     ORIGINAL_FIELD_NUMBER: _ClassVar[int]
     RECONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_REALIZATION_FIELD_NUMBER: _ClassVar[int]
     DECISION_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_REALIZATION_FIELD_NUMBER: _ClassVar[int]
     original: float
     reconstruction: float
     negative_realization: float
     decision_threshold: float
-    def __init__(self, original: _Optional[float] = ..., reconstruction: _Optional[float] = ..., negative_realization: _Optional[float] = ..., decision_threshold: _Optional[float] = ...) -> None: ...
+    applied_negative: float
+    positive_realization: float
+    def __init__(self, original: _Optional[float] = ..., reconstruction: _Optional[float] = ..., negative_realization: _Optional[float] = ..., decision_threshold: _Optional[float] = ..., applied_negative: _Optional[float] = ..., positive_realization: _Optional[float] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("status", "reasons")
@@ -217,30 +278,36 @@ class VerdictReason(_message.Message):
     def __init__(self, code: _Optional[_Union[VerdictReasonCode, str]] = ..., measured: _Optional[float] = ..., threshold: _Optional[float] = ..., sentence: _Optional[str] = ...) -> None: ...
 
 class InversionOutcome(_message.Message):
-    __slots__ = ("steps_taken", "converged", "reconstruction_mse", "classification_loss")
+    __slots__ = ("steps_taken", "converged", "reconstruction_mse", "classification_loss", "restart", "difference_spread")
     STEPS_TAKEN_FIELD_NUMBER: _ClassVar[int]
     CONVERGED_FIELD_NUMBER: _ClassVar[int]
     RECONSTRUCTION_MSE_FIELD_NUMBER: _ClassVar[int]
     CLASSIFICATION_LOSS_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_SPREAD_FIELD_NUMBER: _ClassVar[int]
     steps_taken: int
     converged: bool
     reconstruction_mse: float
     classification_loss: float
-    def __init__(self, steps_taken: _Optional[int] = ..., converged: _Optional[bool] = ..., reconstruction_mse: _Optional[float] = ..., classification_loss: _Optional[float] = ...) -> None: ...
+    restart: int
+    difference_spread: float
+    def __init__(self, steps_taken: _Optional[int] = ..., converged: _Optional[bool] = ..., reconstruction_mse: _Optional[float] = ..., classification_loss: _Optional[float] = ..., restart: _Optional[int] = ..., difference_spread: _Optional[float] = ...) -> None: ...
 
 class Timing(_message.Message):
-    __slots__ = ("queued_ms", "preprocess_ms", "inversion_ms", "maps_ms", "total_ms")
+    __slots__ = ("queued_ms", "preprocess_ms", "inversion_ms", "maps_ms", "total_ms", "positive_realization_ms")
     QUEUED_MS_FIELD_NUMBER: _ClassVar[int]
     PREPROCESS_MS_FIELD_NUMBER: _ClassVar[int]
     INVERSION_MS_FIELD_NUMBER: _ClassVar[int]
     MAPS_MS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_REALIZATION_MS_FIELD_NUMBER: _ClassVar[int]
     queued_ms: float
     preprocess_ms: float
     inversion_ms: float
     maps_ms: float
     total_ms: float
-    def __init__(self, queued_ms: _Optional[float] = ..., preprocess_ms: _Optional[float] = ..., inversion_ms: _Optional[float] = ..., maps_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
+    positive_realization_ms: float
+    def __init__(self, queued_ms: _Optional[float] = ..., preprocess_ms: _Optional[float] = ..., inversion_ms: _Optional[float] = ..., maps_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., positive_realization_ms: _Optional[float] = ...) -> None: ...
 
 class Execution(_message.Message):
     __slots__ = ("engine", "provider", "requested", "fallback", "fallback_reason")
@@ -265,16 +332,18 @@ class ExplainStreamResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[ExplainResponse, _Mapping]] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("steps_taken", "steps_total", "reconstruction_mse", "classification_loss")
+    __slots__ = ("steps_taken", "steps_total", "reconstruction_mse", "classification_loss", "phase")
     STEPS_TAKEN_FIELD_NUMBER: _ClassVar[int]
     STEPS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     RECONSTRUCTION_MSE_FIELD_NUMBER: _ClassVar[int]
     CLASSIFICATION_LOSS_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
     steps_taken: int
     steps_total: int
     reconstruction_mse: float
     classification_loss: float
-    def __init__(self, steps_taken: _Optional[int] = ..., steps_total: _Optional[int] = ..., reconstruction_mse: _Optional[float] = ..., classification_loss: _Optional[float] = ...) -> None: ...
+    phase: ProgressPhase
+    def __init__(self, steps_taken: _Optional[int] = ..., steps_total: _Optional[int] = ..., reconstruction_mse: _Optional[float] = ..., classification_loss: _Optional[float] = ..., phase: _Optional[_Union[ProgressPhase, str]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
     __slots__ = ("model", "image")

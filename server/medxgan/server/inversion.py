@@ -14,8 +14,12 @@ import numpy as np
 
 from medxgan.server.engine.port import Engine, FloatArray, InversionRun, InversionState
 from medxgan.server.errors import InvalidRequestError, SettingsError
+from medxgan.server.randomness import first_guess_generator
 from medxgan.server.scores import binary_cross_entropy, probability
 from medxgan.v1 import bundle_pb2, explanation_pb2
+
+MAXIMUM_RESTARTS = 16
+"""Most inversions of one image."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,17 @@ class InversionSettings:
         steps: most gradient steps to take, >= 1.
         learning_rate: Adam's learning rate.
         reconstruction_weight: λ, the weight of the mean squared error against the class term.
+        restarts: inversions from different starts, 1 to 16; the one with the lowest final loss is the answer.
     """
 
     steps: int
     learning_rate: float
     reconstruction_weight: float
+    restarts: int = 1
+
+    def loss(self, reconstruction_mse: float, classification_loss: float) -> float:
+        """The loss that an inversion brings down: λ · MSE + BCE."""
+        return self.reconstruction_weight * reconstruction_mse + classification_loss
 
 
 @dataclass(frozen=True)
@@ -58,25 +68,36 @@ class InversionRow:
         """What a caller is told after each block."""
         return Progress(self.steps_taken, self.settings.steps, self.reconstruction_mse, self.classification_loss)
 
+    @property
+    def loss(self) -> float:
+        """The total loss before the last step; NaN before the first."""
+        return self.settings.loss(self.reconstruction_mse, self.classification_loss)
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of one inversion after a block: the fields of `Progress` in explanation.proto."""
+    """Progress after a block: the fields of `Progress` in explanation.proto."""
 
     steps_taken: int
     steps_total: int
     reconstruction_mse: float
     classification_loss: float
+    phase: explanation_pb2.ProgressPhase = explanation_pb2.PROGRESS_PHASE_INVERSION
 
 
 @dataclass(frozen=True)
 class InversionOutcome:
-    """How an inversion ended: the fields of `InversionOutcome` in explanation.proto, measured on the final picture."""
+    """How an inversion ended: the fields of `InversionOutcome` in explanation.proto, measured on the final picture.
+
+    `difference_spread` is None where there was one start alone.
+    """
 
     steps_taken: int
     converged: bool
     reconstruction_mse: float
     classification_loss: float
+    restart: int = 0
+    difference_spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +150,10 @@ def resolve_settings(requested: explanation_pb2.InversionSettings, bundle: bundl
         else specification.default_reconstruction_weight
     )
     _check_range("reconstruction_weight", weight, weights)
-    return InversionSettings(steps, learning_rate, weight)
+    restarts = requested.restarts if requested.HasField("restarts") else 1
+    if not 1 <= restarts <= MAXIMUM_RESTARTS:
+        raise SettingsError("inversion.restarts", f"expected 1 to {MAXIMUM_RESTARTS}, got {restarts}")
+    return InversionSettings(steps, learning_rate, weight, restarts)
 
 
 def _check_range(field: str, value: float, allowed: bundle_pb2.FloatRange) -> None:
@@ -222,8 +246,7 @@ class Inversion:
             return self.engine.run(bundle_pb2.GRAPH_ROLE_ENCODER, {"x": x})["z"]
         latent = self.bundle.latent
         z = np.zeros((1, latent.z1_size + latent.z2_size), np.float32)
-        # Philox gives the same numbers on every platform.
-        z[0, latent.z1_size :] = np.random.Generator(np.random.Philox(seed)).standard_normal(latent.z2_size, np.float32)
+        z[0, latent.z1_size :] = first_guess_generator(seed).standard_normal(latent.z2_size, np.float32)
         return z
 
     def _steps_to_check(self, row: InversionRow) -> int:
@@ -242,13 +265,12 @@ class Inversion:
 
     def _checked(self, row: InversionRow) -> InversionRow:
         tolerance = self.bundle.inversion.tolerance
-        loss = row.settings.reconstruction_weight * row.reconstruction_mse + row.classification_loss
         settled = (
             tolerance > 0
             and row.checked_loss is not None
-            and abs(row.checked_loss - loss) < tolerance * row.checked_loss
+            and abs(row.checked_loss - row.loss) < tolerance * row.checked_loss
         )
-        return replace(row, checked_loss=loss, converged=settled)
+        return replace(row, checked_loss=row.loss, converged=settled)
 
 
 def select(state: InversionState, rows: Sequence[int]) -> InversionState:

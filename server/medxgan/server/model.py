@@ -2,29 +2,33 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from medxgan.server.bundle import LoadedBundle
-from medxgan.server.engine.port import Engine, FloatArray, InversionState
+from medxgan.server.engine.port import Engine, FloatArray
 from medxgan.server.explainers.attributions import Attributions, attribute
 from medxgan.server.explainers.settings import AttributionSettings
 from medxgan.server.explainers.table import check_methods, served_methods
-from medxgan.server.explanation import Explained, Explanation, Scores, Timing
+from medxgan.server.explanation import Explained, Explanation, Extent, PositiveRealization, Timing, TrajectoryFrame
 from medxgan.server.graphs import output_count
 from medxgan.server.images.grey import GreyImage
-from medxgan.server.inversion import Inversion, InversionRow, InversionSettings, Realizations
+from medxgan.server.inversion import Inversion, InversionSettings
+from medxgan.server.inverting import ImageInversion
 from medxgan.server.networks import Networks
-from medxgan.server.scheduler import InversionScheduler, InvertedRow, OnProgress
+from medxgan.server.positive_realization import PositiveSearch, positive_realization
+from medxgan.server.scheduler import InversionScheduler, OnProgress
 from medxgan.server.scores import probability
-from medxgan.server.verdict import judge
+from medxgan.server.trajectory import trajectory
 from medxgan.v1 import bundle_pb2, explanation_pb2
 from medxgan.v1.explanation_pb2 import AttributionMethod
 
 Result = TypeVar("Result")
+
+INVERSION_ALONE = Extent()
+"""What every explanation holds."""
 
 
 class ServedModel:
@@ -42,8 +46,10 @@ class ServedModel:
     def __init__(self, bundle: LoadedBundle, engine: Engine, maximum_batch: int) -> None:
         self.bundle = bundle
         self.engine = engine
-        self._inversion = Inversion(engine, bundle.description)
-        self._scheduler = InversionScheduler(self._inversion, maximum_batch)
+        inversion = Inversion(engine, bundle.description)
+        self._scheduler = InversionScheduler(inversion, maximum_batch)
+        self._images = ImageInversion(inversion, self._scheduler)
+        self._search = PositiveSearch(engine, bundle.description)
         outputs = output_count(bundle.description.classification)
         self._networks = Networks(engine, self._scheduler, maximum_batch, outputs)
 
@@ -120,30 +126,38 @@ class ServedModel:
         return await attribute(x, methods, settings, self._networks, partial(self._explained, x, settings))
 
     async def explain(
-        self, image: GreyImage, settings: InversionSettings, seed: int, on_progress: OnProgress | None = None
+        self,
+        image: GreyImage,
+        settings: InversionSettings,
+        seed: int,
+        on_progress: OnProgress | None = None,
+        extent: Extent = INVERSION_ALONE,
     ) -> Explanation:
         """Explain one image.
 
         Args:
             image: the image.
             settings: as resolved against the bundle, which has a generator.
-            seed: of the random start, 0 to 2^64 - 1.
+            seed: of whatever is random, 0 to 2^64 - 1.
             on_progress: called on the event loop after every block of gradient steps.
+            extent: what is wanted beyond the inversion.
         """
         arrived = time.perf_counter()
-        prepared, seconds = await self._scheduler.call(
-            partial(_timed, lambda: self._prepare(self._preprocess(image), settings, seed))
-        )
-        inverted, realizations = await self._invert(prepared, on_progress)
-        scores = self._scores(prepared.score, realizations)
+        x, preprocess_seconds = await self._scheduler.call(partial(_timed, partial(self._preprocess, image)))
+        explained = await self._images.invert(x, settings, seed, on_progress)
+        positive = None
+        if extent.positive_end:
+            positive = await positive_realization(
+                explained, settings, seed, self._search, self._scheduler, self._networks, on_progress
+            )
+        frames: tuple[TrajectoryFrame, ...] = ()
+        if positive is not None and extent.frames:
+            frames = await trajectory(explained, positive, extent.frames, self._networks)
         return Explanation(
-            original=prepared.state.image[0, 0],
-            reconstruction=realizations.reconstruction,
-            negative_realization=realizations.negative_realization,
-            scores=scores,
-            verdict=self._verdict(scores, realizations),
-            outcome=realizations.outcome,
-            timing=_timing(arrived, seconds, inverted),
+            explained=explained,
+            positive_realization=positive,
+            trajectory=frames,
+            timing=_timing(arrived, preprocess_seconds, explained, positive),
             settings=settings,
             seed=seed,
             notes=image.notes,
@@ -152,31 +166,7 @@ class ServedModel:
     async def _explained(self, x: FloatArray, settings: AttributionSettings) -> Explained:
         if settings.inversion is None:
             raise ValueError("the settings were resolved against a bundle without generator")
-        began = time.perf_counter()
-        prepared = await self._scheduler.call(partial(self._prepare, x, settings.inversion, settings.seed))
-        _, realizations = await self._invert(prepared)
-        scores = self._scores(prepared.score, realizations)
-        return Explained(
-            z=realizations.z,
-            negative_z=realizations.negative_z,
-            reconstruction=realizations.reconstruction,
-            negative_realization=realizations.negative_realization,
-            scores=scores,
-            verdict=self._verdict(scores, realizations),
-            outcome=realizations.outcome,
-            seconds=time.perf_counter() - began,
-        )
-
-    async def _invert(
-        self, prepared: "_Prepared", on_progress: OnProgress | None = None
-    ) -> tuple[InvertedRow, Realizations]:
-        inverted = await self._scheduler.invert(prepared.row, prepared.state, on_progress)
-        return inverted, await self._scheduler.call(partial(self._inversion.finish, inverted.row, inverted.state))
-
-    def _prepare(self, x: FloatArray, settings: InversionSettings, seed: int) -> "_Prepared":
-        score = self._score(x)
-        row, state = self._inversion.init(x, score, settings, seed)
-        return _Prepared(row, state, score)
+        return await self._images.invert(x, settings.inversion, settings.seed)
 
     def _score(self, x: FloatArray) -> float:
         return probability(float(self.engine.run(bundle_pb2.GRAPH_ROLE_CLASSIFIER, {"x": x})["logit"][0]))
@@ -185,27 +175,6 @@ class ServedModel:
         inputs = {"image": image.levels[np.newaxis, np.newaxis], "inverted": np.full(1, image.inverted, np.float32)}
         return self.engine.run(bundle_pb2.GRAPH_ROLE_PREPROCESS, inputs)["x"]
 
-    def _scores(self, original: float, realizations: Realizations) -> Scores:
-        return Scores(
-            original=original,
-            reconstruction=realizations.reconstruction_score,
-            negative_realization=realizations.negative_realization_score,
-            decision_threshold=self.bundle.description.classification.decision_threshold,
-        )
-
-    def _verdict(self, scores: Scores, realizations: Realizations) -> explanation_pb2.Verdict:
-        maximum_mse = self.bundle.description.reliability.maximum_reconstruction_mse
-        return judge(scores, realizations.outcome.reconstruction_mse, maximum_mse)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """An image ready to be inverted, and its score."""
-
-    row: InversionRow
-    state: InversionState
-    score: float
-
 
 def _timed(function: Callable[[], Result]) -> tuple[Result, float]:
     """What the function returns, and the seconds that it took."""
@@ -213,13 +182,18 @@ def _timed(function: Callable[[], Result]) -> tuple[Result, float]:
     return function(), time.perf_counter() - began
 
 
-def _timing(arrived: float, preprocess: float, inverted: InvertedRow) -> Timing:
+def _timing(
+    arrived: float, preprocess_seconds: float, explained: Explained, positive: PositiveRealization | None
+) -> Timing:
     """The parts up to now, from readings of `time.perf_counter()`."""
     now = time.perf_counter()
+    preprocess = preprocess_seconds + explained.prepare_seconds
+    search = 0.0 if positive is None else positive.seconds
     return Timing(
-        queued_ms=1000 * (inverted.began - arrived - preprocess),
+        queued_ms=1000 * (explained.steps_began - arrived - preprocess),
         preprocess_ms=1000 * preprocess,
-        inversion_ms=1000 * (inverted.ended - inverted.began),
-        maps_ms=1000 * (now - inverted.ended),
+        inversion_ms=1000 * (explained.steps_ended - explained.steps_began),
+        positive_realization_ms=1000 * search,
+        maps_ms=1000 * (now - explained.steps_ended - search),
         total_ms=1000 * (now - arrived),
     )

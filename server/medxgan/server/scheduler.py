@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from medxgan.server.engine.port import InversionRun, InversionState
@@ -19,6 +19,7 @@ from medxgan.server.inversion import Inversion, InversionRow, Progress, concaten
 
 Result = TypeVar("Result")
 OnProgress = Callable[[Progress], None]
+OnRows = Callable[[Sequence[InversionRow]], None]
 
 RESTART_DELAY = 5.0
 """Seconds after which a caller that meets a server on its way down may try again."""
@@ -53,7 +54,7 @@ class InversionScheduler:
         self._inversion = inversion
         self._maximum_batch = maximum_batch
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[_Request] = deque()
         self._advancing: list[_Ticket] = []
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -69,7 +70,7 @@ class InversionScheduler:
         worker, self._worker = self._worker, None
         worker.cancel()
         await asyncio.wait([worker])
-        _fail([*self._advancing, *self._waiting], _stopped())
+        _fail([*(ticket.request for ticket in self._advancing), *self._waiting], _stopped())
         await asyncio.to_thread(self._thread.shutdown)
 
     async def call(self, function: Callable[[], Result]) -> Result:
@@ -94,11 +95,30 @@ class InversionScheduler:
         Raises:
             BusyError: the scheduler is not running, or was stopped before the row terminated.
         """
+        on_rows: OnRows | None = None if on_progress is None else lambda rows: on_progress(rows[0].progress)
+        (inverted,) = await self.invert_all([(row, state)], on_rows)
+        return inverted
+
+    async def invert_all(
+        self, starts: Sequence[tuple[InversionRow, InversionState]], on_rows: OnRows | None = None
+    ) -> list[InvertedRow]:
+        """Advance the rows of one request until all have terminated. Cancelling the awaiting task drops them all.
+
+        While places are scarce, requests that wait take turns: a request gets one row in, then the next request.
+
+        Args:
+            starts: rows and their states, from `Inversion.init`; at least one.
+            on_rows: called on the event loop with all the rows, in order, after every block that any took part in.
+
+        Raises:
+            BusyError: the scheduler is not running, or was stopped before the rows terminated.
+        """
         self._check_running()
-        ticket = _Ticket(row, state, on_progress, asyncio.get_running_loop().create_future())
-        self._waiting.append(ticket)
+        request = _Request([row for row, _ in starts], on_rows, asyncio.get_running_loop().create_future())
+        request.waiting.extend(_Ticket(request, index, state) for index, (_, state) in enumerate(starts))
+        self._waiting.append(request)
         self._arrival.set()
-        return await ticket.done
+        return await request.done
 
     def _check_running(self) -> None:
         if self._worker is None:
@@ -108,7 +128,7 @@ class InversionScheduler:
         loop = asyncio.get_running_loop()
         batch = _Batch(self._inversion)
         while True:
-            staying = [index for index, ticket in enumerate(self._advancing) if not ticket.done.done()]
+            staying = [index for index, ticket in enumerate(self._advancing) if ticket.goes_on]
             joining = self._admit(self._maximum_batch - len(staying))
             self._advancing = [*(self._advancing[index] for index in staying), *joining]
             if not self._advancing:
@@ -116,7 +136,7 @@ class InversionScheduler:
                 self._arrival.clear()
                 await self._arrival.wait()
                 continue
-            rows = [ticket.row for ticket in self._advancing]
+            rows = [ticket.request.rows[ticket.index] for ticket in self._advancing]
             block = loop.run_in_executor(
                 self._thread, batch.advance, staying, [ticket.start for ticket in joining], rows
             )
@@ -126,7 +146,7 @@ class InversionScheduler:
                 self._hand_out(block.result())
             else:
                 # Whatever went wrong in the engine is the business of these callers; the next batch starts afresh.
-                _fail(self._advancing, error)
+                _fail((ticket.request for ticket in self._advancing), error)
                 self._advancing, batch = [], _Batch(self._inversion)
             # Who was just told gets a turn first: to cancel, or to queue a call before the next block.
             await asyncio.sleep(0)
@@ -134,34 +154,56 @@ class InversionScheduler:
     def _admit(self, places: int) -> "list[_Ticket]":
         admitted: list[_Ticket] = []
         while self._waiting and len(admitted) < places:
-            ticket = self._waiting.popleft()
-            if not ticket.done.done():
-                admitted.append(ticket)
+            request = self._waiting.popleft()
+            if request.done.done():
+                continue
+            admitted.append(request.waiting.popleft())
+            if request.waiting:
+                self._waiting.append(request)
         return admitted
 
     def _hand_out(self, block: "_Block") -> None:
         for index, (ticket, row) in enumerate(zip(self._advancing, block.rows, strict=True)):
-            ticket.row = row
+            request = ticket.request
+            request.rows[ticket.index] = row
             if ticket.began is None:
                 ticket.began = block.began
-            if ticket.done.done():
-                continue
-            if ticket.on_progress is not None:
-                # Through the loop: a callback that raises must not end the scheduler.
-                asyncio.get_running_loop().call_soon(ticket.on_progress, row.progress)
             if index in block.terminated:
-                ticket.done.set_result(InvertedRow(row, block.terminated[index], ticket.began, block.ended))
+                request.inverted[ticket.index] = InvertedRow(row, block.terminated[index], ticket.began, block.ended)
+        for request in dict.fromkeys(ticket.request for ticket in self._advancing):
+            if request.done.done():
+                continue
+            if request.on_rows is not None:
+                # Through the loop: a callback that raises must not end the scheduler.
+                asyncio.get_running_loop().call_soon(request.on_rows, tuple(request.rows))
+            if len(request.inverted) == len(request.rows):
+                request.done.set_result([request.inverted[index] for index in range(len(request.rows))])
+
+
+@dataclass(eq=False)
+class _Request:
+    """The rows of one request, how far each is, and who waits for all of them."""
+
+    rows: list[InversionRow]
+    on_rows: OnRows | None
+    done: asyncio.Future[list[InvertedRow]]
+    waiting: "deque[_Ticket]" = field(default_factory=deque)
+    inverted: dict[int, InvertedRow] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class _Ticket:
-    """A row and who waits for it. `start` is its state before it joins; from then on the batch holds it."""
+    """A row's place in its request. `start` is its state before it joins; from then on the batch holds it."""
 
-    row: InversionRow
+    request: _Request
+    index: int
     start: InversionState
-    on_progress: OnProgress | None
-    done: asyncio.Future[InvertedRow]
     began: float | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it takes another block: it has not terminated, and someone still waits for it."""
+        return self.index not in self.request.inverted and not self.request.done.done()
 
 
 @dataclass(frozen=True)
@@ -202,10 +244,10 @@ class _Batch:
         return _Block(rows, terminated, began, ended)
 
 
-def _fail(tickets: "Iterable[_Ticket]", error: BaseException) -> None:
-    for ticket in tickets:
-        if not ticket.done.done():
-            ticket.done.set_exception(error)
+def _fail(requests: "Iterable[_Request]", error: BaseException) -> None:
+    for request in requests:
+        if not request.done.done():
+            request.done.set_exception(error)
 
 
 def _stopped() -> BusyError:

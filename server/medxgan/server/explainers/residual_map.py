@@ -1,40 +1,10 @@
-"""The residual map: what the image itself has over its negative realization, where the generator agrees.
+"""The residual map: what the image itself has over its negative realization, where the generator agrees."""
 
-The difference map is as blurred as the reconstruction, and the image's residual to the negative realization holds all
-that the generator can't draw. Where both have the same sign, both say "pathology".
-"""
-
-import numpy as np
-
-from medxgan.server.engine.port import FloatArray
 from medxgan.server.explainers.explainer import Attribution, Subject, attribution
-from medxgan.server.maps.difference import difference_map
+from medxgan.server.maps import residual
 
 
 async def residual_map(subject: Subject) -> Attribution:
-    """|residual| times |difference| with their sign where they share it, else 0; both smoothed first."""
+    """The residual map, as Explain gives it."""
     inversion = subject.inversion
-    residual = subject.x[0, 0] - inversion.negative_realization
-    difference = difference_map(inversion.reconstruction, inversion.negative_realization)
-    return attribution(agreement(residual, difference))
-
-
-def agreement(residual: FloatArray, difference: FloatArray) -> FloatArray:
-    """The product of both, smoothed, with their sign where they share it, else 0: [S, S]."""
-    window = smoothing_window(len(residual))
-    residual, difference = box_mean(residual, window), box_mean(difference, window)
-    product = residual * difference
-    return np.where(product > 0, np.sign(difference) * product, 0)
-
-
-def smoothing_window(side: int) -> int:
-    """The odd number of pixels nearest to a twelfth of the side, at least 3: 5 for 64 pixels."""
-    return max(3, 2 * (side // 24) + 1)
-
-
-def box_mean(image: FloatArray, window: int) -> FloatArray:
-    """The mean [S, S] over a window around each pixel of [S, S]; beyond the border there is 0."""
-    padded = np.pad(image, window // 2)
-    for axis in (0, 1):
-        padded = np.lib.stride_tricks.sliding_window_view(padded, window, axis).mean(-1)
-    return padded
+    return attribution(residual.residual_map(subject.x[0, 0], inversion.reconstruction, inversion.negative_realization))

@@ -17,6 +17,7 @@ from medxgan.server.model import ServedModel
 from medxgan.server.repository import ModelRepository
 from medxgan.server.scheduler import OnProgress
 from medxgan.server.services import responses
+from medxgan.server.services.requests import attribution_rows, resolve_extent
 from medxgan.server.validation import validate
 from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
 
@@ -73,7 +74,7 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         description = model.bundle.description
         settings = resolve_attribution_settings(request, description)
         check_methods(request.methods, settings.target, description)
-        with self._admission.enter():
+        with self._admission.enter(attribution_rows(request, settings)):
             image = await self._decode(request.image)
             x = await model.preprocess(image)
             attributions = await model.attribute(x, request.methods, settings)
@@ -99,15 +100,17 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         validate(request)
         model = self._select(request.model)
         settings = resolve_settings(request.inversion, model.bundle.description)
-        with self._admission.enter():
+        extent = resolve_extent(request, settings)
+        with self._admission.enter(settings.restarts):
             arrived = time.perf_counter()
             image = await self._decode(request.image)
             decoded = time.perf_counter()
-            explanation = await model.explain(image, settings, request.seed, on_progress)
+            explanation = await model.explain(image, settings, request.seed, on_progress, extent)
             explained = time.perf_counter()
             maps = await asyncio.to_thread(responses.render_maps, explanation, request.maps)
+            frames = await asyncio.to_thread(responses.render_trajectory, explanation, request.trajectory.form)
             rendered = time.perf_counter()
-        return responses.explain_response(model, explanation, maps, decoded - arrived, rendered - explained)
+        return responses.explain_response(model, explanation, maps, frames, decoded - arrived, rendered - explained)
 
     def _select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
         model = self._repository.select(selector)

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from medxgan.server.explainers.attributions import AttributionMap, Attributions
 from medxgan.server.explainers.settings import AttributionSettings
 from medxgan.server.explainers.table import INTEGRATING
-from medxgan.server.explanation import Explanation
+from medxgan.server.explanation import Explanation, PositiveRealization
 from medxgan.server.graphs import output_name
 from medxgan.server.images.grey import GreyImage
 from medxgan.server.inversion import InversionSettings, Progress
-from medxgan.server.maps.rendering import render, tensor
+from medxgan.server.maps.rendering import render, render_frame, tensor
 from medxgan.server.model import ServedModel
 from medxgan.v1 import explanation_pb2
 
-_EVERY_MAP = (
+_USUAL_MAPS = (
     explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_ORIGINAL),
     explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_RECONSTRUCTION),
     explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_NEGATIVE_REALIZATION),
@@ -23,41 +23,47 @@ _EVERY_MAP = (
 
 
 def render_maps(explanation: Explanation, requested: Sequence[explanation_pb2.MapRequest]) -> list[explanation_pb2.Map]:
-    """The maps asked for, in that order; every kind as a tensor where none is asked for."""
-    return [render(explanation, wanted.kind, wanted.form) for wanted in requested or _EVERY_MAP]
+    """The maps asked for, in that order; the usual ones as tensors where none is asked for."""
+    return [render(explanation, wanted.kind, wanted.form) for wanted in requested or _USUAL_MAPS]
+
+
+def render_trajectory(explanation: Explanation, form: explanation_pb2.MapForm) -> list[explanation_pb2.TrajectoryFrame]:
+    """The pictures of the trajectory, in order."""
+    return [render_frame(frame, form) for frame in explanation.trajectory]
 
 
 def explain_response(
     model: ServedModel,
     explanation: Explanation,
     maps: Sequence[explanation_pb2.Map],
+    frames: Sequence[explanation_pb2.TrajectoryFrame],
     decode_seconds: float,
     render_seconds: float,
 ) -> explanation_pb2.ExplainResponse:
     """The answer to Explain. Decoding counts as preprocessing, rendering as maps."""
-    settings, scores, outcome, timing = (
-        explanation.settings,
-        explanation.scores,
-        explanation.outcome,
-        explanation.timing,
-    )
+    explained, positive, timing = explanation.explained, explanation.positive_realization, explanation.timing
+    scores, outcome = explained.scores, explained.outcome
     return explanation_pb2.ExplainResponse(
         model=model.identity,
         execution=model.execution,
-        inversion=_inversion_settings(settings),
+        inversion=_inversion_settings(explanation.settings),
         seed=explanation.seed,
         scores=explanation_pb2.Scores(
             original=scores.original,
             reconstruction=scores.reconstruction,
             negative_realization=scores.negative_realization,
             decision_threshold=scores.decision_threshold,
+            applied_negative=scores.applied_negative,
+            positive_realization=None if positive is None else positive.score,
         ),
-        verdict=explanation.verdict,
+        verdict=explained.verdict,
         outcome=explanation_pb2.InversionOutcome(
             steps_taken=outcome.steps_taken,
             converged=outcome.converged,
             reconstruction_mse=outcome.reconstruction_mse,
             classification_loss=outcome.classification_loss,
+            restart=outcome.restart,
+            difference_spread=outcome.difference_spread,
         ),
         maps=maps,
         timing=explanation_pb2.Timing(
@@ -66,8 +72,20 @@ def explain_response(
             inversion_ms=timing.inversion_ms,
             maps_ms=timing.maps_ms + 1000 * render_seconds,
             total_ms=timing.total_ms + 1000 * (decode_seconds + render_seconds),
+            positive_realization_ms=timing.positive_realization_ms,
         ),
         notes=explanation.notes,
+        positive_realization=None if positive is None else _positive_realization_outcome(positive),
+        trajectory=frames,
+    )
+
+
+def _positive_realization_outcome(positive: PositiveRealization) -> explanation_pb2.PositiveRealizationOutcome:
+    return explanation_pb2.PositiveRealizationOutcome(
+        found=positive.found,
+        steps_taken=positive.steps_taken,
+        scale=positive.scale,
+        change_mse=positive.change_mse,
     )
 
 
@@ -79,6 +97,7 @@ def progress_response(progress: Progress) -> explanation_pb2.ExplainStreamRespon
             steps_total=progress.steps_total,
             reconstruction_mse=progress.reconstruction_mse,
             classification_loss=progress.classification_loss,
+            phase=progress.phase,
         )
     )
 
@@ -142,6 +161,7 @@ def _inversion_settings(settings: InversionSettings) -> explanation_pb2.Inversio
         steps=settings.steps,
         learning_rate=settings.learning_rate,
         reconstruction_weight=settings.reconstruction_weight,
+        restarts=settings.restarts,
     )
 
 
