@@ -1,5 +1,6 @@
 """The `medxgan` command."""
 
+import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -36,4 +37,6 @@ def root(
 
 def main() -> None:
     """Run the command."""
+    # gRPC's own log tells of every connection that ends; what concerns a user comes as an error of ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     app()
