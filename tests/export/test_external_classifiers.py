@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typer.testing import CliRunner
 
 from medxgan.export.attribution import ATTRIBUTION_OUTPUTS
 from medxgan.export.bundle import export_bundle
-from medxgan.export.command import export_classifier
+from medxgan.export.comparison import Output, Tolerance, require_agreement
 from medxgan.export.errors import VerificationError
 from medxgan.export.verification import verify_conversion
 from medxgan.training.model import TrainedModel
@@ -33,20 +32,6 @@ from medxgan.training.networks.onnx_module import read_onnx
 from medxgan.v1.bundle_pb2 import Bundle, GraphRole
 
 SIZE = 32
-
-CONFIGURATION = f"""
-[image]
-size = {SIZE}
-modality = "test pattern"
-
-[classes]
-positive = "lesion"
-negative = "no lesion"
-
-[card]
-data = ["none: random weights"]
-license = "Apache-2.0"
-"""
 
 
 class SmallNet(nn.Module):
@@ -157,20 +142,16 @@ class Exported:
         return {name: torch.from_numpy(value) for name, value in zip(names, outputs, strict=True)}
 
 
-@pytest.fixture(scope="module")
-def command() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(export_classifier)
-    return app
-
-
 @pytest.fixture(scope="module", params=CASES)
 def exported(
-    request: pytest.FixtureRequest, command: typer.Typer, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    command: typer.Typer,
+    configuration: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
     case, folder = CASES[request.param], tmp_path_factory.mktemp("external")
     network = lively(case.make())
-    (folder / "classifier.toml").write_text(f"{CONFIGURATION}[external_classifier]\n{case.section}\n")
+    (folder / "classifier.toml").write_text(f"{configuration}[external_classifier]\n{case.section}\n")
     arguments = ["--config", str(folder / "classifier.toml"), "--out", str(folder / "models" / "external" / "1")]
     if request.param == "onnx":
         write_onnx(network, folder / "small.onnx")
@@ -252,8 +233,10 @@ def test_every_output_is_attributed_as_autograd_does(exported: Exported) -> None
     found = exported.run("attribution.onnx", **inputs)
     expected = autograd(exported, x, target)
     for name in ATTRIBUTION_OUTPUTS:
-        scale = float(expected[name].abs().max())
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4 * scale, msg=name)
+        scale = expected[name].abs().max()
+        # A unit within rounding of its kink falls on either side, as threads and processors sum: two of six rows may.
+        tolerance = Tolerance(usual=1e-3, utmost=0.05, exceptions=0.34 if "grad" in name else 0.0)
+        require_agreement(Output("attribution.onnx", name, len(x)), found[name], expected[name], scale, tolerance)
     for name in ("gradient", "guided_gradient"):
         rows = found[name].flatten(1)
         assert float((rows[0] - rows[outputs]).abs().max()) > 0.01 * float(rows[0].abs().max()), name
@@ -316,121 +299,3 @@ def test_a_conversion_that_disagrees_with_its_file_is_refused(tmp_path: Path) ->
     last.bias.add_(0.01)
     with pytest.raises(VerificationError, match=r"small\.onnx, output of the file itself, batch 10: disagrees"):
         verify_conversion(tmp_path / "small.onnx", ExternalClassifier(converted, SIZE), SIZE)
-
-
-RESNET = """[external_classifier]
-source = "monai.networks.nets:resnet18"
-arguments = { spatial_dims = 2, n_input_channels = 1, num_classes = 2 }
-outputs = ["ill", "healthy"]
-positive = "ill"
-"""
-FOREIGN = """
-import torch
-from torch import nn
-
-def net(*tail, pool=None):
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.ReLU(), pool or nn.Identity(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1), *tail,
-    )
-
-def probability(): return net(nn.Sigmoid())
-def unsupported(): return net(pool=nn.AdaptiveMaxPool2d(4))
-def infinite():
-    network = net()
-    nn.init.constant_(network[5].bias, float("inf"))
-    return network
-def batchwise():
-    class Batchwise(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = net()
-        def forward(self, x):
-            return self.network(x - x.mean(0))
-    return Batchwise()
-def raising(): raise RuntimeError("no weights today")
-def number(): return 3
-def wavering():
-    class Wavering(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = net()
-        def forward(self, x):
-            return self.network(x if x.mean() > 0 else -x)
-    return Wavering()
-constant = 3
-"""
-
-
-@pytest.mark.parametrize(
-    ("section", "told"),
-    [
-        ('source = "no.such.module:net"', "can't import no.such.module"),
-        ('source = "foreign_nets:nothing"', 'expected a callable "nothing" in foreign_nets, found none'),
-        ('source = "foreign_nets:constant"', "found a int"),
-        ('source = "foreign_nets:number"', "expected foreign_nets:number to make a torch.nn.Module, found a int"),
-        ('source = "foreign_nets:raising"', "RuntimeError: no weights today"),
-        ('source = "foreign_nets:net"\narguments = { width = 3 }', "unexpected keyword argument 'width'"),
-        ('source = "foreign_nets:net"\nchannels = 3', "does not take 3 x 32 x 32 pixels: RuntimeError"),
-        (
-            'source = "foreign_nets:net"\nlayer = "6"',
-            'no layer "6" gives activations [B, C, H, W]; the last that do are 1, 0',
-        ),
-        (
-            'source = "foreign_nets:net"\noutputs = ["a", "b"]\npositive = "b"',
-            "expected the names of the network's 1 outputs",
-        ),
-        ('source = "foreign_nets:net"\noutputs = ["a", "b"]', "positive: expected one of a, b, found None"),
-        ('source = "foreign_nets:probability"', "expected logits"),
-        ('source = "foreign_nets:infinite"', "not finite"),
-        ('source = "foreign_nets:batchwise"', "depend on the others of its batch"),
-        (
-            'source = "foreign_nets:unsupported"',
-            "operator aten.adaptive_max_pool2d_backward.default (layer '2'): has no decomposition",
-        ),
-        ('source = "foreign_nets:wavering"', "the network can't be written as one graph"),
-        ('source = "absent.onnx"', "no such file"),
-        ('source = "text.onnx"', "text.onnx: expected an ONNX file"),
-        ('source = "foreign_nets:net"\nweights = "absent.safetensors"', "weights: no such file"),
-        ('source = "foreign_nets:net"\nweights = "text.onnx"', "expected a safetensors file"),
-        ('source = "foreign_nets:net"\nmean = [1, 2]', "mean: expected 1 or 1 numbers"),
-        ('source = "foreign_nets.net"', "external_classifier.source"),
-        ('source = "foreign_nets:net"\nmoan = [1]', "external_classifier.moan"),
-    ],
-)
-def test_what_is_wrong_is_said(
-    command: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, told: str
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "foreign_nets.py").write_text(FOREIGN)
-    (tmp_path / "text.onnx").write_text("no graph")
-    (tmp_path / "classifier.toml").write_text(f"{CONFIGURATION}[external_classifier]\n{section}\n")
-    out = tmp_path / "models" / "external" / "1"
-    outcome = CliRunner().invoke(command, ["--config", str(tmp_path / "classifier.toml"), "--out", str(out)])
-    monkeypatch.delitem(sys.modules, "foreign_nets", raising=False)
-    assert outcome.exit_code == 1, outcome.output
-    assert told in outcome.output
-    assert not out.exists()
-
-
-def test_weights_of_another_network_are_listed(command: typer.Typer, tmp_path: Path) -> None:
-    other = resnet18(spatial_dims=2, n_input_channels=1, num_classes=3).state_dict()
-    del other["bn1.weight"]
-    save_file(other | {"head.bias": torch.zeros(1)}, tmp_path / "weights.safetensors")
-    (tmp_path / "classifier.toml").write_text(f"{CONFIGURATION}{RESNET}")
-    arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "external" / "1")]
-    outcome = CliRunner().invoke(command, [*arguments, "--weights", str(tmp_path / "weights.safetensors")])
-    assert outcome.exit_code == 1
-    assert (
-        "weights.safetensors is of another network: 1 missing (bn1.weight); 1 unexpected (head.bias); "
-        "2 of another shape (fc.bias: expected [2], found [3], fc.weight: expected [2, 512], found [3, 512])"
-    ) in outcome.output
-
-
-def test_a_source_on_the_command_line_takes_the_place_of_the_files(command: typer.Typer, tmp_path: Path) -> None:
-    (tmp_path / "classifier.toml").write_text(CONFIGURATION)
-    arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "external" / "1")]
-    for given, told in (([], "external_classifier: Field required"), (["no.such:net"], "can't import no.such")):
-        outcome = CliRunner().invoke(command, [*given, *arguments])
-        assert outcome.exit_code == 1
-        assert told in outcome.output
