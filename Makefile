@@ -29,6 +29,7 @@ protos: .venv/.development  ## regenerate the protobuf modules
 
 bench: .venv/.development  ## every measured claim
 	$(BIN)/python benchmarks/inversion_step.py
+	$(BIN)/python benchmarks/attribution.py
 
 clean:
 	rm -rf .venv out
