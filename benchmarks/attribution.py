@@ -8,9 +8,7 @@ first seen to give the same maps. Writes attribution.json and attribution.md.
 """
 
 import asyncio
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -18,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +23,7 @@ import numpy as np
 import torch
 import typer
 from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam  # type: ignore[import-untyped]
+from measuring import cpu_model, quartiles, versions, write_results
 from monai.networks import nets  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
@@ -143,19 +141,10 @@ def main(
         "threads": threads,
         "maximum_batch": maximum_batch,
         "load_average": os.getloadavg()[0],
-        "versions": ", ".join(
-            [
-                f"python {platform.python_version()}",
-                *(f"{name} {version(name)}" for name in ("torch", "captum", "monai", "onnxruntime")),
-            ]
-        ),
+        "versions": versions("torch", "captum", "monai", "onnxruntime"),
         "timings": [asdict(timing) for timing in timings],
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "attribution.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    text = markdown(report, timings)
-    (out / "attribution.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_results(out, "attribution", report, markdown(report, timings))
 
 
 def compare(
@@ -277,22 +266,6 @@ def trained_model(classifier: ExplainedClassifier) -> TrainedModel:
         provenance=Provenance(data=["none"], license="Apache-2.0"),
         metrics=(),
     )
-
-
-def quartiles(values: list[float]) -> tuple[float, float]:
-    """First and third."""
-    first, _, third = statistics.quantiles(values, n=4)
-    return first, third
-
-
-def cpu_model() -> str:
-    """What the processor calls itself."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def markdown(report: Mapping[str, object], timings: list[Timing]) -> str:

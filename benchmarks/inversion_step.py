@@ -8,16 +8,13 @@ codes and take blocks of steps in turn; both hand the losses of a block to the h
 Writes inversion_step.json and inversion_step.md.
 """
 
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
+from measuring import cpu_model, quartiles, versions, write_results
 from torch import Tensor, nn
 
 from medxgan.export.bundle import export_bundle
@@ -135,18 +133,12 @@ def main(
         "cores": os.cpu_count(),
         "threads": threads,
         "load_average": os.getloadavg()[0],
-        "versions": ", ".join(
-            [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in ("torch", "onnxruntime"))]
-        ),
+        "versions": versions("torch", "onnxruntime"),
         "repeats": repeats,
         "steps_per_repeat": BLOCK,
         "timings": [asdict(timing) for timing in timings],
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "inversion_step.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    text = markdown(report, timings)
-    (out / "inversion_step.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_results(out, "inversion_step", report, markdown(report, timings))
 
 
 def compare(model: TrainedModel, engine: Engine, batch: int, repeats: int) -> Timing:
@@ -237,22 +229,6 @@ def untrained_model() -> TrainedModel:
         provenance=Provenance(data=["none"], license="Apache-2.0"),
         metrics=(),
     )
-
-
-def quartiles(values: list[float]) -> tuple[float, float]:
-    """First and third."""
-    first, _, third = statistics.quantiles(values, n=4)
-    return first, third
-
-
-def cpu_model() -> str:
-    """What the processor calls itself."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def markdown(report: Mapping[str, object], timings: list[Timing]) -> str:

@@ -23,7 +23,8 @@ from medxgan.evaluation.metrics.pointing_game import pointing_game
 from medxgan.evaluation.metrics.realization import realization_figures
 from medxgan.evaluation.metrics.reconstruction import reconstruction_figures
 from medxgan.evaluation.metrics.similarity import similarity
-from medxgan.evaluation.saliency import ranked_pixels, saliency, smoothing_window
+from medxgan.evaluation.saliency import ranked_pixels, saliency
+from medxgan.server.maps.residual import smoothing_window
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from medxgan.export.decompositions import gradient_decompositions, guided_decompositions
+from medxgan.export.decompositions import aten, gradient_decompositions, guided_threshold_backward
 from medxgan.export.errors import TracingError, UnsupportedOperatorError
 from medxgan.export.tracing import trace
 
@@ -97,7 +97,8 @@ def test_relu_passes_the_gradient_where_it_was_active() -> None:
 
 def test_guided_relu_passes_only_positive_gradients_where_it_was_active() -> None:
     x, upstream = torch.tensor([[-1.0, -1.0, 0.0, 2.0, 2.0, 2.0]]), torch.tensor([[-3.0, 3.0, 3.0, -3.0, 0.0, 3.0]])
-    guided = trace(input_gradient(torch.relu), [x, upstream], guided_decompositions())
+    decompositions = gradient_decompositions() | {aten.threshold_backward.default: guided_threshold_backward}
+    guided = trace(input_gradient(torch.relu), [x, upstream], decompositions)
     assert guided(x, upstream).tolist() == [[0, 0, 0, 0, 0, 3]]
 
 

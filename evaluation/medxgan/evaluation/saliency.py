@@ -8,12 +8,9 @@ window before its pixels are put in order.
 import numpy as np
 from numpy.typing import NDArray
 
+from medxgan.server.maps.residual import smoothing_window
+
 FloatArray = NDArray[np.float32]
-
-
-def smoothing_window(side: int) -> int:
-    """Side of the mean window for maps of `side` pixels: the odd number nearest to a twelfth of it, at least 3."""
-    return max(3, 2 * (side // 24) + 1)
 
 
 def saliency(values: FloatArray) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from medxgan.evaluation.evaluation import Outcome
 from medxgan.evaluation.measurement import is_reliable
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
 from medxgan.evaluation.records import Record
-from medxgan.evaluation.saliency import smoothing_window
+from medxgan.server.maps.residual import smoothing_window
 
 Report = dict[str, Any]
 

@@ -35,11 +35,6 @@ def gradient_decompositions() -> Decompositions:
     return table
 
 
-def guided_decompositions() -> Decompositions:
-    """The same with the ReLU gradient of guided backpropagation."""
-    return gradient_decompositions() | {aten.threshold_backward.default: guided_threshold_backward}
-
-
 def convolution_backward(
     grad_output: Tensor,
     x: Tensor,

@@ -87,7 +87,7 @@ def evaluate(run_folder: Path, data_root: Path) -> Evaluation:
     test = _score(classifier, preprocess_images(preprocess, split.test))
     metrics = classifier_aucs(test, split.test.sources)
     reliability = None
-    if run.checkpoint("generator").exists():
+    if run.has("generator"):
         of_generator, reliability = _evaluate_generator(run, classifier, split, test)
         metrics += of_generator
     evaluation = Evaluation(tuple(metrics), reliability)

@@ -122,7 +122,7 @@ class Run:
         joint = {"average.generator": generator} | ({} if along is None else {"average.encoder": along})
         self._load("generator", joint)
         encoder = along
-        if self.checkpoint("encoder").exists():
+        if self.has("encoder"):
             latents = generator.z1_size + generator.z2_size
             encoder = Encoder(latents, self.configuration.encoder.channels, generator.image_size)
             self._load("encoder", {"encoder": encoder})
