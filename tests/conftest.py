@@ -46,7 +46,7 @@ def tiny_model() -> TrainedModel:
         torch.manual_seed(20220425)
         generator = TwoBranchGenerator(12, 6, (24, 16, 12), (16, 12, 8))
         classifier = Classifier(width=8)
-        encoder = Encoder(18, (8, 16, 24), SIZE)
+        encoder = Encoder(generator, (8, 16, 24))
         for network in (generator, classifier, encoder):
             _unsettle(network.eval())
         with torch.no_grad():

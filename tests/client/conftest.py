@@ -36,7 +36,15 @@ def map_values() -> dict[int, NDArray[np.float32]]:
         explanation_pb2.MAP_KIND_NEGATIVE_REALIZATION: negative,
         explanation_pb2.MAP_KIND_DIFFERENCE: reconstruction - negative,
         explanation_pb2.MAP_KIND_COLORIZED: random.uniform(0, 1, (SIZE, SIZE, 3)).astype(np.float32),
+        explanation_pb2.MAP_KIND_APPLIED_NEGATIVE: random.uniform(-1, 1, (SIZE, SIZE)).astype(np.float32),
+        explanation_pb2.MAP_KIND_RESIDUAL: random.uniform(-0.2, 0.1, (SIZE, SIZE)).astype(np.float32),
+        explanation_pb2.MAP_KIND_UNCERTAINTY: random.uniform(0, 0.05, (SIZE, SIZE)).astype(np.float32),
+        explanation_pb2.MAP_KIND_POSITIVE_REALIZATION: random.uniform(-1, 1, (SIZE, SIZE)).astype(np.float32),
     }
+
+
+FIRST_KINDS = list(map_values())[:5]
+"""What a request gets that names no map."""
 
 
 @dataclass
@@ -52,6 +60,7 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
     events: Iterable[explanation_pb2.ExplainStreamResponse] | None = None
     fail_after_events: bool = False
     has_generator: bool = True
+    positive_score: float = 0.7
     hold: threading.Event = field(default_factory=threading.Event)
     dropped: threading.Event = field(default_factory=threading.Event)
 
@@ -61,15 +70,23 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
             explanation_pb2.ExplainResponse(
                 model=IDENTITY,
                 execution=EXECUTION,
-                inversion=explanation_pb2.InversionSettings(steps=200, learning_rate=0.05, reconstruction_weight=4),
+                inversion=explanation_pb2.InversionSettings(
+                    steps=200, learning_rate=0.05, reconstruction_weight=4, restarts=1
+                ),
                 scores=explanation_pb2.Scores(
-                    original=0.9, reconstruction=0.8, negative_realization=0.1, decision_threshold=0.5
+                    original=0.9,
+                    reconstruction=0.8,
+                    negative_realization=0.1,
+                    applied_negative=0.6,
+                    decision_threshold=0.5,
                 ),
                 verdict=explanation_pb2.Verdict(status=explanation_pb2.VERDICT_STATUS_RELIABLE),
                 outcome=explanation_pb2.InversionOutcome(
                     steps_taken=160, converged=True, reconstruction_mse=0.01, classification_loss=0.3
                 ),
-                timing=explanation_pb2.Timing(queued_ms=1, preprocess_ms=2, inversion_ms=30, maps_ms=4, total_ms=37),
+                timing=explanation_pb2.Timing(
+                    queued_ms=1, preprocess_ms=2, inversion_ms=30, positive_realization_ms=5, maps_ms=4, total_ms=42
+                ),
                 notes=["colour was converted to grey"],
             )
         )
@@ -102,8 +119,23 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
         answer = explanation_pb2.ExplainResponse()
         answer.CopyFrom(self.answer)
         answer.seed = request.seed
-        for kind in [entry.kind for entry in request.maps] or self.maps:
+        kinds = [entry.kind for entry in request.maps] or FIRST_KINDS
+        for kind in kinds:
             answer.maps.add(kind=kind, tensor=tensor(self.maps[kind]))
+        if request.inversion.restarts:
+            answer.inversion.restarts = request.inversion.restarts
+        if request.inversion.restarts > 1:
+            answer.outcome.restart, answer.outcome.difference_spread = 2, 0.025
+        if explanation_pb2.MAP_KIND_POSITIVE_REALIZATION in kinds or request.HasField("trajectory"):
+            answer.scores.positive_realization = self.positive_score
+            answer.positive_realization.CopyFrom(
+                explanation_pb2.PositiveRealizationOutcome(
+                    found=self.positive_score >= 0.5, steps_taken=12, scale=0.75, change_mse=0.02
+                )
+            )
+        for position in np.linspace(0, 1, request.trajectory.frames):
+            picture = tensor(np.full((SIZE, SIZE), 2 * position - 1, np.float32))
+            answer.trajectory.add(position=position, score=position, tensor=picture)
         return answer
 
     def Explain(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -116,7 +148,12 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
             yield from self.events
         else:
             for steps in (80, 160):
-                progress = explanation_pb2.Progress(steps_taken=steps, steps_total=200, reconstruction_mse=0.1)
+                progress = explanation_pb2.Progress(
+                    steps_taken=steps,
+                    steps_total=200,
+                    reconstruction_mse=0.1,
+                    phase=explanation_pb2.PROGRESS_PHASE_INVERSION,
+                )
                 yield explanation_pb2.ExplainStreamResponse(progress=progress)
             yield explanation_pb2.ExplainStreamResponse(result=self._explanation(request))
         if self.fail_after_events:
@@ -154,12 +191,13 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
             explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
             explanation_pb2.ATTRIBUTION_METHOD_DIFFERENCE_MAP,
             explanation_pb2.ATTRIBUTION_METHOD_RESIDUAL_MAP,
+            explanation_pb2.ATTRIBUTION_METHOD_EVIDENCE_MAP,
         }
         for method in request.methods:
             entry = answer.attributions.add(method=method, values=tensor(original * method), elapsed_ms=method / 10)
             if method in integrating:
                 entry.completeness.CopyFrom(explanation_pb2.Completeness(attributed=3.1, change=3.2, error=0.1))
-        if integrating & {*request.methods}:
+        if {*integrating, explanation_pb2.ATTRIBUTION_METHOD_EVIDENCE_MAP} & {*request.methods}:
             answer.integrated_gradients.steps, answer.integrated_gradients.baseline = 50, -1
         if explanation_pb2.ATTRIBUTION_METHOD_OCCLUSION in request.methods:
             answer.occlusion.CopyFrom(explanation_pb2.OcclusionSettings(window=2, stride=1, level=-1))

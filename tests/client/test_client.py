@@ -19,13 +19,24 @@ from medxgan.client import (
     MapKind,
     MedxganClientError,
     OcclusionSettings,
+    ProgressPhase,
     ServerFaultError,
     UnavailableError,
     VerdictReasonCode,
     VerdictStatus,
 )
-from medxgan.client.results import QUICK_METHODS, Completeness, InversionSettings
+from medxgan.client.enums import to_wire
+from medxgan.client.results import QUICK_METHODS, Completeness, InversionSettings, PositiveRealizationOutcome
 from medxgan.v1 import bundle_pb2, explanation_pb2
+
+PHASE = explanation_pb2.PROGRESS_PHASE_INVERSION
+FIRST_KINDS = (
+    MapKind.ORIGINAL,
+    MapKind.RECONSTRUCTION,
+    MapKind.NEGATIVE_REALIZATION,
+    MapKind.DIFFERENCE,
+    MapKind.COLORIZED,
+)
 
 
 def retry_after(seconds: float) -> error_details_pb2.RetryInfo:
@@ -47,8 +58,9 @@ def test_an_explanation_is_read_whole(service, client, grey) -> None:
     )
     explanation = client.explain(grey, seed=11)
 
-    for kind, array in zip(MapKind, service.maps.values(), strict=True):
-        np.testing.assert_array_equal(explanation.maps[kind], array)
+    assert set(explanation.maps) == set(FIRST_KINDS)
+    for kind in FIRST_KINDS:
+        np.testing.assert_array_equal(explanation.maps[kind], service.maps[to_wire(kind)])
     np.testing.assert_array_equal(explanation.negative_realization, explanation.maps[MapKind.NEGATIVE_REALIZATION])
     assert (explanation.model.name, explanation.model.version) == ("chest", "2")
     assert explanation.execution.provider == "CPUExecutionProvider"
@@ -60,18 +72,66 @@ def test_an_explanation_is_read_whole(service, client, grey) -> None:
     assert explanation.scores.original == 0.9
     assert explanation.settings.learning_rate == 0.05
     assert explanation.verdict.reasons[0].measured == 0.6
+    assert explanation.scores.applied_negative == 0.6
+    # What was not asked for.
+    assert explanation.outcome.difference_spread is None
+    assert explanation.positive_outcome is None
+    assert explanation.scores.positive_realization is None
+    assert explanation.trajectory == ()
+
+
+def test_every_map_and_the_trajectory_are_read(service, client, grey) -> None:
+    explanation = client.explain(grey, restarts=4, maps=list(MapKind), trajectory=3)
+    for kind in MapKind:
+        np.testing.assert_array_equal(explanation.maps[kind], service.maps[to_wire(kind)])
+        np.testing.assert_array_equal(getattr(explanation, kind), explanation.maps[kind])
+    assert explanation.settings.restarts == 4
+    assert (explanation.outcome.restart, explanation.outcome.difference_spread) == (2, 0.025)
+    assert explanation.positive_outcome == PositiveRealizationOutcome(True, 12, 0.75, 0.02)
+    assert explanation.scores.positive_realization == 0.7
+    assert explanation.timing.positive_realization_ms == 5
+    assert [(frame.position, frame.score) for frame in explanation.trajectory] == [(0, 0), (0.5, 0.5), (1, 1)]
+    np.testing.assert_array_equal([frame.picture[0, 0] for frame in explanation.trajectory], [-1, 0, 1])
+
+
+def test_every_kind_of_map_of_the_wire_is_known() -> None:
+    wire = {name.removeprefix("MAP_KIND_") for name, _ in explanation_pb2.MapKind.items()}
+    assert wire - {"UNSPECIFIED"} == set(MapKind.__members__)
+
+
+def test_what_counts_as_positive_begins_at_the_threshold(service, client, grey) -> None:
+    scores = client.explain(grey).scores
+    assert [scores.is_positive(probability) for probability in (0.49, 0.5, 0.51)] == [False, True, True]
+    assert scores.image_is_positive
+    service.answer.scores.original = 0.49
+    assert not client.explain(grey).scores.image_is_positive
 
 
 def test_only_what_the_caller_chose_is_sent(service, client, grey) -> None:
     client.explain(grey)
-    client.explain(grey, model="chest", version="2", steps=5, learning_rate=0.5, reconstruction_weight=0.0)
+    client.explain(
+        grey,
+        model="chest",
+        version="2",
+        steps=5,
+        learning_rate=0.5,
+        reconstruction_weight=0.0,
+        restarts=3,
+        maps=[MapKind.RESIDUAL],
+        trajectory=9,
+    )
     plain, chosen = service.requests
-    assert not any(plain.inversion.HasField(name) for name in ("steps", "learning_rate", "reconstruction_weight"))
+    assert not plain.HasField("inversion")
+    assert not plain.HasField("trajectory")
+    assert not plain.maps
     assert plain.image.tensor.data_type == bundle_pb2.DATA_TYPE_UINT8
     assert (chosen.model.name, chosen.model.version) == ("chest", "2")
     assert chosen.inversion.steps == 5
     assert chosen.inversion.learning_rate == 0.5
     assert chosen.inversion.HasField("reconstruction_weight")
+    assert chosen.inversion.restarts == 3
+    assert [entry.kind for entry in chosen.maps] == [explanation_pb2.MAP_KIND_RESIDUAL]
+    assert chosen.trajectory.frames == 9
 
 
 def test_a_map_that_was_not_asked_for_is_not_there(client, grey) -> None:
@@ -85,6 +145,7 @@ def test_a_stream_tells_its_progress_and_ends_with_the_same_result(client, grey)
     heard = []
     streamed = client.explain_stream(grey, on_progress=heard.append)
     assert [(progress.steps_taken, progress.steps_total) for progress in heard] == [(80, 200), (160, 200)]
+    assert {progress.phase for progress in heard} == {ProgressPhase.INVERSION}
     np.testing.assert_array_equal(streamed.difference, client.explain(grey).difference)
 
 
@@ -112,7 +173,7 @@ def test_an_attribution_is_read_whole(client, grey) -> None:
     assert attribution.completeness == {AttributionMethod.LATENT_INTEGRATED_GRADIENTS: Completeness(3.1, 3.2, 0.1)}
     assert attribution.integrated_gradients == IntegratedGradientsSettings(50, -1)
     assert attribution.occlusion == OcclusionSettings(2, 1, -1)
-    assert attribution.inversion == InversionSettings(200, 0.05, 4)
+    assert attribution.inversion == InversionSettings(200, 0.05, 4, 1)
     assert attribution.seed == 7
     assert attribution.verdict is not None
     assert attribution.verdict.status is VerdictStatus.RELIABLE
@@ -138,6 +199,7 @@ def test_only_what_the_caller_chose_of_an_attribution_is_sent(service, client, g
         integrated_gradients=IntegratedGradientsSettings(baseline=0),
         occlusion=OcclusionSettings(window=4),
         steps=9,
+        restarts=2,
     )
     plain, chosen = service.requests
     for name in ("target", "integrated_gradients", "occlusion", "inversion"):
@@ -146,7 +208,7 @@ def test_only_what_the_caller_chose_of_an_attribution_is_sent(service, client, g
     assert len(chosen.methods) == len(set(chosen.methods)) == len(AttributionMethod)
     assert chosen.integrated_gradients == explanation_pb2.IntegratedGradientsSettings(baseline=0)
     assert chosen.occlusion == explanation_pb2.OcclusionSettings(window=4)
-    assert chosen.inversion == explanation_pb2.InversionSettings(steps=9)
+    assert chosen.inversion == explanation_pb2.InversionSettings(steps=9, restarts=2)
 
 
 def test_every_method_of_the_wire_is_known() -> None:
@@ -163,6 +225,7 @@ def test_a_bundle_says_which_methods_it_can_serve(service, client) -> None:
         AttributionMethod.LATENT_INTEGRATED_GRADIENTS,
         AttributionMethod.DIFFERENCE_MAP,
         AttributionMethod.RESIDUAL_MAP,
+        AttributionMethod.EVIDENCE_MAP,
     }
 
 
@@ -171,6 +234,7 @@ def test_a_bundle_says_which_methods_it_can_serve(service, client) -> None:
     [
         ({"target": -1}, "target"),
         ({"steps": 2**32}, "inversion.steps"),
+        ({"restarts": -1}, "inversion.restarts"),
         ({"seed": 2**64}, "seed"),
         ({"integrated_gradients": IntegratedGradientsSettings(steps=-1)}, "integrated_gradients.steps"),
         ({"occlusion": OcclusionSettings(window=-1)}, "occlusion.window"),
@@ -181,6 +245,13 @@ def test_a_number_that_the_wire_cannot_hold_is_refused_by_field(service, client,
     with pytest.raises(InvalidRequestError) as refused:
         client.attribute(grey, **settings)
     assert refused.value.field == field
+    assert not service.requests
+
+
+def test_a_trajectory_of_no_whole_number_of_frames_is_refused_by_field(service, client, grey) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        client.explain(grey, trajectory=-1)
+    assert refused.value.field == "trajectory.frames"
     assert not service.requests
 
 
@@ -223,7 +294,7 @@ def test_what_would_end_the_same_is_not_tried_again(service, client, grey, code)
 
 
 def test_a_stream_that_broke_off_is_not_begun_again(service, client, grey) -> None:
-    progress = explanation_pb2.Progress(steps_taken=1, steps_total=2)
+    progress = explanation_pb2.Progress(steps_taken=1, steps_total=2, phase=PHASE)
     service.events = [explanation_pb2.ExplainStreamResponse(progress=progress)]
     service.fail_after_events = True
     with pytest.raises(UnavailableError, match="shutting down"):
@@ -241,7 +312,9 @@ def test_a_caller_who_stops_listening_frees_the_server(service, client, grey) ->
     released = threading.Event()
 
     def events() -> Iterator[explanation_pb2.ExplainStreamResponse]:
-        yield explanation_pb2.ExplainStreamResponse(progress=explanation_pb2.Progress(steps_taken=1, steps_total=2))
+        yield explanation_pb2.ExplainStreamResponse(
+            progress=explanation_pb2.Progress(steps_taken=1, steps_total=2, phase=PHASE)
+        )
         released.wait(60)
 
     def stop(_) -> None:

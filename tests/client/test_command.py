@@ -22,13 +22,15 @@ FILES = {
     "negative.png",
     "difference.png",
     "colorized.png",
+    "applied-negative.png",
+    "residual.png",
     "panel.png",
     "explanation.json",
 }
 
 
 METHODS = [method.value for method in Method if method not in (Method.MEDXGAN, Method.ALL)]
-GENERATOR_METHODS = {"latent-integrated-gradients", "difference-map", "residual-map"}
+GENERATOR_METHODS = {"latent-integrated-gradients", "difference-map", "residual-map", "evidence-map"}
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -51,9 +53,63 @@ def test_explain_writes_all_files_and_ends_with_the_panels_path(service, film, t
     assert result.stdout.splitlines()[-1] == str(tmp_path / "results" / "panel.png")
     for text in ("0.900", "0.800", "0.100", "RELIABLE", "30 ms", "CPUExecutionProvider", "converted to grey"):
         assert text in result.stdout
+    assert "0.600, still positive" in result.stdout
+    assert "uncertainty" not in result.stdout
     sent = service.requests[-1]
     assert (sent.seed, sent.inversion.steps) == (3, 9)
     assert json.loads((tmp_path / "results" / "explanation.json").read_text())["seed"] == 3
+
+
+def test_restarts_tell_the_uncertainty(service, film, tmp_path) -> None:
+    result = run("explain", film, "--server", service.address, "--restarts", 4)
+    assert result.exit_code == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"uncertainty.png"}
+    assert "0.025 on average over 4 restarts" in result.stdout
+    assert service.requests[-1].inversion.restarts == 4
+
+
+@pytest.mark.parametrize(
+    ("positive_score", "said"), [(0.7, "was found in 12 steps"), (0.3, "nearest attempt scores 0.3")]
+)
+def test_a_negative_image_gets_what_would_make_it_positive(service, film, tmp_path, positive_score, said) -> None:
+    service.answer.scores.original = 0.2
+    service.positive_score = positive_score
+    result = run("explain", film, "--server", service.address)
+    assert result.exit_code == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"positive.png", "positive-panel.png"}
+    assert said in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("original", "applied", "said"),
+    [
+        (0.9, 0.6, "still positive"),
+        (0.9, 0.1, "negative: taking the difference away from the original is enough"),
+        (0.2, 0.1, "negative, as the original is"),
+        (0.2, 0.6, "positive, although the original is not"),
+    ],
+)
+def test_the_applied_negative_is_told_in_words(service, film, original, applied, said) -> None:
+    service.answer.scores.original, service.answer.scores.applied_negative = original, applied
+    result = run("explain", film, "--server", service.address)
+    assert f"{applied:.3f}, {said}" in " ".join(result.stdout.split())
+
+
+def test_frames_become_an_animation_and_scores_in_the_report(service, film, tmp_path) -> None:
+    result = run("explain", film, "--server", service.address, "--frames", 5)
+    assert result.exit_code == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"trajectory.gif"}
+    report = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert [frame["score"] for frame in report["trajectory"]] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_nothing_is_left_over_from_the_image_before(service, film, tmp_path) -> None:
+    service.answer.scores.original = 0.2
+    assert run("explain", film, "--server", service.address, "--restarts", 2, "--frames", 3).exit_code == 0
+    (tmp_path / "out" / "notes.txt").write_text("the caller's own")
+    service.answer.scores.original = 0.9
+    assert run("explain", film, "--server", service.address).exit_code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"notes.txt"}
 
 
 def test_every_image_is_explained_by_the_version_that_was_found_first(service, film) -> None:
@@ -112,7 +168,7 @@ def test_all_methods_are_compared_in_one_request(service, film, tmp_path, has_ge
     }
 
 
-@pytest.mark.parametrize(("target", "count"), [(0, 9), (1, 6)])
+@pytest.mark.parametrize(("target", "count"), [(0, 10), (1, 6)])
 def test_methods_of_the_positive_class_are_left_out_for_another(service, film, target: int, count: int) -> None:
     result = run("explain", film, "--server", service.address, "--method", "all", "--target", target)
     assert result.exit_code == 0, result.stderr
@@ -131,6 +187,7 @@ def test_the_options_of_the_methods_are_sent(service, film) -> None:
         "--steps": 9,
         "--learning-rate": 0.5,
         "--reconstruction-weight": 2,
+        "--restarts": 2,
         "--seed": 3,
     }
     arguments = [argument for pair in options.items() for argument in pair]
@@ -140,7 +197,9 @@ def test_the_options_of_the_methods_are_sent(service, film) -> None:
     assert sent.HasField("target")
     assert sent.integrated_gradients == explanation_pb2.IntegratedGradientsSettings(steps=20, baseline=0.5)
     assert sent.occlusion == explanation_pb2.OcclusionSettings(window=4, stride=2, level=0.25)
-    assert sent.inversion == explanation_pb2.InversionSettings(steps=9, learning_rate=0.5, reconstruction_weight=2)
+    assert sent.inversion == explanation_pb2.InversionSettings(
+        steps=9, learning_rate=0.5, reconstruction_weight=2, restarts=2
+    )
     assert sent.seed == 3
 
 

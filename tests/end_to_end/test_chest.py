@@ -28,8 +28,8 @@ def client() -> Iterator[Client]:
 def test_a_radiograph_in_dicom_is_explained(client: Client) -> None:
     film = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
     explanation = client.explain(film, model="chest")
-    assert {kind: explanation.maps[kind].shape for kind in MapKind} == {
-        kind: (64, 64, 3) if kind is MapKind.COLORIZED else (64, 64) for kind in MapKind
+    assert {kind: values.shape for kind, values in explanation.maps.items()} == {
+        kind: (64, 64, 3) if kind is MapKind.COLORIZED else (64, 64) for kind in list(MapKind)[:5]
     }
     # MONOCHROME1 was turned: the collimated corner is dark, the mediastinum is bright.
     assert explanation.original[:3, -3:].mean() < -0.5

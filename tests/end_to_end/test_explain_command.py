@@ -12,9 +12,15 @@ from typer.testing import CliRunner
 from medxgan.client.command import app
 from medxgan.client.commands.methods import Method
 
-PICTURES = ("original.png", "reconstruction.png", "negative.png", "difference.png", "colorized.png")
-
-
+PICTURES = (
+    "original.png",
+    "reconstruction.png",
+    "negative.png",
+    "difference.png",
+    "colorized.png",
+    "applied-negative.png",
+    "residual.png",
+)
 METHODS = [method.value for method in Method if method not in (Method.MEDXGAN, Method.ALL)]
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
@@ -52,6 +58,40 @@ def test_an_image_is_explained_by_an_embedded_server_twice_alike(film, models) -
         assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
     with Image.open("first/original.png") as original:
         assert len(set(original.tobytes())) > 50
+
+
+def test_restarts_and_frames_are_written_twice_alike(film, models) -> None:
+    options = ["--restarts", 3, "--frames", 4, "--steps", 20]
+    for out in ("first", "second"):
+        result = run("explain", film, "--models", models, "--provider", "cpu", "--out", out, *options)
+        assert result.exit_code == 0, result.stderr
+    report = json.loads(Path("first/explanation.json").read_text())
+    assert report["settings"]["restarts"] == 3
+    assert report["outcome"]["difference_spread"] > 0
+    assert len(report["trajectory"]) == 4
+    assert report["trajectory"][0]["score"] == report["scores"]["negative_realization"]
+    assert report["trajectory"][-1]["score"] == report["scores"]["positive_realization"]
+    for name in (*PICTURES, "uncertainty.png", "trajectory.gif"):
+        assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+    with Image.open("first/uncertainty.png") as uncertainty:
+        levels = np.asarray(uncertainty) / 255 * report["largest_magnitude"]["uncertainty"]
+    half_a_level = report["largest_magnitude"]["uncertainty"] / 510
+    assert levels.mean() == pytest.approx(report["outcome"]["difference_spread"], abs=half_a_level)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (["--restarts", 17], "inversion.restarts"),
+        (["--restarts", 0], "inversion.restarts"),
+        (["--frames", 1], "frames"),
+    ],
+)
+def test_restarts_and_frames_out_of_range_name_their_field(film, models, options, field: str) -> None:
+    result = run("explain", film, "--models", models, "--provider", "cpu", *options)
+    assert result.exit_code == 1
+    assert f"{field}: " in result.stderr
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -122,5 +122,18 @@ def test_data_without_positives_are_said(tiny_bundle: Path, tmp_path: Path) -> N
     assert "no true positive" in done.stderr
 
 
+def test_shortcuts_of_a_known_kind_are_measured(phantom_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    arguments = (phantom_bundle, "--report", out, "--methods", "gradient", *QUICK)
+    assert run(*arguments, "--shortcuts", "hand-film").exit_code == 2
+    assert run(*arguments, "--shortcuts", "chest-film").exit_code == 0
+    report = json.loads((out / "report.json").read_text())
+    assert "--shortcuts chest-film" in report["command"]
+    assert "mass_frame" in report["methods"]["gradient"]["all"]
+    without = run(*arguments)
+    assert without.exit_code == 1
+    assert "shortcuts was 'chest-film' and is None" in without.stderr
+
+
 def test_an_unknown_split_is_a_mistake_of_usage(tiny_bundle: Path) -> None:
     assert run(tiny_bundle, "--split", "train").exit_code == 2

@@ -13,7 +13,9 @@ from medxgan.evaluation.evaluation import RECORDS_FILE, Outcome
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
 from medxgan.evaluation.report.writing import write_report
 from medxgan.evaluation.summary import summarise
+from medxgan.server.images.grey import GreyImage
 from medxgan.training.data.source import PhantomData
+from medxgan.v1 import bundle_pb2
 
 from .conftest import SMALL, Evaluate
 
@@ -92,7 +94,13 @@ def test_every_method_and_baseline_has_its_figures(report: dict[str, Any]) -> No
             assert estimate["images"] >= 1
     for own in report["methods"].values():
         assert own["all"].keys() >= {"robustness_0.02", "robustness_0.05", "sanity"}
-    assert report["explanations"]["all"].keys() >= {"reconstruction_ssim", "label_flips", "changed_share", "reliable"}
+    assert report["explanations"]["all"].keys() >= {
+        "reconstruction_ssim",
+        "label_flips",
+        "applied_label_flips",
+        "changed_share",
+        "reliable",
+    }
 
 
 def test_the_figures_are_those_of_the_explained_images(report: dict[str, Any], outcome: Outcome) -> None:
@@ -116,6 +124,51 @@ def test_reliable_images_are_counted_alone(report: dict[str, Any], outcome: Outc
     assert report["explanations"]["all"]["reliable"]["value"] == pytest.approx(len(reliable) / len(outcome.records))
     own = report["methods"]["gradient"]["reliable"]
     assert own.get("deletion_auc", {"images": 0})["images"] == len(reliable)
+
+
+def test_the_verdicts_threshold_is_on_the_error_that_the_coverage_curve_sorts_by(
+    report: dict[str, Any], outcome: Outcome
+) -> None:
+    maximum = outcome.bundle.description.reliability.maximum_reconstruction_mse
+    for own in outcome.records:
+        figures = own[0]["figures"]
+        passed = (
+            figures["reconstruction_mse"] <= maximum and figures["label_flips"] and not figures["classifier_disagrees"]
+        )
+        assert figures["reliable"] == bool(passed)
+    errors = sorted(own[0]["figures"]["reconstruction_mse"] for own in outcome.records)
+    assert [point["largest_mse"] for point in report["coverage"]["points"]] == errors
+    last = report["coverage"]["points"][-1]
+    for figure in ("label_flips", "applied_label_flips"):
+        assert last[figure] == report["explanations"]["all"][figure]
+    assert last["maps"]["difference_map"]["average_precision"]["value"] == pytest.approx(
+        report["methods"]["difference_map"]["all"]["average_precision"]["value"]
+    )
+
+
+def test_shortcuts_are_measured_where_they_are_asked_for(
+    evaluate: Evaluate, report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left_half(grey: GreyImage, specification: bundle_pb2.ImageSpecification) -> dict[str, np.ndarray]:
+        half = np.zeros((specification.size, specification.size), np.bool_)
+        half[:, : specification.size // 2] = True
+        return {"frame": half}
+
+    monkeypatch.setattr("medxgan.evaluation.measurement.shortcut_regions", left_half)
+    asked = evaluate(tmp_path, images=2, sanity_images=0, shortcuts="chest-film")
+    written = write_report(asked, tmp_path, "medxgan evaluate")
+    for own in (*written["methods"].values(), *written["baselines"].values()):
+        assert "mass_frame" in own["all"]
+        assert not {"mass_marks", "mass_outside_lungs"} & own["all"].keys()
+    # The halves of a map that knows nothing have half of its mass each.
+    assert written["baselines"]["centre"]["all"]["mass_frame"]["value"] == pytest.approx(1)
+    assert written["explanations"]["all"]["lung_fields_found"]["value"] == 0
+    assert "mass_frame" not in written["ranking"]["gradient"]
+    section = (tmp_path / "report.md").read_text().split("## Shortcuts")[1].split("\n## ")[0]
+    assert "not drawn by a radiologist" in section
+    assert "Of 2 films, 0 have two plausible lung fields" in section
+    assert "**" not in section
+    assert "mass_frame" not in report["methods"]["gradient"]["all"]
 
 
 def test_the_ranking_holds_every_method_best_first(report: dict[str, Any]) -> None:
@@ -148,7 +201,7 @@ def test_the_report_is_written(outcome: Outcome, tmp_path: Path) -> None:
     written = write_report(outcome, tmp_path, "medxgan evaluate tiny/1")
     assert json.loads((tmp_path / "report.json").read_text()) == written
     text = (tmp_path / "report.md").read_text()
-    for picture in ("localisation", "curves", "sanity", "cost", "contact-sheet"):
+    for picture in ("localisation", "curves", "sanity", "coverage", "cost", "contact-sheet"):
         assert (tmp_path / f"{picture}.png").stat().st_size > 1000
         assert f"({picture}.png)" in text
     assert outcome.bundle.sha256 in text
@@ -174,7 +227,7 @@ def test_without_masks_generator_or_sanity_the_report_says_less(
     assert not {"average_precision", "sanity"} & written["methods"]["gradient"]["all"].keys()
     assert not (tmp_path / "localisation.png").exists()
     assert not (tmp_path / "contact-sheet.png").exists()
-    for absent in ("## Localisation", "## Sanity", "RELIABLE", "## Maps"):
+    for absent in ("## Localisation", "## Sanity", "## Shortcuts", "## Coverage", "RELIABLE", "## Maps"):
         assert absent not in text
 
 

@@ -20,7 +20,7 @@ from medxgan.evaluation.metrics.deletion_insertion import (
 from medxgan.evaluation.metrics.lesions import connected_components, lesion_recall
 from medxgan.evaluation.metrics.overlap import intersection_over_union, top_region
 from medxgan.evaluation.metrics.pointing_game import pointing_game
-from medxgan.evaluation.metrics.realization import realization_figures
+from medxgan.evaluation.metrics.realization import applied_figures, realization_figures
 from medxgan.evaluation.metrics.reconstruction import reconstruction_figures
 from medxgan.evaluation.metrics.similarity import similarity
 from medxgan.evaluation.saliency import ranked_pixels, saliency
@@ -153,6 +153,11 @@ def test_a_realization_that_flips_and_one_that_does_not() -> None:
     assert figures["change_l1"] == pytest.approx(0.45 / 16)
     assert figures["changed_share"] == pytest.approx(1 / 16)
     assert realization_figures(reconstruction, negative, 0.9, 0.5, 0.5)["label_flips"] == 0
+
+
+def test_an_applied_negative_that_flips_and_one_that_does_not() -> None:
+    assert applied_figures(0.9, 0.2, 0.5) == {"applied_label_flips": 1.0, "applied_score_change": pytest.approx(0.7)}
+    assert applied_figures(0.6, 0.5, 0.5)["applied_label_flips"] == 0
 
 
 def test_reconstruction_figures_of_a_known_error() -> None:

@@ -64,6 +64,17 @@ def test_another_header_is_refused_and_says_what_differs(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_records_of_another_format_are_refused_in_a_sentence(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    older = json.dumps(json.loads(lines[0]) | {"format": 1, "seed": 5}) + "\n"
+    path.write_text("".join([older, *lines[1:]]))
+    before = path.read_bytes()
+    with pytest.raises(RecordsError, match="expected records of format 2, found 1") as caught:
+        Records(path, HEADER)
+    assert "seed" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
 def test_fresh_forgets(path: Path) -> None:
     records = Records(path, HEADER | {"seed": 2}, fresh=True)
     assert "a" not in records

@@ -72,7 +72,10 @@ def test_the_card_says_what_the_model_is(tiny_bundle: Path, description: Bundle)
     assert card == model_card(description)
     assert card.startswith("# tiny, version 1\n\n**Not a medical device.**")
     assert "- Positive: lesion." in card
-    assert "| classifier_auc | 0.5 | nothing | Area under the ROC curve. |" in card
+    assert (
+        "| Area under the classifier's ROC curve (`classifier_auc`) | 0.5 | nothing | Area under the ROC curve. |"
+        in card
+    )
     assert "| Learning rate | 0.02 | 0.001 to 0.2 |" in card
     assert "- Has learned nothing." in card
     assert "Licence of the weights: Apache-2.0." in card

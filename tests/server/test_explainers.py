@@ -27,7 +27,7 @@ from medxgan.server.explainers.grad_cam import class_activation_map
 from medxgan.server.explainers.occlusion import window_covers
 from medxgan.server.explainers.path_integral import gauss_legendre
 from medxgan.server.explainers.settings import AttributionSettings, resolve_attribution_settings
-from medxgan.server.explainers.table import EXPLAINERS, served_methods
+from medxgan.server.explainers.table import EXPLAINERS, INTEGRATING, served_methods
 from medxgan.server.maps.residual import agreement, box_mean, smoothing_window
 from medxgan.v1.explanation_pb2 import (
     ATTRIBUTION_METHOD_DIFFERENCE_MAP,
@@ -214,8 +214,8 @@ def test_the_size_of_a_chunk_does_not_matter(attribute, bundle) -> None:
     methods = [
         method
         for method in served_methods(bundle.description)
-        # Of the generator's methods the one that runs in chunks; the inversion's own batch has one row either way.
-        if not EXPLAINERS[method].needs_generator or method == ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS
+        # Of the generator's methods those that run in chunks; the inversion's own batch has one row either way.
+        if not EXPLAINERS[method].needs_generator or method in INTEGRATING
     ]
     for one, eight in zip(attribute(methods, 1).maps, attribute(methods, 8).maps, strict=True):
         np.testing.assert_allclose(one.values, eight.values, atol=1e-5 * max(1, np.abs(eight.values).max()))

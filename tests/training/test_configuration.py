@@ -24,14 +24,25 @@ def test_the_paper_preset_has_the_published_settings() -> None:
     assert chest.data == load_configuration(CONFIGS / "chest.toml").data
 
 
+@pytest.mark.parametrize("size", [32, 128])
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.toml")), ids=lambda file: file.stem)
+def test_one_line_changes_the_size_of_every_shipped_file(tmp_path: Path, file: Path, size: int) -> None:
+    changed = tmp_path / "changed.toml"
+    changed.write_text(f'extends = "{file}"\n[image]\nsize = {size}\n')
+    assert load_configuration(changed).image.size == size
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ("[generator]\nsteps = 0", "generator.steps"),
         ("[generator]\nstep = 5", "generator.step"),
-        ("[image]\nsize = 48", "generator.channels"),
+        ("[image]\nsize = 48", "image.size"),
+        ("[image]\nsize = 16", "generator.fine_z1"),
+        ("[image]\nsize = 16\n[generator]\nfine_z1 = 0", "generator.fine_z2"),
+        ("[generator]\nchannels = []", "generator.channels"),
         ("[generator]\nencoder_channels = []", "generator.weights.reconstruction"),
-        ("[generator]\npathology_channels = [8]", "generator.pathology_channels"),
+        ("[generator]\npathology_channels = []", "generator.pathology_channels"),
         ('[image]\naspect = "squeeze"', "image.aspect"),
     ],
 )

@@ -50,4 +50,35 @@ def test_only_a_conditional_discriminator_hears_the_class() -> None:
 
 
 def test_encoder_gives_a_code_for_each_image() -> None:
-    assert Encoder(Z1 + Z2, (4, 8), 16)(torch.rand(3, 1, 16, 16)).shape == (3, Z1 + Z2)
+    encoder = Encoder(PlainGenerator(Z1, Z2, (8, 6)), (4, 8))
+    assert encoder(torch.rand(3, 1, 16, 16)).shape == (3, Z1 + Z2)
+
+
+@torch.no_grad()
+def test_a_fine_code_changes_the_picture_where_it_lies() -> None:
+    torch.manual_seed(0)
+    generator = TwoBranchGenerator(Z1, Z2, (12, 10, 8, 6), (8, 8, 6, 6), fine_z1=2, fine_z2=1).eval()
+    assert (generator.z1_size, generator.z2_size) == (Z1 + 2 * 64, Z2 + 64)
+    z = torch.randn(1, generator.z1_size + generator.z2_size)
+    places = torch.arange(64).view(8, 8)
+    for start in (Z1, Z1 + 64):
+        moved = z.clone()
+        moved[:, start + places[1, 6]] += 3
+        change = (generator(moved) - generator(z))[0, 0].abs()
+        assert change.max() > 1e-3
+        assert change[:32, 32:].sum() == pytest.approx(change.sum().item(), rel=1e-3)
+
+
+@torch.no_grad()
+def test_the_encoder_finds_a_fine_code_where_it_lies() -> None:
+    torch.manual_seed(0)
+    generator = TwoBranchGenerator(Z1, Z2, (12, 10, 8, 6), (8, 8, 6, 6), fine_z1=2, fine_z2=1)
+    encoder = Encoder(generator, (4, 6, 8, 8)).eval()
+    x = torch.zeros(1, 1, 64, 64)
+    dotted = x.clone()
+    dotted[..., 12, 52] = 1
+    change = (encoder(dotted) - encoder(x))[0].abs()
+    fine_z1, fine_z2 = change[Z1 : generator.z1_size].view(2, 8, 8), change[generator.z1_size + Z2 :].view(1, 8, 8)
+    for fine in (fine_z1, fine_z2):
+        assert fine[:, :4, 4:].max() > 1e-4
+        assert fine[:, 5:].sum() == fine[:, :, :3].sum() == 0

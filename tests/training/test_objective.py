@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from medxgan.training import objective
 from medxgan.training.networks import Classifier, Encoder, PlainGenerator
-from medxgan.training.objective import Batch, Realizations, Samples
+from medxgan.training.objective import Batch, Judged, Realizations, Samples
 
 
 class Constant(nn.Module):
@@ -29,7 +29,7 @@ def batch(label: float = 1.0, focus: float = 0.0) -> Batch:
     return Batch(x, torch.full((2,), label), torch.full_like(x, focus))
 
 
-PICTURES = [(torch.zeros(2, 1, 4, 4), torch.ones(2))]
+PICTURES = [Judged(torch.zeros(2, 1, 4, 4), torch.ones(2), torch.ones(2))]
 
 
 def test_an_undecided_discriminator_loses_log_4() -> None:
@@ -85,9 +85,29 @@ def test_a_perfect_reconstruction_has_the_same_features() -> None:
     assert objective.features(classifier, Batch(x, torch.ones(2), torch.zeros_like(x)), other).item() > 0
 
 
+def test_the_applied_negative_is_the_image_less_the_difference() -> None:
+    x, reconstruction, negative = (torch.rand(2, 1, 16, 16) - 0.5 for _ in range(3))
+    made = Realizations(torch.zeros(2, 3), reconstruction, negative)
+    torch.testing.assert_close(made.applied_negative(x), (x - reconstruction + negative).clamp(-1, 1))
+    torch.testing.assert_close(made.applied_negative(reconstruction), negative)
+
+
+def test_the_class_of_applied_counts_positives_alone() -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(4).eval()
+    x = torch.rand(2, 1, 16, 16)
+    made = Realizations(torch.zeros(2, 3), x, x)
+    for label in (torch.zeros(2), torch.ones(2)):
+        batch = Batch(x, label, torch.zeros_like(x))
+        term = objective.class_of_applied(classifier, batch, made, lambda picture: picture).item()
+        wanted = -torch.log(1 - torch.sigmoid(classifier(x))).mean().item() * label.mean().item()
+        assert term == pytest.approx(wanted, rel=1e-4)
+
+
 def test_negatives_are_drawn_and_encoded_without_pathology() -> None:
     torch.manual_seed(0)
-    generator, encoder = PlainGenerator(4, 2, (6, 4)), Encoder(6, (4,), 16)
+    generator = PlainGenerator(4, 2, (6, 4))
+    encoder = Encoder(generator, (4,))
     z, label = objective.draw_codes(generator, 500, torch.device("cpu"))
     assert (z[label == 0, 4:] == 0).all()
     assert z[label == 1, 4:].std().item() == pytest.approx(1, abs=0.1)
@@ -98,5 +118,9 @@ def test_negatives_are_drawn_and_encoded_without_pathology() -> None:
     samples, made = objective.generate(generator, encoder, healthy)
     assert made is not None
     torch.testing.assert_close(made.reconstruction, made.negative)
-    assert len(objective.judged(samples, made, healthy)) == 3
-    assert len(objective.judged(samples, None, healthy)) == 1
+    assert len(objective.judged(samples, made, healthy, applied=False)) == 3
+    assert len(objective.judged(samples, None, healthy, applied=True)) == 1
+
+    applied = objective.judged(samples, made, healthy, applied=True)[-1]
+    torch.testing.assert_close(applied.image, x)
+    assert (applied.counts == 0).all()

@@ -12,6 +12,7 @@ from medxgan.training.command import train
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.evaluation import evaluate
 from medxgan.training.runs import Run, RunError, load_trained_model
+from medxgan.training.sample_grid import SampleGrid
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_encoder import train_encoder
 from medxgan.training.train_generator import train_generator
@@ -89,10 +90,17 @@ def test_a_run_folder_says_what_was_done(run: Path, configuration: TrainingConfi
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
-    run: Path, configuration: TrainingConfig, tmp_path: Path
+    run: Path, configuration: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupt(grid: SampleGrid, file: Path) -> None:
+        if "step-000006" in file.name:
+            raise KeyboardInterrupt
+
     train_classifier(configuration, tmp_path, tmp_path)
-    train_generator(with_steps(configuration, 3), tmp_path, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleGrid, "write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_generator(configuration, tmp_path, tmp_path)
     train_generator(configuration, tmp_path, tmp_path)
     whole, resumed = (load_file(folder / "generator" / "checkpoint.safetensors") for folder in (run, tmp_path))
     assert whole.keys() == resumed.keys()

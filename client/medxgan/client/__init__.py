@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         MapKind,
         OcclusionSettings,
         Progress,
+        ProgressPhase,
         VerdictReasonCode,
         VerdictStatus,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "NotFoundError",
     "OcclusionSettings",
     "Progress",
+    "ProgressPhase",
     "RefusedError",
     "ServerFaultError",
     "UnavailableError",

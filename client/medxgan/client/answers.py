@@ -12,40 +12,59 @@ from medxgan.v1 import bundle_pb2, explanation_pb2
 
 def explanation(answer: explanation_pb2.ExplainResponse) -> results.Explanation:
     """Read an explanation; raises ServerFaultError where it can't be read."""
+    scores, outcome = answer.scores, answer.outcome
     return results.Explanation(
         model=_identity(answer.model),
         execution=_execution(answer.execution),
         settings=_inversion(answer.inversion),
         seed=answer.seed,
         scores=results.Scores(
-            original=_decimal(answer.scores.original),
-            reconstruction=_decimal(answer.scores.reconstruction),
-            negative_realization=_decimal(answer.scores.negative_realization),
-            decision_threshold=_decimal(answer.scores.decision_threshold),
+            original=_decimal(scores.original),
+            reconstruction=_decimal(scores.reconstruction),
+            negative_realization=_decimal(scores.negative_realization),
+            applied_negative=_decimal(scores.applied_negative),
+            positive_realization=_decimal(scores.positive_realization)
+            if scores.HasField("positive_realization")
+            else None,
+            decision_threshold=_decimal(scores.decision_threshold),
         ),
         verdict=_verdict(answer.verdict),
         outcome=results.InversionOutcome(
-            steps_taken=answer.outcome.steps_taken,
-            converged=answer.outcome.converged,
-            reconstruction_mse=_decimal(answer.outcome.reconstruction_mse),
-            classification_loss=_decimal(answer.outcome.classification_loss),
+            steps_taken=outcome.steps_taken,
+            converged=outcome.converged,
+            reconstruction_mse=_decimal(outcome.reconstruction_mse),
+            classification_loss=_decimal(outcome.classification_loss),
+            restart=outcome.restart,
+            difference_spread=_decimal(outcome.difference_spread) if outcome.HasField("difference_spread") else None,
         ),
+        positive_outcome=_positive_outcome(answer.positive_realization)
+        if answer.HasField("positive_realization")
+        else None,
         timing=results.Timing(
             queued_ms=_decimal(answer.timing.queued_ms),
             preprocess_ms=_decimal(answer.timing.preprocess_ms),
             inversion_ms=_decimal(answer.timing.inversion_ms),
+            positive_realization_ms=_decimal(answer.timing.positive_realization_ms),
             maps_ms=_decimal(answer.timing.maps_ms),
             total_ms=_decimal(answer.timing.total_ms),
         ),
         notes=tuple(answer.notes),
         maps={from_wire(results.MapKind, entry.kind): _array(entry.tensor) for entry in answer.maps},
+        trajectory=tuple(
+            results.TrajectoryFrame(_decimal(frame.position), _decimal(frame.score), _array(frame.tensor))
+            for frame in answer.trajectory
+        ),
     )
 
 
 def progress(event: explanation_pb2.Progress) -> results.Progress:
-    """Read the progress of an inversion."""
+    """Read the progress of a phase; raises ServerFaultError where it can't be read."""
     return results.Progress(
-        event.steps_taken, event.steps_total, _decimal(event.reconstruction_mse), _decimal(event.classification_loss)
+        phase=from_wire(results.ProgressPhase, event.phase),
+        steps_taken=event.steps_taken,
+        steps_total=event.steps_total,
+        reconstruction_mse=_decimal(event.reconstruction_mse),
+        classification_loss=_decimal(event.classification_loss),
     )
 
 
@@ -125,7 +144,19 @@ def _execution(execution: explanation_pb2.Execution) -> results.Execution:
 
 def _inversion(settings: explanation_pb2.InversionSettings) -> results.InversionSettings:
     return results.InversionSettings(
-        settings.steps, _decimal(settings.learning_rate), _decimal(settings.reconstruction_weight)
+        steps=settings.steps,
+        learning_rate=_decimal(settings.learning_rate),
+        reconstruction_weight=_decimal(settings.reconstruction_weight),
+        restarts=settings.restarts,
+    )
+
+
+def _positive_outcome(outcome: explanation_pb2.PositiveRealizationOutcome) -> results.PositiveRealizationOutcome:
+    return results.PositiveRealizationOutcome(
+        found=outcome.found,
+        steps_taken=outcome.steps_taken,
+        scale=_decimal(outcome.scale),
+        change_mse=_decimal(outcome.change_mse),
     )
 
 

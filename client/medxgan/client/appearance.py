@@ -79,24 +79,20 @@ APPEARANCES: Mapping[AttributionMethod, Appearance] = {
         "unit of x, squared",
         "Where the image itself differs from the negative realization as the difference map does.",
     ),
+    AttributionMethod.EVIDENCE_MAP: Appearance(
+        "Evidence map",
+        "unit of x, squared \N{MULTIPLICATION SIGN} logit",
+        "The residual map where integrated gradients say that the score rests on it.",
+    ),
 }
 """One line for each method; a test proves it complete."""
 
 
 def map_picture(attribution: Attribution, method: AttributionMethod, caption: str) -> Picture:
     """The map of a method in colour with its scale: symmetric about zero, or from zero up."""
-    values = attribution.values[method]
-    magnitude = largest_magnitude(values)
     appearance = APPEARANCES[method]
-    return Picture(
-        values,
-        appearance.short_name or appearance.name,
-        caption,
-        colors="RdBu_r" if appearance.signed else "inferno",
-        low=-magnitude if appearance.signed else 0.0,
-        high=magnitude,
-        bar=appearance.unit,
-    )
+    draw = Picture.signed if appearance.signed else Picture.unsigned
+    return draw(attribution.values[method], appearance.short_name or appearance.name, caption, appearance.unit)
 
 
 def overlay(attribution: Attribution, method: AttributionMethod) -> FloatArray:

@@ -31,7 +31,7 @@ def write_attribution_panel(attribution: Attribution, method: AttributionMethod,
 
 
 def write_comparison(attribution: Attribution, path: Path) -> None:
-    """Write the comparison of every method that an attribution holds, in two rows, the original first.
+    """Write the comparison of every method that an attribution holds: the original first, at most four in a row.
 
     Each map has a scale of its own: where it is strong can be compared between methods, how strong cannot.
 
@@ -49,7 +49,8 @@ def write_comparison(attribution: Attribution, path: Path) -> None:
             *(sentence for method in methods for sentence in _sentences(attribution, method)),
         ],
         pictures=[original, *(map_picture(attribution, method, _caption(attribution, method)) for method in methods)],
-        columns=(len(methods) + 2) // 2,
+        # More than four in a row, and headings and scales run into each other.
+        columns=min(4, (len(methods) + 2) // 2),
     ).write(path)
 
 
@@ -101,9 +102,9 @@ def _sentences(attribution: Attribution, method: AttributionMethod) -> Iterator[
 def _facts(attribution: Attribution, methods: Collection[AttributionMethod]) -> Iterator[str]:
     """The settings in force for these methods, in a few words each."""
     path, windows, inversion = attribution.integrated_gradients, attribution.occlusion, attribution.inversion
-    if path is not None and attribution.completeness.keys() & {*methods}:
+    if path is not None and {*attribution.completeness, AttributionMethod.EVIDENCE_MAP} & {*methods}:
         yield f"{path.steps} points of the path"
-    if path is not None and AttributionMethod.INTEGRATED_GRADIENTS in methods:
+    if path is not None and {AttributionMethod.INTEGRATED_GRADIENTS, AttributionMethod.EVIDENCE_MAP} & {*methods}:
         yield f"baseline {path.baseline:g}"
     if windows is not None and AttributionMethod.OCCLUSION in methods:
         yield f"window {windows.window} by {windows.stride} at {windows.level:g}"

@@ -90,8 +90,10 @@ class Client:
         steps: int | None = None,
         learning_rate: float | None = None,
         reconstruction_weight: float | None = None,
+        restarts: int | None = None,
         seed: int = 0,
         maps: Sequence[MapKind] = (),
+        trajectory: int | None = None,
     ) -> Explanation:
         """Explain one image.
 
@@ -102,16 +104,22 @@ class Client:
             steps: gradient steps; None for the bundle's default, as for the next two.
             learning_rate: Adam's learning rate.
             reconstruction_weight: λ, the weight of the mean squared error against the class term.
-            seed: seed of the random start. Same request, seed and bundle: same maps.
-            maps: the maps wanted; none named: every one.
+            restarts: inversions from different starts, 1 to 16, the best of which is the answer; None for 1. The time
+                that it takes is in proportion.
+            seed: seed of the random starts. Same request, seed and bundle: same maps.
+            maps: the maps wanted; none named: the first five kinds, original to colorized. UNCERTAINTY needs 2 or more
+                restarts; POSITIVE_REALIZATION starts a search where the image is negative.
+            trajectory: pictures wanted of the way from the negative realization to the positive one, 2 to 64, both ends
+                counted; None for none. It starts the same search.
         """
         request = requests.explain(
             image,
             model,
             version,
-            requests.inversion(steps, learning_rate, reconstruction_weight),
+            requests.inversion(steps, learning_rate, reconstruction_weight, restarts),
             seed=seed,
             maps=maps,
+            trajectory=trajectory,
         )
         return answers.explanation(self._call(self._stub.Explain, request))
 
@@ -125,20 +133,24 @@ class Client:
         steps: int | None = None,
         learning_rate: float | None = None,
         reconstruction_weight: float | None = None,
+        restarts: int | None = None,
         seed: int = 0,
         maps: Sequence[MapKind] = (),
+        trajectory: int | None = None,
     ) -> Explanation:
         """Explain one image as `explain` does, and hear of its progress after every block of gradient steps.
 
+        The inversion comes first; the search for a positive realization, where there is one, counts its steps anew.
         A call that was cut off after the first progress is not made again.
         """
         request = requests.explain(
             image,
             model,
             version,
-            requests.inversion(steps, learning_rate, reconstruction_weight),
+            requests.inversion(steps, learning_rate, reconstruction_weight, restarts),
             seed=seed,
             maps=maps,
+            trajectory=trajectory,
         )
 
         def follow(seconds: float) -> Explanation:
@@ -179,6 +191,7 @@ class Client:
         steps: int | None = None,
         learning_rate: float | None = None,
         reconstruction_weight: float | None = None,
+        restarts: int | None = None,
         seed: int = 0,
     ) -> Attribution:
         """Show what in one image the score depends on; arguments that are not named here are those of `explain`.
@@ -197,6 +210,7 @@ class Client:
             steps: gradient steps of the inversion.
             learning_rate: Adam's learning rate.
             reconstruction_weight: λ.
+            restarts: inversions from different starts.
             seed: seed of the inversion's random start.
         """
         request = requests.attribute(
@@ -207,7 +221,7 @@ class Client:
             target,
             integrated_gradients=integrated_gradients,
             occlusion=occlusion,
-            inversion=requests.inversion(steps, learning_rate, reconstruction_weight),
+            inversion=requests.inversion(steps, learning_rate, reconstruction_weight, restarts),
             seed=seed,
         )
         return answers.attribution(self._call(self._stub.Attribute, request))

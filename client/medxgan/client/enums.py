@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from medxgan.client.errors import ServerFaultError
-from medxgan.client.results import AttributionMethod, MapKind, VerdictReasonCode, VerdictStatus
+from medxgan.client.results import AttributionMethod, MapKind, ProgressPhase, VerdictReasonCode, VerdictStatus
 from medxgan.v1 import explanation_pb2
 
 Member = TypeVar("Member", bound=StrEnum)
@@ -17,6 +17,7 @@ PREFIXES: dict[type[StrEnum], str] = {
     VerdictStatus: "VERDICT_STATUS_",
     VerdictReasonCode: "VERDICT_REASON_CODE_",
     AttributionMethod: "ATTRIBUTION_METHOD_",
+    ProgressPhase: "PROGRESS_PHASE_",
 }
 
 

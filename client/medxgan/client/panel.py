@@ -1,9 +1,9 @@
 """`panel.png`: the whole explanation at one glance, all pictures side by side, captioned."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from medxgan.client.pictures import largest_magnitude
-from medxgan.client.results import Execution, Explanation, ModelIdentity, VerdictStatus
+from medxgan.client.results import Execution, Explanation, MapKind, ModelIdentity, Scores, VerdictStatus
 from medxgan.client.sheet import Badge, Picture, Sheet
 
 NOTE = "Research use only. Not a medical device."
@@ -15,8 +15,24 @@ BADGES = {
 }
 
 
+GREY_LEVEL = 2 / 255
+"""One of 256 grey levels in [-1, 1]: a map whose largest value is less than this is not drawn as if it were strong."""
+
+SHOWN = (
+    MapKind.ORIGINAL,
+    MapKind.RECONSTRUCTION,
+    MapKind.NEGATIVE_REALIZATION,
+    MapKind.APPLIED_NEGATIVE,
+    MapKind.DIFFERENCE,
+    MapKind.COLORIZED,
+    MapKind.RESIDUAL,
+    MapKind.UNCERTAINTY,
+)
+"""The maps of the panel in its order; the positive realization has a panel of its own."""
+
+
 def write_panel(explanation: Explanation, path: Path, *, positive_class: str) -> None:
-    """Write the panel of an explanation that holds all five maps.
+    """Write the panel of an explanation: the maps that it holds, five in a row, or four where they are more.
 
     Args:
         explanation: what to show.
@@ -24,12 +40,7 @@ def write_panel(explanation: Explanation, path: Path, *, positive_class: str) ->
         positive_class: what a positive image shows, as the model's bundle says it.
     """
     scores = explanation.scores
-    magnitude = largest_magnitude(explanation.difference)
-
-    def score(probability: float) -> str:
-        return f"{probability:.2f}  {'positive' if probability >= scores.decision_threshold else 'negative'}"
-
-    outcome = explanation.outcome
+    pictures = [_picture(explanation, kind) for kind in SHOWN if kind in explanation.maps]
     Sheet(
         title=sheet_title(explanation.model, f"probability of {positive_class}"),
         badge=BADGES[explanation.verdict.status],
@@ -37,30 +48,16 @@ def write_panel(explanation: Explanation, path: Path, *, positive_class: str) ->
             f"An image counts as positive from {scores.decision_threshold:.2f}.",
             *(reason.sentence for reason in explanation.verdict.reasons),
         ],
-        pictures=[
-            Picture(explanation.original, "Original", score(scores.original)),
-            Picture(explanation.reconstruction, "Reconstruction", score(scores.reconstruction)),
-            Picture(explanation.negative_realization, "Negative realization", score(scores.negative_realization)),
-            Picture(
-                explanation.difference,
-                "Difference",
-                "reconstruction \N{MINUS SIGN} negative",
-                colors="RdBu_r",
-                low=-magnitude,
-                high=magnitude,
-                bar="intensity",
-            ),
-            Picture(explanation.colorized, "Colorized", "red adds, blue takes away"),
-        ],
-        columns=5,
+        pictures=pictures,
+        columns=5 if len(pictures) <= 5 else 4,
         note=NOTE,
-        small_print=small_print(
-            f"{outcome.steps_taken} of {explanation.settings.steps} steps",
-            f"seed {explanation.seed}",
-            model=explanation.model,
-            execution=explanation.execution,
-        ),
+        small_print=small_print(*_facts(explanation), model=explanation.model, execution=explanation.execution),
     ).write(path)
+
+
+def score_caption(scores: Scores, probability: float) -> str:
+    """A score and what the classifier makes of it."""
+    return f"{probability:.2f}  {'positive' if scores.is_positive(probability) else 'negative'}"
 
 
 def sheet_title(model: ModelIdentity, subject: str) -> str:
@@ -71,3 +68,39 @@ def sheet_title(model: ModelIdentity, subject: str) -> str:
 def small_print(*facts: str, model: ModelIdentity, execution: Execution) -> str:
     """The facts that let somebody else make the same pictures."""
     return "  \N{MIDDLE DOT}  ".join([*facts, execution.provider, f"bundle {model.bundle_sha256[:12]}"])
+
+
+def _picture(explanation: Explanation, kind: MapKind) -> Picture:
+    values, scores = explanation.maps[kind], explanation.scores
+    match kind:
+        case MapKind.ORIGINAL:
+            return Picture(values, "Original", score_caption(scores, scores.original))
+        case MapKind.RECONSTRUCTION:
+            return Picture(values, "Reconstruction", score_caption(scores, scores.reconstruction))
+        case MapKind.NEGATIVE_REALIZATION:
+            return Picture(values, "Negative realization", score_caption(scores, scores.negative_realization))
+        case MapKind.APPLIED_NEGATIVE:
+            return Picture(values, "Applied negative", score_caption(scores, scores.applied_negative))
+        case MapKind.DIFFERENCE:
+            return Picture.signed(
+                values, "Difference", "reconstruction \N{MINUS SIGN} negative", "intensity", least=GREY_LEVEL
+            )
+        case MapKind.COLORIZED:
+            return Picture(values, "Colorized", "red adds, blue takes away")
+        case MapKind.RESIDUAL:
+            caption = "where image and difference agree"
+            return Picture.signed(values, "Residual", caption, "intensity, squared", least=GREY_LEVEL**2)
+        case MapKind.UNCERTAINTY:
+            caption = f"of the difference, {explanation.settings.restarts} restarts"
+            return Picture.unsigned(values, "Uncertainty", caption, "standard deviation", least=GREY_LEVEL)
+        case _:
+            raise ValueError(f"the panel does not show the map {kind.value!r}")
+
+
+def _facts(explanation: Explanation) -> Iterator[str]:
+    """The settings and the outcome of the inversion, in a few words each."""
+    settings, outcome = explanation.settings, explanation.outcome
+    yield f"{outcome.steps_taken} of {settings.steps} steps"
+    if settings.restarts > 1:
+        yield f"restart {outcome.restart + 1} of {settings.restarts}"
+    yield f"seed {explanation.seed}"

@@ -7,20 +7,49 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medxgan.client.results import Attribution, AttributionMethod, Explanation, FloatArray
+from medxgan.client.results import Attribution, AttributionMethod, Explanation, FloatArray, MapKind
+
+FILES: Mapping[MapKind, str] = {
+    MapKind.ORIGINAL: "original.png",
+    MapKind.RECONSTRUCTION: "reconstruction.png",
+    MapKind.NEGATIVE_REALIZATION: "negative.png",
+    MapKind.DIFFERENCE: "difference.png",
+    MapKind.COLORIZED: "colorized.png",
+    MapKind.APPLIED_NEGATIVE: "applied-negative.png",
+    MapKind.RESIDUAL: "residual.png",
+    MapKind.UNCERTAINTY: "uncertainty.png",
+    MapKind.POSITIVE_REALIZATION: "positive.png",
+}
+"""The file that each map is written to; a test proves it complete."""
 
 
 def write_pictures(explanation: Explanation, folder: Path) -> None:
-    """Write the five maps of an explanation into a folder that exists.
+    """Write the maps that an explanation holds into a folder that exists.
 
-    `original.png`, `reconstruction.png` and `negative.png` put [-1, 1] on 0 to 255; `difference.png` puts [-2, 2]
-    there, so that 128 is no difference; `colorized.png` is RGB.
+    Grey images put [-1, 1] on 0 to 255; `difference.png` puts [-2, 2] there, so that 128 is no difference;
+    `colorized.png` is RGB. The values of the residual and the uncertainty are mostly small: `residual.png` puts [-m, m]
+    there and `uncertainty.png` [0, m], m being the largest magnitude, which `explanation.json` states. There is no
+    `positive.png` of an image that the classifier calls positive: it would be the reconstruction.
     """
-    _write(folder / "original.png", explanation.original, -1.0, 1.0)
-    _write(folder / "reconstruction.png", explanation.reconstruction, -1.0, 1.0)
-    _write(folder / "negative.png", explanation.negative_realization, -1.0, 1.0)
-    _write(folder / "difference.png", explanation.difference, -2.0, 2.0)
-    _write(folder / "colorized.png", explanation.colorized, 0.0, 1.0)
+    for kind, values in explanation.maps.items():
+        if kind is MapKind.POSITIVE_REALIZATION and explanation.scores.image_is_positive:
+            continue
+        _write(folder / FILES[kind], values, *_range(kind, values))
+
+
+def _range(kind: MapKind, values: FloatArray) -> tuple[float, float]:
+    """The levels that a map's file puts on 0 and 255."""
+    match kind:
+        case MapKind.DIFFERENCE:
+            return -2.0, 2.0
+        case MapKind.COLORIZED:
+            return 0.0, 1.0
+        case MapKind.RESIDUAL:
+            return -largest_magnitude(values), largest_magnitude(values)
+        case MapKind.UNCERTAINTY:
+            return 0.0, largest_magnitude(values)
+        case _:
+            return -1.0, 1.0
 
 
 def write_attribution_pictures(attribution: Attribution, files: Mapping[AttributionMethod, str], folder: Path) -> None:

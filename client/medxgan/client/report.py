@@ -7,15 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from medxgan.client.pictures import largest_magnitude
-from medxgan.client.results import Attribution, AttributionMethod, Explanation
+from medxgan.client.results import Attribution, AttributionMethod, Explanation, MapKind
 
-PIXELS = {"maps", "image", "values"}
+PIXELS = {"maps", "image", "values", "picture"}
 """Fields of a result that hold arrays."""
 
 
 def write_report(explanation: Explanation, path: Path) -> None:
-    """Write an explanation as JSON: one key for each field of `Explanation` but the maps."""
-    _write({"method": "medxgan", **_plain(explanation)}, path)
+    """Write an explanation as JSON: one key for each field of `Explanation` but the maps, and one for the pictures.
+
+    `largest_magnitude` is the magnitude that is 255 in the files of the residual and the uncertainty, where held.
+    """
+    own_scale = (MapKind.RESIDUAL, MapKind.UNCERTAINTY)
+    magnitudes = {
+        kind.value: largest_magnitude(explanation.maps[kind]) for kind in own_scale if kind in explanation.maps
+    }
+    _write({"method": "medxgan", **_plain(explanation), "largest_magnitude": magnitudes}, path)
 
 
 def write_attribution_report(attribution: Attribution, files: Mapping[AttributionMethod, str], path: Path) -> None:

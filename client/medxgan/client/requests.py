@@ -17,14 +17,19 @@ def explain(
     *,
     seed: int,
     maps: Sequence[MapKind],
+    trajectory: int | None,
 ) -> explanation_pb2.ExplainRequest:
     """The request of Explain and ExplainStream; raises InvalidRequestError where it has no place on the wire."""
+    frames = _whole("trajectory.frames", trajectory)
     return explanation_pb2.ExplainRequest(
         model=selector(model, version),
         image=image_message(image),
         inversion=inversion,
         maps=[explanation_pb2.MapRequest(kind=to_wire(kind), form=explanation_pb2.MAP_FORM_TENSOR) for kind in maps],
         seed=_whole("seed", seed, bits=64),
+        trajectory=None
+        if frames is None
+        else explanation_pb2.TrajectoryRequest(frames=frames, form=explanation_pb2.MAP_FORM_TENSOR),
     )
 
 
@@ -67,13 +72,14 @@ def attribute(
 
 
 def inversion(
-    steps: int | None, learning_rate: float | None, reconstruction_weight: float | None
+    steps: int | None, learning_rate: float | None, reconstruction_weight: float | None, restarts: int | None
 ) -> explanation_pb2.InversionSettings | None:
     """The inversion's settings; None where the caller chose none of them."""
     settings = explanation_pb2.InversionSettings(
         steps=_whole("inversion.steps", steps),
         learning_rate=learning_rate,
         reconstruction_weight=reconstruction_weight,
+        restarts=_whole("inversion.restarts", restarts),
     )
     return settings if settings.ListFields() else None
 

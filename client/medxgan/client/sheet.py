@@ -7,12 +7,13 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from medxgan.client.pictures import largest_magnitude
 from medxgan.client.results import FloatArray
 
 WIDTH = 10.0
@@ -50,6 +51,21 @@ class Picture:
     high: float = 1.0
     bar: str = ""
 
+    @classmethod
+    def signed(cls, values: FloatArray, name: str, caption: str, bar: str, *, least: float = 0.0) -> Self:
+        """A map [S, S] with values on both sides of zero: red above, blue below.
+
+        Its scale ends at its largest magnitude, but not below `least`: what is next to nothing is drawn pale.
+        """
+        magnitude = max(least, largest_magnitude(values))
+        return cls(values, name, caption, colors="RdBu_r", low=-magnitude, high=magnitude, bar=bar)
+
+    @classmethod
+    def unsigned(cls, values: FloatArray, name: str, caption: str, bar: str, *, least: float = 0.0) -> Self:
+        """A map [S, S] without negative values, from dark at zero to bright at its largest; `least` as for `signed`."""
+        magnitude = max(least, largest_magnitude(values))
+        return cls(values, name, caption, colors="inferno", low=0.0, high=magnitude, bar=bar)
+
 
 @dataclass(frozen=True)
 class Badge:
@@ -85,8 +101,9 @@ class Sheet:
         prose = MARGIN + _height(title, TITLE) + 0.04
         captions = prose + _height(sentences, BODY) + 0.2
         caption_height = 2 * BODY * LINE_HEIGHT + 0.06
-        row_height = caption_height + side + (0.52 if any(picture.bar for picture in self.pictures) else 0.2)
-        footer = captions + len(rows) * row_height
+        heights = [caption_height + side + (0.52 if any(picture.bar for picture in row) else 0.2) for row in rows]
+        tops = [captions + sum(heights[:row]) for row in range(len(rows))]
+        footer = captions + sum(heights)
         page = _Page(footer + 0.12 + SMALL * LINE_HEIGHT + 0.16)
 
         for row, line in enumerate(title):
@@ -95,8 +112,7 @@ class Sheet:
             page.write(MARGIN, prose + row * BODY * LINE_HEIGHT, line, BODY, color=QUIET)
         if self.badge is not None:
             page.badge(self.badge)
-        for row, pictures in enumerate(rows):
-            top = captions + row * row_height
+        for top, pictures in zip(tops, rows, strict=True):
             for column, picture in enumerate(pictures):
                 left = MARGIN + column * (side + GUTTER)
                 page.write(left, top, picture.name, BODY + 0.5, weight="bold")

@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from medxgan.evaluation.film_regions import FRAME
 from medxgan.evaluation.measurement import NOISE_DEVIATIONS
 from medxgan.evaluation.metrics.deletion_insertion import BLUR_DEVIATION, SHARES
 from medxgan.evaluation.metrics.lesions import HIT_SHARE
 from medxgan.evaluation.metrics.realization import CHANGED
 
-Group = Literal["localisation", "faithfulness", "robustness", "sanity", "reconstruction", "realization", "decision"]
+Group = Literal[
+    "localisation", "faithfulness", "robustness", "sanity", "shortcuts", "reconstruction", "realization", "decision"
+]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,18 @@ METHOD_FIGURES = (
         "(Adebayo et al. 2018). A map that explains the classifier must not survive this.",
         ranked=True,
     ),
+    *(
+        Figure(
+            f"mass_{place}", title, "shortcuts", None,
+            f"Share of the map's absolute mass, not smoothed, that falls on {where}, divided by the region's share of "
+            "the image. 1 is as chance, and so is an empty map.",
+        )
+        for place, title, where in (
+            ("marks", "on marks", "burnt-in marks (narrow, small and far brighter than what is around them)"),
+            ("frame", "on the frame", f"the outer frame, {FRAME:g} of the side at each border"),
+            ("outside_lungs", "outside the lungs", "all but the two lung fields"),
+        )
+    ),
 )  # fmt: skip
 """Figures of a method or a baseline."""
 
@@ -98,11 +113,17 @@ IMAGE_FIGURES = (
            "Share of reconstructions that the classifier calls negative though it calls the image positive."),
     Figure("reliable", "RELIABLE", "reconstruction", "higher",
            "Share of images whose explanation has the server's verdict RELIABLE."),
-    Figure("label_flips", "label flips", "realization", "higher",
+    Figure("label_flips", "negative realization called negative", "realization", "higher",
            "Share of negative realizations that the classifier calls negative. Alone it proves little: a small change "
            "can fool a classifier."),
+    Figure("applied_label_flips", "applied negative called negative", "realization", "higher",
+           "Share of applied negatives, the images themselves less the difference map, that the classifier calls "
+           "negative: a far harder test than a flip of the reconstruction, since all that the generator can't draw is "
+           "still there."),
     Figure("score_change", "change of score", "realization", "higher",
            "Probability of the reconstruction less that of the negative realization."),
+    Figure("applied_score_change", "change of score, applied", "realization", "higher",
+           "Probability of the image less that of the applied negative."),
     Figure("change_l1", "size of change", "realization", None,
            "Mean absolute difference between reconstruction and negative realization, in units of x."),
     Figure("changed_share", "pixels changed", "realization", None,
@@ -112,6 +133,10 @@ IMAGE_FIGURES = (
                f"Share of images that the classifier still calls positive under noise of deviation {deviation}.")
         for deviation in NOISE_DEVIATIONS
     ),
+    Figure("lung_fields_found", "lung fields found", "shortcuts", None,
+           "Share of images with two plausible lung fields; figures on the lungs are over these alone."),
+    Figure("marks_found", "marks found", "shortcuts", None,
+           "Share of images with burnt-in marks; figures on marks are over these alone."),
 )  # fmt: skip
 """Figures of an image, whatever the method."""
 

@@ -18,7 +18,7 @@ from medxgan.evaluation.errors import EvaluationError, SubjectError
 from medxgan.evaluation.evaluation import evaluate_bundle
 from medxgan.evaluation.images import Split, data_of_bundle, data_of_file
 from medxgan.evaluation.report.writing import write_report
-from medxgan.evaluation.settings import EvaluationSettings
+from medxgan.evaluation.settings import EvaluationSettings, Shortcuts
 from medxgan.evaluation.summary import ALL, Report
 from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import ExportError
@@ -57,6 +57,10 @@ def evaluate(
     sanity_images: Annotated[
         int, typer.Option("--sanity-images", min=0, help="Images of the sanity check; 0 leaves it out.")
     ] = 16,
+    shortcuts: Annotated[
+        Shortcuts | None,
+        typer.Option("--shortcuts", help="Measure what falls on marks, frame and all but the lungs, of such images."),
+    ] = None,
     sheet_images: Annotated[
         int, typer.Option("--sheet-images", min=0, help="Rows of the contact sheet; 0 leaves it out.")
     ] = 8,
@@ -76,6 +80,7 @@ def evaluate(
         provider=provider,
         threads=threads,
         sanity_images=sanity_images,
+        shortcuts=shortcuts,
         sheet_images=sheet_images,
     )
     command = _command(subject, data, report, config, settings)

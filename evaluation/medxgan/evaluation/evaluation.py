@@ -5,7 +5,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from medxgan.evaluation.catalogue import METHOD_FIGURES
+from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES
 from medxgan.evaluation.errors import ImagesError, MethodError, SanityError
 from medxgan.evaluation.images import EvaluatedImage, fingerprint, load_images, patient_balanced
 from medxgan.evaluation.measurement import Laboratory
@@ -119,14 +119,14 @@ async def _evaluate(
 
         layers = _layers(bundle, settings)
         stages = cascade(layers)
-        laboratory = Laboratory(model, methods, default_settings(model), settings.seed)
+        laboratory = Laboratory(model, methods, default_settings(model), settings.seed, settings.shortcuts)
         header = _header(laboratory, settings, data, images)
         records = Records(out / RECORDS_FILE, header, fresh=fresh)
         missing = {image.id for image in chosen if image.id not in records}
         probed = {image.id for image in chosen[: settings.sanity_images]}
         if missing & probed:
             randomised = await _serve_randomised(stack, bundle, layers, stages, settings)
-            laboratory = Laboratory(model, methods, laboratory.settings, settings.seed, randomised)
+            laboratory = replace(laboratory, randomised=randomised)
 
         for done, image in enumerate(chosen, start=1):
             if image.id in missing:
@@ -179,8 +179,9 @@ def _header(
         "images_sha256": fingerprint(images),
         "methods": laboratory.names,
         "attribution": asdict(laboratory.settings),
-        "figures": [figure.name for figure in METHOD_FIGURES],
+        "figures": [figure.name for figure in (*METHOD_FIGURES, *IMAGE_FIGURES)],
         "sanity_images": settings.sanity_images,
+        "shortcuts": settings.shortcuts,
         "seed": settings.seed,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
@@ -211,6 +212,7 @@ async def _sheet_row(laboratory: Laboratory, image: EvaluatedImage) -> Row:
         image=image.id,
         x=attributions.original,
         mask=image.mask,
+        regions=laboratory.regions(image),
         realizations=() if realized is None else (realized.reconstruction, realized.negative_realization),
         maps={method_name(each.method): each.values for each in attributions.maps},
     )

@@ -115,6 +115,13 @@ def load_images(
     ]
 
 
+def in_pixels_of_x(masks: NDArray[np.bool_], specification: bundle_pb2.ImageSpecification) -> NDArray[np.bool_]:
+    """Masks [N, H, W] of stored images as [N, S, S]: True where at least half of a pixel of x lies on the mask."""
+    aspect = bundle_pb2.Aspect.Name(specification.aspect).removeprefix("ASPECT_").lower()
+    resized: NDArray[np.bool_] = lesion_masks(masks, specification.size, aspect)[:, 0].numpy()  # type: ignore[arg-type]
+    return resized
+
+
 def fingerprint(images: Sequence[EvaluatedImage]) -> str:
     """SHA-256 over everything in the images, lower-case hexadecimal."""
     digest = hashlib.sha256()
@@ -158,9 +165,7 @@ def _masks(
 ) -> list[NDArray[np.bool_]] | list[None]:
     if images.masks is None:
         return [None] * len(images)
-    aspect = bundle_pb2.Aspect.Name(specification.aspect).removeprefix("ASPECT_").lower()
-    resized = lesion_masks(images.masks, specification.size, aspect)[:, 0].numpy()  # type: ignore[arg-type]
-    return [mask if mask.any() else None for mask in resized]
+    return [mask if mask.any() else None for mask in in_pixels_of_x(images.masks, specification)]
 
 
 def _problems(error: Exception) -> str:

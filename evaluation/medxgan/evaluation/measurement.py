@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxgan.evaluation.baselines import BASELINES
+from medxgan.evaluation.film_regions import shortcut_regions
 from medxgan.evaluation.images import EvaluatedImage
 from medxgan.evaluation.methods import method_name, needs_generator
 from medxgan.evaluation.metrics.average_precision import average_precision
@@ -19,13 +20,15 @@ from medxgan.evaluation.metrics.deletion_insertion import area_under_curve, dele
 from medxgan.evaluation.metrics.lesions import connected_components, lesion_recall
 from medxgan.evaluation.metrics.overlap import intersection_over_union, top_region
 from medxgan.evaluation.metrics.pointing_game import pointing_game
-from medxgan.evaluation.metrics.realization import realization_figures
+from medxgan.evaluation.metrics.realization import applied_figures, realization_figures
 from medxgan.evaluation.metrics.reconstruction import reconstruction_figures
+from medxgan.evaluation.metrics.region_mass import mass_over_area
 from medxgan.evaluation.metrics.similarity import similarity
 from medxgan.evaluation.randomness import random_for
 from medxgan.evaluation.records import Record
 from medxgan.evaluation.saliency import FloatArray, ranked_pixels, saliency
 from medxgan.evaluation.served import probabilities
+from medxgan.evaluation.settings import Shortcuts
 from medxgan.server.explainers.attributions import Attributions
 from medxgan.server.explainers.settings import AttributionSettings
 from medxgan.server.explanation import Explained
@@ -48,6 +51,7 @@ class Laboratory:
         methods: that are measured.
         settings: of the attributions.
         seed: of the evaluation.
+        shortcuts: kind of the images whose regions are looked for; None: none are.
         randomised: the bundle's stages of the sanity check, served; from the output layer alone to all layers.
     """
 
@@ -55,6 +59,7 @@ class Laboratory:
     methods: tuple[AttributionMethod, ...]
     settings: AttributionSettings
     seed: int
+    shortcuts: Shortcuts | None = None
     randomised: tuple[ServedModel, ...] = ()
 
     @property
@@ -70,7 +75,8 @@ class Laboratory:
         """
         x = await self.model.preprocess(image.grey)
         attributions = await self.model.attribute(x, self.methods, self.settings)
-        maps = self._saliencies(attributions)
+        drawn = {method_name(each.method): each.values for each in attributions.maps}
+        maps = {name: saliency(values) for name, values in drawn.items()}
         figures: dict[str, dict[str, Any]] = {name: {} for name in self.names}
         image_figures: dict[str, Any] = {}
 
@@ -87,13 +93,20 @@ class Laboratory:
                 figures[name]["sanity"] = cascades[name][-1]
 
         for name, baseline in BASELINES.items():
-            maps[name] = saliency(baseline(x[0, 0], random_for(self.seed, f"baseline {name}", image.id)))
+            drawn[name] = baseline(x[0, 0], random_for(self.seed, f"baseline {name}", image.id))
+            maps[name] = saliency(drawn[name])
         orders = {name: self._order(image, name, salience) for name, salience in maps.items()}
         curves = await self._curves(x[0, 0], orders)
         for name in self.names:
             figures[name] |= {f"{kind}_auc": area_under_curve(curve) for kind, curve in curves[name].items()}
             if image.mask is not None:
                 figures[name] |= _localisation(maps[name], orders[name], image.mask)
+        if self.shortcuts is not None:
+            regions = self.regions(image)
+            image_figures["lung_fields_found"] = float("outside_lungs" in regions)
+            image_figures["marks_found"] = float("marks" in regions)
+            for name, values in drawn.items():
+                figures[name] |= {f"mass_{place}": mass_over_area(values, area) for place, area in regions.items()}
 
         verdict = None
         if attributions.explained is not None:
@@ -117,6 +130,12 @@ class Laboratory:
                 for name in self.names
             ),
         ]
+
+    def regions(self, image: EvaluatedImage) -> dict[str, NDArray[np.bool_]]:
+        """The regions that are not anatomy of interest, [S, S] by name; none where they are not asked for."""
+        if self.shortcuts is None:
+            return {}
+        return shortcut_regions(image.grey, self.model.bundle.description.image)
 
     def _saliencies(self, attributions: Attributions) -> dict[str, Salience]:
         return {method_name(each.method): saliency(each.values) for each in attributions.maps}
@@ -179,6 +198,7 @@ def _explained_figures(x: FloatArray, explained: Explained) -> dict[str, float]:
             scores.negative_realization,
             threshold,
         ),
+        **applied_figures(scores.original, scores.applied_negative, threshold),
     }
 
 

@@ -13,8 +13,8 @@ from medxgan.evaluation.errors import RecordsError
 
 Record = dict[str, Any]
 
-FORMAT = 1
-"""Version of the lines' form."""
+FORMAT = 2
+"""Version of the lines: of their form and of what is measured on an image."""
 
 
 class Records:
@@ -95,6 +95,11 @@ def _whole_lines(path: Path) -> list[Record]:
 
 
 def _check(found: Record, wanted: Record, path: Path) -> None:
+    if found.get("format") != wanted["format"]:
+        raise RecordsError(
+            f"{path}: made by another version of medxgan: expected records of format {wanted['format']}, found "
+            f"{found.get('format')!r}. Choose another --report, or start anew with --fresh"
+        )
     differing = [
         f"{name} was {found.get(name)!r} and is {wanted.get(name)!r}"
         for name in sorted(found.keys() | wanted.keys())

@@ -1,9 +1,13 @@
 """What a caller may choose of an evaluation."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from medxgan.evaluation.images import Split
 from medxgan.server.engine.providers import ProviderChoice
+
+Shortcuts = Literal["chest-film"]
+"""Kinds of images on which regions that are not anatomy of interest can be found."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class EvaluationSettings:
         provider: what runs the bundle's graphs.
         threads: CPU threads; 0 takes as many as there are cores. Small networks run fastest with one.
         sanity_images: explained images on which the sanity check is made, the first ones; 0 leaves it out.
+        shortcuts: measure how much of each map falls on marks, frame and all but the lungs, the images being of this
+            kind; None leaves it out.
         sheet_images: rows of the contact sheet; 0 leaves it out.
     """
 
@@ -28,4 +34,5 @@ class EvaluationSettings:
     provider: ProviderChoice = "auto"
     threads: int = 1
     sanity_images: int = 16
+    shortcuts: Shortcuts | None = None
     sheet_images: int = 8

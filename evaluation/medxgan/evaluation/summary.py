@@ -9,6 +9,7 @@ import numpy as np
 from medxgan.evaluation.baselines import BASELINES
 from medxgan.evaluation.bootstrap import DRAWS, LEVEL, Estimate, auc_estimate, mean_estimate
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure
+from medxgan.evaluation.coverage import coverage_curve
 from medxgan.evaluation.evaluation import Outcome
 from medxgan.evaluation.measurement import is_reliable
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
@@ -67,6 +68,9 @@ def summarise(outcome: Outcome, command: str) -> Report:
         "explanations": {
             subset: _figures(filter(chosen, of_image), IMAGE_FIGURES, seed) for subset, chosen in subsets.items()
         },
+        "coverage": coverage_curve(
+            of_image, of_method, outcome.bundle.description.reliability.maximum_reconstruction_mse, seed
+        ),
         "methods": {name: figures[name] for name in outcome.methods},
         "baselines": {name: figures[name] for name in BASELINES},
         "against_baselines": _against_baselines(outcome.methods, of_method, seed),
@@ -164,6 +168,8 @@ def _against_baselines(methods: Sequence[str], of_method: Mapping[str, Sequence[
     """
     compared: Report = {name: {} for name in methods}
     for figure in METHOD_FIGURES:
+        if figure.better is None:
+            continue
         rivals = {
             name: _column(of_method[name], figure.name)
             for name in BASELINES

@@ -102,18 +102,28 @@ def _in_double_precision(model: Inverted, state: StepState) -> dict[str, Tensor]
 
 def _verify_trajectory(model: Inverted, graph: str, run: Runner, start: StepState) -> None:
     """Each side goes its own way."""
-    losses: list[list[Tensor]] = []
-    for step in (run, lambda tensors: _reference_tensors(model, StepState(**tensors))):
-        state, way = start, []
-        for _ in range(STEPS):
-            result = step(state.tensors())
-            way.append(state.reconstruction_weight * result["reconstruction_loss"] + result["classification_loss"])
-            state = _advance(state, result)
-        losses.append(way)
-    computed, expected = (torch.stack(way, 1) for way in losses)
-    tolerance = Tolerance(usual=TRAJECTORY, utmost=TRAJECTORY)
-    output = Output(graph, f"loss over {STEPS} steps", len(start.z))
-    require_agreement(output, computed, expected, expected[:, :1], tolerance)
+
+    def reference(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return reference_step(model.generator, model.classifier, model.inversion, StepState(**tensors)).tensors
+
+    computed, expected = _losses(run, start), _losses(reference, start)
+    output, scale = Output(graph, f"loss over {STEPS} steps", len(start.z)), expected[:, :1]
+    try:
+        require_agreement(output, computed, expected, scale, Tolerance(usual=TRAJECTORY, utmost=TRAJECTORY))
+    except VerificationError:
+        # Where PyTorch strays as far from itself by rounding alone, the trajectory is no steadier than that.
+        precise = _losses(lambda tensors: _in_double_precision(model, StepState(**tensors)), start)
+        require_agreement(output, computed, expected, scale, measured_tolerance(expected, precise, scale))
+
+
+def _losses(step: Runner, start: StepState) -> Tensor:
+    """[B, STEPS] the loss before each step."""
+    state, way = start, []
+    for _ in range(STEPS):
+        result = step(state.tensors())
+        way.append(state.reconstruction_weight * result["reconstruction_loss"] + result["classification_loss"])
+        state = _advance(state, result)
+    return torch.stack(way, 1)
 
 
 def _verify_dependence(graph: str, run: Runner, start: StepState) -> None:
@@ -181,7 +191,3 @@ def _scales(reference: StepResult, learning_rate: Tensor, adam: InversionSpecifi
         "reconstruction_loss": 1 + tensors["reconstruction_loss"],
         "classification_loss": 1 + tensors["classification_loss"],
     }
-
-
-def _reference_tensors(model: Inverted, state: StepState) -> dict[str, Tensor]:
-    return reference_step(model.generator, model.classifier, model.inversion, state).tensors

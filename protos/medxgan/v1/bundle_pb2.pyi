@@ -183,12 +183,50 @@ class FloatRange(_message.Message):
     def __init__(self, minimum: _Optional[float] = ..., maximum: _Optional[float] = ...) -> None: ...
 
 class Reliability(_message.Message):
-    __slots__ = ("maximum_reconstruction_mse", "method")
+    __slots__ = ("maximum_reconstruction_mse", "method", "promise", "curve")
     MAXIMUM_RECONSTRUCTION_MSE_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
     maximum_reconstruction_mse: float
     method: str
-    def __init__(self, maximum_reconstruction_mse: _Optional[float] = ..., method: _Optional[str] = ...) -> None: ...
+    promise: ReliabilityPromise
+    curve: _containers.RepeatedCompositeFieldContainer[CoveragePoint]
+    def __init__(self, maximum_reconstruction_mse: _Optional[float] = ..., method: _Optional[str] = ..., promise: _Optional[_Union[ReliabilityPromise, _Mapping]] = ..., curve: _Optional[_Iterable[_Union[CoveragePoint, _Mapping]]] = ...) -> None: ...
+
+class ReliabilityPromise(_message.Message):
+    __slots__ = ("measured_on", "images", "patients", "coverage", "applied_negative_called_negative", "lower_bound")
+    MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PATIENTS_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_NEGATIVE_CALLED_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    measured_on: str
+    images: int
+    patients: int
+    coverage: float
+    applied_negative_called_negative: float
+    lower_bound: float
+    def __init__(self, measured_on: _Optional[str] = ..., images: _Optional[int] = ..., patients: _Optional[int] = ..., coverage: _Optional[float] = ..., applied_negative_called_negative: _Optional[float] = ..., lower_bound: _Optional[float] = ...) -> None: ...
+
+class CoveragePoint(_message.Message):
+    __slots__ = ("coverage", "images", "maximum_reconstruction_mse", "negative_called_negative", "applied_negative_called_negative", "residual_average_precision", "residual_pointing")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_RECONSTRUCTION_MSE_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_CALLED_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_NEGATIVE_CALLED_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    RESIDUAL_AVERAGE_PRECISION_FIELD_NUMBER: _ClassVar[int]
+    RESIDUAL_POINTING_FIELD_NUMBER: _ClassVar[int]
+    coverage: float
+    images: int
+    maximum_reconstruction_mse: float
+    negative_called_negative: float
+    applied_negative_called_negative: float
+    residual_average_precision: float
+    residual_pointing: float
+    def __init__(self, coverage: _Optional[float] = ..., images: _Optional[int] = ..., maximum_reconstruction_mse: _Optional[float] = ..., negative_called_negative: _Optional[float] = ..., applied_negative_called_negative: _Optional[float] = ..., residual_average_precision: _Optional[float] = ..., residual_pointing: _Optional[float] = ...) -> None: ...
 
 class Provenance(_message.Message):
     __slots__ = ("data", "license", "attribution", "configuration", "seed", "versions", "limitations")
@@ -223,13 +261,17 @@ class Provenance(_message.Message):
     def __init__(self, data: _Optional[_Iterable[str]] = ..., license: _Optional[str] = ..., attribution: _Optional[_Iterable[str]] = ..., configuration: _Optional[_Mapping[str, str]] = ..., seed: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ..., limitations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Metric(_message.Message):
-    __slots__ = ("name", "value", "measured_on", "description")
+    __slots__ = ("name", "value", "measured_on", "description", "images", "patients")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PATIENTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: float
     measured_on: str
     description: str
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., measured_on: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+    images: int
+    patients: int
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., measured_on: _Optional[str] = ..., description: _Optional[str] = ..., images: _Optional[int] = ..., patients: _Optional[int] = ...) -> None: ...

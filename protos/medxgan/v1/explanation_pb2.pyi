@@ -61,6 +61,7 @@ class AttributionMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS: _ClassVar[AttributionMethod]
     ATTRIBUTION_METHOD_DIFFERENCE_MAP: _ClassVar[AttributionMethod]
     ATTRIBUTION_METHOD_RESIDUAL_MAP: _ClassVar[AttributionMethod]
+    ATTRIBUTION_METHOD_EVIDENCE_MAP: _ClassVar[AttributionMethod]
 MAP_KIND_UNSPECIFIED: MapKind
 MAP_KIND_ORIGINAL: MapKind
 MAP_KIND_RECONSTRUCTION: MapKind
@@ -96,6 +97,7 @@ ATTRIBUTION_METHOD_OCCLUSION: AttributionMethod
 ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS: AttributionMethod
 ATTRIBUTION_METHOD_DIFFERENCE_MAP: AttributionMethod
 ATTRIBUTION_METHOD_RESIDUAL_MAP: AttributionMethod
+ATTRIBUTION_METHOD_EVIDENCE_MAP: AttributionMethod
 
 class ModelSelector(_message.Message):
     __slots__ = ("name", "version")

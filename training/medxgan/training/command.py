@@ -10,6 +10,7 @@ from rich.console import Console
 
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data.errors import DataError
+from medxgan.training.processes import ProcessesError, is_first
 from medxgan.training.runs import Run, RunError
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_encoder import train_encoder
@@ -46,9 +47,10 @@ def _train(training: Callable[[TrainingConfig, Path, Path], Run], config: Path, 
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise _failure(ValueError(f"{config}: {problems}")) from error
-    except (RunError, DataError, FileNotFoundError) as error:
+    except (RunError, DataError, ProcessesError, FileNotFoundError) as error:
         raise _failure(error) from error
-    Console().print(f"{run.folder}")
+    if is_first():
+        Console().print(f"{run.folder}")
 
 
 def _failure(error: Exception) -> typer.Exit:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medxgan.training.data.source import DataConfig
+from medxgan.training.networks.channels import COARSEST_SIDE, doublings
+from medxgan.training.networks.generator import FINE_STRIDE
 from medxgan.training.preprocessing import Aspect
 
 Channels = tuple[Annotated[int, Field(ge=1)], ...]
@@ -21,7 +23,7 @@ class Section(BaseModel):
 class ImageConfig(Section):
     """How a picture becomes x; see `medxgan.training.preprocessing.Preprocess`."""
 
-    size: int = Field(64, ge=16, description="Side of x in pixels; 4 times a power of two.")
+    size: int = Field(64, ge=16, description="Side of x in pixels; of a generator 4 times a power of two.")
     lower_percentile: float = Field(0.5, ge=0, lt=50, description="Percentile that becomes -1.")
     upper_percentile: float = Field(99.5, gt=50, le=100, description="Percentile that becomes +1.")
     aspect: Aspect = Field("crop", description="What is done with a picture that is not square.")
@@ -41,6 +43,9 @@ class AugmentationConfig(Section):
 
     mirror: bool = Field(False, description="Flip left and right half of the time.")
     shift: int = Field(4, ge=0, description="Largest shift along each axis, in pixels.")
+    turn: float = Field(0, ge=0, description="Largest angle that G's images are turned by either way, in degrees.")
+    zoom: float = Field(0, ge=0, lt=1, description="Largest change of scale of G's images either way, as a share.")
+    blur: float = Field(1.0, ge=0, le=1, description="Largest share of a smoothed copy that C sees mixed in.")
     noise: float = Field(0.05, ge=0, description="Deviation of the noise that C is trained with and judges through.")
 
 
@@ -103,33 +108,42 @@ class ExternalClassifierConfig(Section):
 class ObjectiveWeights(Section):
     """Weight of each term of the generator's loss, as in `objective.py`; one of weight 0 is logged all the same."""
 
-    adversarial: float = Field(0.5, ge=0)
+    adversarial: float = Field(2.0, ge=0)
     class_of_sample: float = Field(0.3, ge=0)
     reconstruction: float = Field(10.0, ge=0)
     features: float = Field(0.3, ge=0)
-    class_of_negative: float = Field(0.3, ge=0)
-    sparsity: float = Field(0.3, ge=0)
-    outside: float = Field(5.0, ge=0)
+    class_of_negative: float = Field(0.5, ge=0)
+    class_of_applied: float = Field(0.5, ge=0)
+    sparsity: float = Field(0.25, ge=0)
+    outside: float = Field(3.0, ge=0)
     prior: float = Field(0.03, ge=0)
     cycle: float = Field(0.05, ge=0)
 
 
 class GeneratorConfig(Section):
-    """The generator's networks, objective and optimization (Adam)."""
+    """The generator's networks, objective and optimization (Adam).
+
+    Lists of channels are good for any `image.size`; `networks/channels.py` says how they are fitted to it.
+    """
 
     form: Literal["two-branch", "plain"] = "two-branch"
     z1_size: int = Field(96, ge=1)
     z2_size: int = Field(32, ge=1)
-    channels: Channels = Field((112, 80, 56, 28), description="Decoder channels from 4x4 pixels upwards.")
-    pathology_channels: Channels = Field((80, 56, 40, 20), description="The pathology branch's; two-branch only.")
-    discriminator_channels: Channels = (32, 64, 96, 128)
-    encoder_channels: Channels = Field((24, 48, 72, 96), description="Empty: no encoder is trained along.")
+    fine_z1: int = Field(8, ge=0, description="Channels of anatomy latents at an eighth of the resolution.")
+    fine_z2: int = Field(8, ge=0, description="Channels of pathology latents at an eighth of the resolution.")
+    channels: Channels = Field((112, 80, 56, 28), min_length=1, description="Decoder channels from 4x4 upwards.")
+    pathology_channels: Channels = Field((80, 56, 40, 20), min_length=1, description="The pathology branch's.")
+    discriminator_channels: Channels = Field((32, 64, 96, 128), min_length=1, description="From the image down to 4x4.")
+    encoder_channels: Channels = Field((24, 48, 72, 96), description="The same; empty: no encoder is trained along.")
     conditional: bool = Field(True, description="Whether the discriminator is told the class.")
     adversarial_loss: Literal["hinge", "cross-entropy"] = "hinge"
     weights: ObjectiveWeights = ObjectiveWeights()
+    judge_applied: bool = Field(True, description="Whether the discriminator judges applied negatives too.")
     augment: bool = Field(True, description="Show D and C shifted, dimmed and noised copies.")
     initial_deviation: float | None = Field(None, gt=0, description="Initial weights N(0, this); none: torch's own.")
     learning_rate: float = Field(6e-4, gt=0)
+    decay: float = Field(0.3, ge=0, le=1, description="Share of the steps, the last, that the rate falls to 0 over.")
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     beta1: float = Field(0.0, ge=0, lt=1)
     beta2: float = Field(0.99, ge=0, lt=1)
     batch_size: int = Field(32, ge=2)
@@ -139,12 +153,19 @@ class GeneratorConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.form == "two-branch" and len(self.pathology_channels) != len(self.channels):
-            raise ValueError("generator.pathology_channels: expected as many as generator.channels")
         weights = self.weights
         needs_encoder = [
             name
-            for name in ("reconstruction", "features", "class_of_negative", "sparsity", "outside", "prior", "cycle")
+            for name in (
+                "reconstruction",
+                "features",
+                "class_of_negative",
+                "class_of_applied",
+                "sparsity",
+                "outside",
+                "prior",
+                "cycle",
+            )
             if getattr(weights, name) > 0
         ]
         if needs_encoder and not self.encoder_channels:
@@ -155,7 +176,7 @@ class GeneratorConfig(Section):
 class EncoderConfig(Section):
     """A later training of the encoder alone, against the frozen generator."""
 
-    channels: Channels = (24, 48, 72, 96)
+    channels: Channels = Field((24, 48, 72, 96), min_length=1, description="From the image down to 4x4.")
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
@@ -164,7 +185,7 @@ class EncoderConfig(Section):
 class InversionConfig(Section):
     """Defaults and ranges of the inversion that the bundle states."""
 
-    steps: int = Field(50, ge=1)
+    steps: int = Field(20, ge=1)
     maximum_steps: int = Field(2000, ge=1)
     learning_rate: float = Field(0.05, gt=0)
     learning_rate_range: tuple[float, float] = (1e-4, 1.0)
@@ -203,12 +224,15 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        expected = 4 * 2 ** len(self.generator.channels)
-        if self.image.size != expected:
-            raise ValueError(
-                f"generator.channels: {len(self.generator.channels)} of them make {expected} pixels, "
-                f"image.size is {self.image.size}"
-            )
+        try:
+            doublings(self.image.size)
+        except ValueError as error:
+            raise ValueError(f"image.size: {error}") from error
+        smallest = COARSEST_SIDE * FINE_STRIDE
+        if self.generator.form == "two-branch" and self.image.size < smallest:
+            for name in ("fine_z1", "fine_z2"):
+                if getattr(self.generator, name) > 0:
+                    raise ValueError(f"generator.{name}: expected 0 below image.size {smallest}, where no grid fits")
         return self
 
 

@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from medxgan.training import processes
 from medxgan.training.networks import Discriminator, Encoder, ExplainedClassifier, Generator
+from medxgan.training.processes import drawn_rows
 
 View = Callable[[Tensor], Tensor]
 AdversarialLoss = Literal["hinge", "cross-entropy"]
@@ -57,12 +59,31 @@ class Realizations:
     reconstruction: Tensor
     negative: Tensor
 
+    def applied_negative(self, x: Tensor) -> Tensor:
+        """The images less what the pathology adds to their reconstruction: their own detail, and no pathology."""
+        return (x - (self.reconstruction - self.negative)).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Generated pictures that D judges.
+
+    Attributes:
+        image: [B, 1, S, S].
+        label: [B] the class that each is meant to be.
+        counts: [B] 1 where the picture is judged, 0 where it is a real image.
+    """
+
+    image: Tensor
+    label: Tensor
+    counts: Tensor
+
 
 def draw_codes(generator: Generator, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Draw y ~ B(1/2), z1 ~ N(0, I), z2 = 0 for y = 0 and N(0, I) for y = 1; z [count, D] and y [count]."""
-    label = (torch.rand(count, device=device) < 0.5).float()
-    z1 = torch.randn(count, generator.z1_size, device=device)
-    z2 = torch.randn(count, generator.z2_size, device=device) * label[:, None]
+    label = (drawn_rows(torch.rand, count, device=device) < 0.5).float()
+    z1 = drawn_rows(torch.randn, count, generator.z1_size, device=device)
+    z2 = drawn_rows(torch.randn, count, generator.z2_size, device=device) * label[:, None]
     return torch.cat([z1, z2], 1), label
 
 
@@ -82,14 +103,22 @@ def generate(generator: Generator, encoder: Encoder | None, batch: Batch) -> tup
     return Samples(image, label, z), Realizations(code, reconstructed, negative)
 
 
-def judged(samples: Samples, realizations: Realizations | None, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-    """The generated pictures that D judges, each with the class that it is meant to be."""
-    pictures = [(samples.image, samples.label)]
+def judged(samples: Samples, realizations: Realizations | None, batch: Batch, applied: bool) -> list[Judged]:
+    """The generated pictures that D judges.
+
+    Args:
+        samples: drawn from the prior.
+        realizations: of the batch, where there is an encoder.
+        batch: real images.
+        applied: whether the applied negatives of positives are judged too; those of negatives are the images.
+    """
+    negative, all_count = torch.zeros_like(batch.label), torch.ones_like(batch.label)
+    pictures = [Judged(samples.image, samples.label, all_count)]
     if realizations is not None:
-        pictures += [
-            (realizations.reconstruction, batch.label),
-            (realizations.negative, torch.zeros_like(batch.label)),
-        ]
+        pictures.append(Judged(realizations.reconstruction, batch.label, all_count))
+        pictures.append(Judged(realizations.negative, negative, all_count))
+        if applied:
+            pictures.append(Judged(realizations.applied_negative(batch.x), negative, batch.label))
     return pictures
 
 
@@ -99,27 +128,25 @@ def judged(samples: Samples, realizations: Realizations | None, batch: Batch) ->
 def discriminator_loss(
     discriminator: Discriminator,
     batch: Batch,
-    generated: list[tuple[Tensor, Tensor]],
+    generated: list[Judged],
     view: View,
     kind: AdversarialLoss,
 ) -> Tensor:
     """D's loss on real and generated pictures, as cross-entropy (published) or hinge."""
     real = discriminator(view(batch.x), batch.label)
-    fake = [discriminator(view(image.detach()), label) for image, label in generated]
-    if kind == "hinge":
-        return F.relu(1 - real).mean() + _mean([F.relu(1 + score).mean() for score in fake])
-    return F.softplus(-real).mean() + _mean([F.softplus(score).mean() for score in fake])
+    fake = [discriminator(view(each.image.detach()), each.label) for each in generated]
+    loss = F.softplus if kind == "cross-entropy" else _hinge
+    return loss(-real).mean() + _mean([(loss(s) * each.counts).mean() for s, each in zip(fake, generated, strict=True)])
 
 
 # --- G's side ---
 
 
-def adversarial(
-    discriminator: Discriminator, generated: list[tuple[Tensor, Tensor]], view: View, kind: AdversarialLoss
-) -> Tensor:
+def adversarial(discriminator: Discriminator, generated: list[Judged], view: View, kind: AdversarialLoss) -> Tensor:
     """G against D; for the cross-entropy the non-saturating form, -log D(G) (Goodfellow et al., 2014)."""
-    scores = [discriminator(view(image), label) for image, label in generated]
-    return _mean([-score.mean() if kind == "hinge" else F.softplus(-score).mean() for score in scores])
+    scores = [discriminator(view(each.image), each.label) for each in generated]
+    losses = [-score if kind == "hinge" else F.softplus(-score) for score in scores]
+    return _mean([(loss * each.counts).mean() for loss, each in zip(losses, generated, strict=True)])
 
 
 def class_of_sample(classifier: ExplainedClassifier, samples: Samples, view: View) -> Tensor:
@@ -141,13 +168,19 @@ def features(classifier: ExplainedClassifier, batch: Batch, realizations: Realiz
     with torch.no_grad():
         wanted = classifier.deeper_features(batch.x)
     got = classifier.deeper_features(realizations.reconstruction)
-    return _mean([F.mse_loss(g, w) / (w**2).mean() for g, w in zip(got, wanted, strict=True)])
+    return _mean([F.mse_loss(g, w) / processes.mean((w**2).mean()) for g, w in zip(got, wanted, strict=True)])
 
 
 def class_of_negative(classifier: ExplainedClassifier, realizations: Realizations, view: View) -> Tensor:
     """-log p_C(0 | G(z1, 0)) for the codes of real images."""
     logit = classifier(view(realizations.negative))
     return F.binary_cross_entropy_with_logits(logit, torch.zeros_like(logit))
+
+
+def class_of_applied(classifier: ExplainedClassifier, batch: Batch, realizations: Realizations, view: View) -> Tensor:
+    """-log p_C(0 | x - difference) for positives: without what the explanation shows, the image itself is negative."""
+    logit = classifier(view(realizations.applied_negative(batch.x)))
+    return (F.softplus(logit) * batch.label).mean()
 
 
 def sparsity(batch: Batch, realizations: Realizations) -> Tensor:
@@ -171,6 +204,10 @@ def cycle(encoder: Encoder, generator: Generator, samples: Samples) -> Tensor:
     """The encoder finds the anatomy that a sample was drawn with."""
     z1 = encoder(samples.image.detach())[:, : generator.z1_size]
     return F.mse_loss(z1, samples.z[:, : generator.z1_size])
+
+
+def _hinge(score: Tensor) -> Tensor:
+    return F.relu(1 + score)
 
 
 def _mean(losses: list[Tensor]) -> Tensor:

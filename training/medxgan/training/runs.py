@@ -17,8 +17,9 @@ import torch
 from google.protobuf import json_format
 from torch.utils.tensorboard import SummaryWriter
 
+from medxgan.training import processes
 from medxgan.training.checkpoint import load_weights
-from medxgan.training.configuration import GeneratorConfig, ServedClassifierConfig, TrainingConfig
+from medxgan.training.configuration import ServedClassifierConfig, TrainingConfig
 from medxgan.training.description import (
     classification,
     external_provenance,
@@ -30,12 +31,14 @@ from medxgan.training.load_classifier import ClassifierSourceError, load_externa
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import (
     Classifier,
+    Discriminator,
     Encoder,
     ExplainedClassifier,
     Generator,
     PlainGenerator,
     TwoBranchGenerator,
 )
+from medxgan.training.networks.channels import decoder_channels, encoder_channels
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import Metric, Reliability
 
@@ -74,7 +77,12 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, configuration: TrainingConfig) -> "Run":
-        """Start a run, or go on with one; its options.json then states the configuration now in force."""
+        """Start a run, or go on with one; its options.json then states the configuration now in force.
+
+        Of several processes the first writes it.
+        """
+        if not processes.is_first():
+            return cls(folder, configuration)
         folder.mkdir(parents=True, exist_ok=True)
         versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
         options = {"configuration": configuration.model_dump(mode="json"), "versions": versions}
@@ -117,14 +125,14 @@ class Run:
         Raises:
             RunError: the generator has not been trained.
         """
-        generator = build_generator(self.configuration.generator)
-        along = build_encoder(self.configuration)
+        generator = build_generator(self.configuration)
+        channels = self.configuration.generator.encoder_channels
+        along = build_encoder(channels, generator) if channels else None
         joint = {"average.generator": generator} | ({} if along is None else {"average.encoder": along})
         self._load("generator", joint)
         encoder = along
         if self.has("encoder"):
-            latents = generator.z1_size + generator.z2_size
-            encoder = Encoder(latents, self.configuration.encoder.channels, generator.image_size)
+            encoder = build_encoder(self.configuration.encoder.channels, generator)
             self._load("encoder", {"encoder": encoder})
         frozen = None if encoder is None else encoder.eval().requires_grad_(False)
         return generator.eval().requires_grad_(False), frozen
@@ -137,15 +145,23 @@ class Run:
 
 
 class RunLog:
-    """Figures of one training, a line each in metrics.jsonl and a point each in TensorBoard."""
+    """Figures of one training, a line each in metrics.jsonl and a point each in TensorBoard.
+
+    Of several processes the first writes them.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self._events = None
+        if not processes.is_first():
+            return
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "metrics.jsonl"
         self._events = SummaryWriter(str(folder))
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Record the figures of one step."""
+        if self._events is None:
+            return
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         for name, value in figures.items():
@@ -153,7 +169,8 @@ class RunLog:
 
     def close(self) -> None:
         """Write what is still in memory."""
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
 
 
 def build_classifier(configuration: TrainingConfig) -> Classifier:
@@ -161,19 +178,32 @@ def build_classifier(configuration: TrainingConfig) -> Classifier:
     return Classifier(configuration.classifier.width, configuration.classifier.dropout)
 
 
-def build_generator(settings: GeneratorConfig) -> Generator:
-    """An untrained generator as configured."""
+def build_generator(configuration: TrainingConfig) -> Generator:
+    """An untrained generator as configured, its channels fitted to the size of the image."""
+    settings, size = configuration.generator, configuration.image.size
+    channels = decoder_channels(settings.channels, size)
     if settings.form == "plain":
-        return PlainGenerator(settings.z1_size, settings.z2_size, settings.channels)
-    return TwoBranchGenerator(settings.z1_size, settings.z2_size, settings.channels, settings.pathology_channels)
+        return PlainGenerator(settings.z1_size, settings.z2_size, channels)
+    return TwoBranchGenerator(
+        settings.z1_size,
+        settings.z2_size,
+        channels,
+        decoder_channels(settings.pathology_channels, size),
+        settings.fine_z1,
+        settings.fine_z2,
+    )
 
 
-def build_encoder(configuration: TrainingConfig) -> Encoder | None:
-    """An untrained encoder to be trained along with the generator, where one is configured."""
+def build_discriminator(configuration: TrainingConfig) -> Discriminator:
+    """An untrained discriminator as configured, its channels fitted to the size of the image."""
     settings = configuration.generator
-    if not settings.encoder_channels:
-        return None
-    return Encoder(settings.z1_size + settings.z2_size, settings.encoder_channels, configuration.image.size)
+    channels = encoder_channels(settings.discriminator_channels, configuration.image.size)
+    return Discriminator(channels, settings.conditional)
+
+
+def build_encoder(channels: tuple[int, ...], generator: Generator) -> Encoder:
+    """An untrained encoder of the generator's codes, its channels fitted to the size of the image."""
+    return Encoder(generator, encoder_channels(channels, generator.image_size))
 
 
 def build_preprocess(configuration: TrainingConfig | ServedClassifierConfig) -> Preprocess:

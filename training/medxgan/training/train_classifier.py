@@ -4,11 +4,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import seed_everything
 from rich.progress import track
 from torchmetrics.functional.classification import binary_auroc
 
-from medxgan.training.augmentation import dim, mirror, noise, shift
+from medxgan.training import processes
+from medxgan.training.augmentation import blur, dim, mirror, noise, shift
 from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
@@ -26,6 +27,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
 
     Raises:
         RunError: the configuration names an external classifier.
+        ProcessesError: the batch can't be shared out over the processes that are running.
     """
     if configuration.external_classifier is not None:
         raise RunError(
@@ -33,7 +35,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
             "go on with `medxgan train generator`, or leave the section out to train a classifier"
         )
     settings, augmentation = configuration.classifier, configuration.augmentation
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = processes.launch()
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
     log = RunLog(out / "classifier")
@@ -46,35 +48,41 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
 
     # --- Network and optimizer ---
     classifier = build_classifier(configuration)
+    processes.over_whole_batch(classifier)
+    fabric.to_device(classifier)
     optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=settings.weight_decay)
     batch_size = min(settings.batch_size, len(x))
+    processes.check_batch_size("classifier.batch_size", batch_size)
     batches = len(x) // batch_size
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.epochs * batches
     )
-    model, optimizer = fabric.setup(classifier, optimizer)
 
     # --- Training ---
     for epoch in track(range(settings.epochs), "classifier", disable=not fabric.is_global_zero):
         losses = []
-        for rows in torch.randperm(len(x))[: batches * batch_size].view(batches, batch_size):
+        for batch in torch.randperm(len(x))[: batches * batch_size].view(batches, batch_size):
+            rows = processes.own_rows(batch)
             picture = x[rows]
             if augmentation.mirror:
                 (picture,) = mirror(picture)
-            seen = dim(shift(picture, augmentation.shift)).clamp(-1, 1)
-            logit = model(noise(seen, augmentation.noise))
+            seen = dim(blur(shift(picture, augmentation.shift), augmentation.blur)).clamp(-1, 1)
+            logit = classifier(noise(seen, augmentation.noise))
             loss = F.binary_cross_entropy_with_logits(logit, label[rows])
             optimizer.zero_grad()
             fabric.backward(loss)
+            processes.average_gradients(classifier)
             optimizer.step()
             schedule.step()
             losses.append(loss.detach())
-        log.write(epoch + 1, {"loss": torch.stack(losses).mean().item()})
+        log.write(epoch + 1, {"loss": processes.mean(torch.stack(losses).mean()).item()})
 
     # --- Result ---
     classifier.eval()
     score = probability(classifier, fabric.to_device(test.x)).cpu()
     log.write(settings.epochs, {"test_auc": binary_auroc(score, test.label.long()).item()})
     log.close()
-    save_checkpoint(run.checkpoint("classifier"), settings.epochs, {"classifier": classifier})
+    if fabric.is_global_zero:
+        save_checkpoint(run.checkpoint("classifier"), settings.epochs, {"classifier": classifier})
+    fabric.barrier()
     return run

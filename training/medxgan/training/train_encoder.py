@@ -4,15 +4,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import seed_everything
 from rich.progress import track
 
+from medxgan.training import processes
 from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
-from medxgan.training.networks import Encoder
 from medxgan.training.objective import draw_codes
-from medxgan.training.runs import Run, RunLog, build_preprocess
+from medxgan.training.runs import Run, RunLog, build_encoder, build_preprocess
 
 LOG_INTERVAL = 50
 
@@ -27,9 +27,11 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
 
     Raises:
         RunError: the run folder lacks one of the two.
+        ProcessesError: the batch can't be shared out over the processes that are running.
     """
     settings = configuration.encoder
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = processes.launch()
+    processes.check_batch_size("encoder.batch_size", settings.batch_size)
     seed_everything(configuration.seed, verbose=False)
     generator, _ = Run.open(out).generator()
     fabric.to_device(generator)
@@ -39,22 +41,28 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
     # --- Data and network ---
     images = configuration.data.load(data_root).train
     x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
-    encoder = Encoder(generator.z1_size + generator.z2_size, settings.channels, x.shape[-1])
-    model, optimizer = fabric.setup(encoder, torch.optim.Adam(encoder.parameters(), settings.learning_rate))
+    encoder = build_encoder(settings.channels, generator)
+    processes.over_whole_batch(encoder)
+    fabric.to_device(encoder)
+    optimizer = torch.optim.Adam(encoder.parameters(), settings.learning_rate)
 
     # --- Training ---
     for step in track(range(1, settings.steps + 1), "encoder", disable=not fabric.is_global_zero):
-        pictures = x[torch.randint(0, len(x), (settings.batch_size,))]
+        pictures = x[processes.own_rows(torch.randint(0, len(x), (settings.batch_size,)))]
         with torch.no_grad():
-            z, _ = draw_codes(generator, settings.batch_size, x.device)
+            z, _ = draw_codes(generator, len(pictures), x.device)
             sample = generator(z)
-        reconstruction = F.mse_loss(generator(model(pictures)), pictures)
-        code = F.mse_loss(model(sample), z)
+        reconstruction = F.mse_loss(generator(encoder(pictures)), pictures)
+        code = F.mse_loss(encoder(sample), z)
         optimizer.zero_grad()
         fabric.backward(10 * reconstruction + code)
+        processes.average_gradients(encoder)
         optimizer.step()
         if step % LOG_INTERVAL == 0 or step == settings.steps:
-            log.write(step, {"reconstruction": reconstruction.item(), "code": code.item()})
+            losses = {"reconstruction": reconstruction, "code": code}
+            log.write(step, {name: processes.mean(loss.detach()).item() for name, loss in losses.items()})
     log.close()
-    save_checkpoint(run.checkpoint("encoder"), settings.steps, {"encoder": encoder})
+    if fabric.is_global_zero:
+        save_checkpoint(run.checkpoint("encoder"), settings.steps, {"encoder": encoder})
+    fabric.barrier()
     return run

@@ -4,20 +4,27 @@ import copy
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import seed_everything
 from rich.progress import track
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from medxgan.training import objective
-from medxgan.training.augmentation import brighten, dim, mirror, noise, shift
+from medxgan.training import objective, processes
+from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, shift, warp
 from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.focus import classifier_focus
-from medxgan.training.networks import Discriminator, Encoder, Generator
+from medxgan.training.networks import Encoder, Generator
 from medxgan.training.objective import Batch
-from medxgan.training.runs import Run, RunLog, build_encoder, build_generator, build_preprocess
+from medxgan.training.runs import (
+    Run,
+    RunLog,
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    build_preprocess,
+)
 from medxgan.training.sample_grid import SampleGrid
 from medxgan.training.trap import TrapGuard
 
@@ -32,10 +39,12 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
 
     Raises:
         RunError: the run folder holds no classifier.
+        ProcessesError: the batch can't be shared out over the processes that are running.
     """
     settings, augmentation = configuration.generator, configuration.augmentation
     weights = settings.weights
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = processes.launch(settings.precision)
+    processes.check_batch_size("generator.batch_size", settings.batch_size)
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
     log = RunLog(out / "generator")
@@ -48,13 +57,14 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     decision, focus = classifier_focus(classifier, x, configuration.classes.decision_threshold)
 
     # --- Networks and optimizers ---
-    generator = build_generator(settings)
-    discriminator = Discriminator(settings.discriminator_channels, settings.conditional)
-    encoder = build_encoder(configuration)
+    generator = build_generator(configuration)
+    discriminator = build_discriminator(configuration)
+    encoder = build_encoder(settings.encoder_channels, generator) if settings.encoder_channels else None
     generating = _together(generator, encoder)
     if settings.initial_deviation is not None:
         for network in (generating, discriminator):
             _initialize(network, settings.initial_deviation)
+    processes.over_whole_batch(generating)
     fabric.to_device(generating)
     fabric.to_device(discriminator)
     average_generator, average_encoder = copy.deepcopy(generator), copy.deepcopy(encoder)
@@ -62,9 +72,12 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     betas = (settings.beta1, settings.beta2)
     optimizer_g = torch.optim.Adam(generating.parameters(), settings.learning_rate, betas)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.learning_rate, betas)
+    for module in (classifier, generating, average, discriminator):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     modules: dict[str, nn.Module] = {"live": generating, "average": average, "discriminator": discriminator}
     optimizers = {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d}
     first = resume(run.checkpoint("generator"), modules, optimizers)
+    processes.check_step(first)
     grid = SampleGrid(average_generator, average_encoder, x, decision, configuration.seed)
     guard = TrapGuard(average_generator, average_encoder, x, focus)
 
@@ -73,54 +86,74 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         return shift(brighten(picture), augmentation.shift) if settings.augment else picture
 
     def seen_by_classifier(picture: Tensor) -> Tensor:
-        return noise(dim(shift(picture, augmentation.shift)), augmentation.noise) if settings.augment else picture
+        if not settings.augment:
+            return picture
+        return noise(dim(blur(shift(picture, augmentation.shift), augmentation.blur)), augmentation.noise)
 
     # --- Training ---
     kind = settings.adversarial_loss
     for step in track(range(first + 1, settings.steps + 1), "generator", disable=not fabric.is_global_zero):
-        rows = torch.randint(0, len(x), (settings.batch_size,))
+        rows = processes.own_rows(torch.randint(0, len(x), (settings.batch_size,)))
         pictures, where = x[rows], focus[rows]
         if augmentation.mirror:
             pictures, where = mirror(pictures, where)
+        pictures, where = warp(pictures, where, turn=augmentation.turn, zoom=augmentation.zoom)
         batch = Batch(pictures, decision[rows], where)
-        samples, realizations = objective.generate(generator, encoder, batch)
-        generated = objective.judged(samples, realizations, batch)
+        for optimizer in optimizers.values():
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * _remaining(step / settings.steps, settings.decay)
+        with fabric.autocast():
+            samples, realizations = objective.generate(generator, encoder, batch)
+            generated = objective.judged(samples, realizations, batch, settings.judge_applied)
 
-        discriminator.requires_grad_(True)
-        loss_d = objective.discriminator_loss(discriminator, batch, generated, seen_by_discriminator, kind)
+            discriminator.requires_grad_(True)
+            loss_d = objective.discriminator_loss(discriminator, batch, generated, seen_by_discriminator, kind)
         optimizer_d.zero_grad()
         fabric.backward(loss_d)
+        processes.average_gradients(discriminator)
         optimizer_d.step()
 
         # G's loss goes through D and leaves it as it is: its weights' gradients would be thrown away.
         discriminator.requires_grad_(False)
-        terms = {
-            "adversarial": objective.adversarial(discriminator, generated, seen_by_discriminator, kind),
-            "class_of_sample": objective.class_of_sample(classifier, samples, seen_by_classifier),
-        }
-        if encoder is not None and realizations is not None:
-            terms |= {
-                "reconstruction": objective.reconstruction(batch, realizations),
-                "features": objective.features(classifier, batch, realizations),
-                "class_of_negative": objective.class_of_negative(classifier, realizations, seen_by_classifier),
-                "sparsity": objective.sparsity(batch, realizations),
-                "outside": objective.outside(batch, realizations),
-                "prior": objective.prior(realizations),
-                "cycle": objective.cycle(encoder, generator, samples),
+        with fabric.autocast():
+            terms = {
+                "adversarial": objective.adversarial(discriminator, generated, seen_by_discriminator, kind),
+                "class_of_sample": objective.class_of_sample(classifier, samples, seen_by_classifier),
             }
+            if encoder is not None and realizations is not None:
+                seen = seen_by_classifier
+                terms |= {
+                    "reconstruction": objective.reconstruction(batch, realizations),
+                    "features": objective.features(classifier, batch, realizations),
+                    "class_of_negative": objective.class_of_negative(classifier, realizations, seen),
+                    "class_of_applied": objective.class_of_applied(classifier, batch, realizations, seen),
+                    "sparsity": objective.sparsity(batch, realizations),
+                    "outside": objective.outside(batch, realizations),
+                    "prior": objective.prior(realizations),
+                    "cycle": objective.cycle(encoder, generator, samples),
+                }
         loss_g = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
         optimizer_g.zero_grad()
         fabric.backward(loss_g)
+        processes.average_gradients(generating)
         optimizer_g.step()
         _update_average(average, generating, min(settings.average_decay, step / (step + 10)))
 
         if step % settings.checkpoint_interval == 0 or step == settings.steps:
-            losses = {"discriminator": loss_d.item()} | {name: term.item() for name, term in terms.items()}
-            log.write(step, losses | guard.figures())
-            grid.write(out / "generator" / "samples" / f"step-{step:06d}.png")
-            save_checkpoint(run.checkpoint("generator"), step, modules, optimizers)
+            losses = {
+                name: processes.mean(loss.detach()).item() for name, loss in ({"discriminator": loss_d} | terms).items()
+            }
+            if fabric.is_global_zero:
+                log.write(step, losses | guard.figures())
+                grid.write(out / "generator" / "samples" / f"step-{step:06d}.png")
+                save_checkpoint(run.checkpoint("generator"), step, modules, optimizers)
     log.close()
+    fabric.barrier()
     return run
+
+
+def _remaining(progress: float, decay: float) -> float:
+    """Share of the learning rate that is left: 1, then down to almost 0 in a straight line over the last `decay`."""
+    return min(1.0, (1 - progress) / decay + 1e-3) if decay > 0 else 1.0
 
 
 def _together(generator: Generator, encoder: Encoder | None) -> nn.ModuleDict:

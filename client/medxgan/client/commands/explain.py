@@ -44,7 +44,15 @@ def explain(
         float | None,
         typer.Option(help="Weight of the squared error against the class term; the bundle's default if left out."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of the inversion's random start.")] = 0,
+    restarts: Annotated[
+        int | None,
+        typer.Option(min=0, help="Inversions from different starts; 2 or more tell how uncertain the difference is."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of the inversion's random starts.")] = 0,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=0, help="Pictures of the way from negative to positive, as trajectory.gif; none if left out."),
+    ] = None,
     target: Annotated[
         int | None,
         typer.Option(min=0, help="Index of the classifier's output to attribute; the positive class if left out."),
@@ -79,7 +87,7 @@ def explain(
     from medxgan.client.errors import MedxganClientError
     from medxgan.client.results import AttributionMethod, IntegratedGradientsSettings, OcclusionSettings
 
-    inversion = InversionOptions(steps, learning_rate, reconstruction_weight, seed)
+    inversion = InversionOptions(steps, learning_rate, reconstruction_weight, restarts, seed)
     options = AttributionOptions(
         target,
         IntegratedGradientsSettings(path_steps, baseline),
@@ -94,7 +102,7 @@ def explain(
             try:
                 match method:
                     case Method.MEDXGAN:
-                        panel, table = explain_image(client, description, image, folder, inversion)
+                        panel, table = explain_image(client, description, image, folder, inversion, frames)
                     case Method.ALL:
                         panel, table = compare_methods(client, description, image, folder, options)
                     case _:

@@ -19,6 +19,7 @@ class Method(StrEnum):
     LATENT_INTEGRATED_GRADIENTS = "latent-integrated-gradients"
     DIFFERENCE_MAP = "difference-map"
     RESIDUAL_MAP = "residual-map"
+    EVIDENCE_MAP = "evidence-map"
     ALL = "all"
 
 
@@ -27,19 +28,22 @@ _INVERTING = (
     Method.LATENT_INTEGRATED_GRADIENTS,
     Method.DIFFERENCE_MAP,
     Method.RESIDUAL_MAP,
+    Method.EVIDENCE_MAP,
     Method.ALL,
 )
 _TARGETING = (*(method for method in Method if method not in _INVERTING), Method.ALL)
-_INTEGRATING = (Method.INTEGRATED_GRADIENTS, Method.LATENT_INTEGRATED_GRADIENTS, Method.ALL)
+_INTEGRATING = (Method.INTEGRATED_GRADIENTS, Method.LATENT_INTEGRATED_GRADIENTS, Method.EVIDENCE_MAP, Method.ALL)
 
 OPTIONS: Mapping[str, tuple[Method, ...]] = {
     "steps": _INVERTING,
     "learning_rate": _INVERTING,
     "reconstruction_weight": _INVERTING,
+    "restarts": _INVERTING,
     "seed": _INVERTING,
+    "frames": (Method.MEDXGAN,),
     "target": _TARGETING,
     "path_steps": _INTEGRATING,
-    "baseline": (Method.INTEGRATED_GRADIENTS, Method.ALL),
+    "baseline": (Method.INTEGRATED_GRADIENTS, Method.EVIDENCE_MAP, Method.ALL),
     "window": (Method.OCCLUSION, Method.ALL),
     "stride": (Method.OCCLUSION, Method.ALL),
     "occlusion_level": (Method.OCCLUSION, Method.ALL),

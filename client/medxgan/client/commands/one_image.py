@@ -7,20 +7,24 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from medxgan.client.animation import write_animation
 from medxgan.client.attribution_panel import write_attribution_panel, write_comparison
 from medxgan.client.client import Client
 from medxgan.client.commands.summary import attribution_table, explanation_table
 from medxgan.client.commands.terminal import standard_error
 from medxgan.client.panel import write_panel
-from medxgan.client.pictures import write_attribution_pictures, write_pictures
+from medxgan.client.pictures import FILES, write_attribution_pictures, write_pictures
+from medxgan.client.positive_panel import write_positive_panel
 from medxgan.client.report import write_attribution_report, write_report
 from medxgan.client.results import (
     Attribution,
     AttributionMethod,
     Explanation,
     IntegratedGradientsSettings,
+    MapKind,
     ModelDescription,
     OcclusionSettings,
+    ProgressPhase,
 )
 from medxgan.client.results import Progress as InversionProgress
 
@@ -32,6 +36,7 @@ class InversionOptions:
     steps: int | None
     learning_rate: float | None
     reconstruction_weight: float | None
+    restarts: int | None
     seed: int
 
 
@@ -46,20 +51,40 @@ class AttributionOptions:
 
 
 def explain_image(
-    client: Client, description: ModelDescription, image: Path, folder: Path, options: InversionOptions
+    client: Client,
+    description: ModelDescription,
+    image: Path,
+    folder: Path,
+    options: InversionOptions,
+    frames: int | None,
 ) -> tuple[Path, Table]:
     """Explain `image` by inversion and write its files into `folder`.
+
+    Args:
+        client: the connection.
+        description: of the model.
+        image: the file.
+        folder: made where it does not exist.
+        options: of the inversion.
+        frames: pictures of the trajectory; None for none.
 
     Returns:
         The path of the panel, and a table for the terminal.
     """
-    explanation = _explain_with_progress(client, description, image, options)
+    explanation = _explain_with_progress(client, description, image, options, frames)
     positive_class = description.bundle.classification.positive_class
-    panel = folder / "panel.png"
+    panel, positive_panel, animation = (folder / name for name in ("panel.png", "positive-panel.png", "trajectory.gif"))
     folder.mkdir(parents=True, exist_ok=True)
+    # What this explanation does not have must not be left over from another one, of another patient.
+    for leftover in (*(folder / name for name in FILES.values()), positive_panel, animation):
+        leftover.unlink(missing_ok=True)
     write_pictures(explanation, folder)
     write_report(explanation, folder / "explanation.json")
     write_panel(explanation, panel, positive_class=positive_class)
+    if not explanation.scores.image_is_positive:
+        write_positive_panel(explanation, positive_panel, positive_class=positive_class)
+    if explanation.trajectory:
+        write_animation(explanation.trajectory, explanation.scores, animation)
     return panel, explanation_table(explanation, image=str(image), positive_class=positive_class)
 
 
@@ -116,6 +141,7 @@ def _attribute(
             steps=options.inversion.steps,
             learning_rate=options.inversion.learning_rate,
             reconstruction_weight=options.inversion.reconstruction_weight,
+            restarts=options.inversion.restarts,
             seed=options.inversion.seed,
         )
 
@@ -127,8 +153,10 @@ def _write_attribution(attribution: Attribution, files: Mapping[AttributionMetho
 
 
 def _explain_with_progress(
-    client: Client, description: ModelDescription, image: Path, options: InversionOptions
+    client: Client, description: ModelDescription, image: Path, options: InversionOptions, frames: int | None
 ) -> Explanation:
+    with_uncertainty = options.restarts is not None and options.restarts > 1
+    maps = [kind for kind in MapKind if kind is not MapKind.UNCERTAINTY or with_uncertainty]
     console = standard_error()
     columns = (
         TextColumn("{task.description}"),
@@ -141,7 +169,9 @@ def _explain_with_progress(
         task = bar.add_task(image.name, total=None)
 
         def show(progress: InversionProgress) -> None:
-            bar.update(task, completed=progress.steps_taken, total=progress.steps_total)
+            searching = progress.phase is ProgressPhase.POSITIVE_REALIZATION
+            doing = f"{image.name}, positive realization" if searching else image.name
+            bar.update(task, description=doing, completed=progress.steps_taken, total=progress.steps_total)
 
         return client.explain_stream(
             image,
@@ -151,5 +181,8 @@ def _explain_with_progress(
             steps=options.steps,
             learning_rate=options.learning_rate,
             reconstruction_weight=options.reconstruction_weight,
+            restarts=options.restarts,
             seed=options.seed,
+            maps=maps,
+            trajectory=frames,
         )

@@ -1,4 +1,4 @@
-"""The step from the reconstruction to the negative realization: does it turn the decision, and how large is it."""
+"""The step to the negative, on the reconstruction and on the image: does it turn the decision, how large is it."""
 
 import numpy as np
 
@@ -33,4 +33,21 @@ def realization_figures(
         "score_change": reconstruction_score - negative_score,
         "change_l1": float(difference.mean()),
         "changed_share": float((difference > CHANGED).mean()),
+    }
+
+
+def applied_figures(image_score: float, applied_score: float, decision_threshold: float) -> dict[str, float]:
+    """Whether C calls the applied negative negative, and how far its score moves.
+
+    The applied negative is the image itself less the difference map, so that a flip can't come from what the
+    reconstruction leaves out.
+
+    Args:
+        image_score: C of the image, a probability.
+        applied_score: C of the applied negative.
+        decision_threshold: probability from which C calls an image positive.
+    """
+    return {
+        "applied_label_flips": float(applied_score < decision_threshold),
+        "applied_score_change": image_score - applied_score,
     }

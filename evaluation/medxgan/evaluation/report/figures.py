@@ -8,7 +8,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medxgan.evaluation.catalogue import METHOD_FIGURES, of_group
+from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, of_group
+from medxgan.evaluation.coverage import OF_IMAGE, OF_MAP
 from medxgan.evaluation.summary import ALL, Report
 
 BASELINE_LINES = (":", "--", "-.")
@@ -26,6 +27,7 @@ def write_figures(report: Report, folder: Path) -> list[str]:
         ("localisation.png", _localisation),
         ("curves.png", _curves),
         ("sanity.png", _sanity),
+        ("coverage.png", _coverage),
         ("cost.png", _cost),
     ):
         figure = draw(report)
@@ -90,6 +92,48 @@ def _sanity(report: Report) -> Figure | None:
     axis.set_title("correlation with the trained classifier's map (lower is better)", fontsize=9)
     axis.legend(fontsize=6.5, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
+
+
+def _coverage(report: Report) -> Figure | None:
+    coverage = report["coverage"]
+    if coverage is None:
+        return None
+    panels = _coverage_panels(coverage["points"])
+    figure, axes = _panels(len(panels), width=4.0, height=3.4)
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for row, (label, points) in enumerate(lines.items()):
+            color = colormaps["tab10"](row)
+            shares = [share for share, _ in points]
+            axis.plot(shares, [each["value"] for _, each in points], label=label, color=color, marker=".", lw=1.4)
+            bands = [(share, each["low"], each["high"]) for share, each in points if each["low"] is not None]
+            if bands:
+                bounded, low, high = np.transpose(bands)
+                axis.fill_between(bounded, low, high, color=color, alpha=0.15, lw=0)
+        axis.axvline(coverage["at_threshold"], label="verdict's threshold", color=QUIET, linestyle="--", lw=1)
+        axis.set(xlabel="share of explanations kept, smallest error first", xlim=(0, 1.01), ylim=(-0.02, 1.02))
+        axis.set_title(title, fontsize=9)
+        axis.legend(fontsize=6.5, loc="best", frameon=False)
+    return figure
+
+
+def _coverage_panels(points: Sequence[Report]) -> dict[str, dict[str, list[tuple[float, Report]]]]:
+    """Estimates with their coverage, by the title of the panel and the label of the line."""
+    titles = {figure.name: figure.title for figure in (*METHOD_FIGURES, *IMAGE_FIGURES)}
+    panels = {
+        "share of explanations": {
+            titles[name]: [(point["coverage"], point[name]) for point in points] for name in OF_IMAGE
+        }
+    }
+    for figure in OF_MAP:
+        lines = {
+            name.replace("_", " "): [
+                (point["coverage"], point["maps"][name][figure]) for point in points if name in point["maps"]
+            ]
+            for name in points[-1]["maps"]
+        }
+        if lines:
+            panels[titles[figure]] = lines
+    return panels
 
 
 def _cost(report: Report) -> Figure:

@@ -3,12 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure, of_group
+from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure, Group, of_group
+from medxgan.evaluation.report.coverage import coverage_section
+from medxgan.evaluation.report.shortcuts import estimated_regions
+from medxgan.evaluation.report.tables import (
+    MISSING,
+    bold,
+    interval,
+    interval_or_missing,
+    markdown_table,
+    picture_link,
+    spoken_name,
+)
 from medxgan.evaluation.summary import ALL, RELIABLE, Report
 
 NOTE = "Research use only. Not a medical device."
-
-MISSING = "n/a"
 
 
 def markdown(report: Report, pictures: Sequence[str]) -> str:
@@ -30,13 +39,15 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
         *_method_section(report, "Faithfulness", "faithfulness", pictures, "curves.png"),
         *_method_section(report, "Robustness", "robustness", pictures, ""),
         *_sanity(report, pictures),
+        *_method_section(report, "Shortcuts", "shortcuts", pictures, "", estimated_regions(report)),
         *_explanations(report),
+        *coverage_section(report, pictures),
         "## Cost",
         _cost(report),
-        *_picture(pictures, "cost.png"),
+        *picture_link(pictures, "cost.png"),
         "## The classifier",
         _classifier(report),
-        *(["## Maps", *_picture(pictures, "contact-sheet.png")] if "contact-sheet.png" in pictures else []),
+        *(["## Maps", *picture_link(pictures, "contact-sheet.png")] if "contact-sheet.png" in pictures else []),
         "## How to read this",
         _reading(report, images),
         "## Definitions",
@@ -60,23 +71,25 @@ def _made(report: Report) -> str:
         "seed": made["seed"],
         "run by": f"{made['provider']}, {made['threads'] or 'all'} thread(s)",
     }
-    return _table(("", ""), lines.items())
+    return markdown_table(("", ""), lines.items())
 
 
 def _ranking(report: Report) -> str:
     ranked = [figure for figure in METHOD_FIGURES if _any(report["ranking"], figure.name)]
     rows = [
-        (_title(name), _bold(f"{own['mean']:.1f}", position == 0), *(f"{own[figure.name]:g}" for figure in ranked))
+        (spoken_name(name), bold(f"{own['mean']:.1f}", position == 0), *(f"{own[figure.name]:g}" for figure in ranked))
         for position, (name, own) in enumerate(report["ranking"].items())
     ]
-    table = _table(("method", "mean rank", *(figure.title for figure in ranked)), rows)
+    table = markdown_table(("method", "mean rank", *(figure.title for figure in ranked)), rows)
     return (
         f"{table}\n\nRank of each method by each figure, 1 the best, and the mean of these. It is a summary and no "
         "more: the figures ask different questions, and differences smaller than the intervals below mean nothing."
     )
 
 
-def _method_section(report: Report, title: str, group: Any, pictures: Sequence[str], picture: str) -> Iterable[str]:
+def _method_section(
+    report: Report, title: str, group: Group, pictures: Sequence[str], picture: str, introduction: str = ""
+) -> Iterable[str]:
     rows = {**report["methods"], **report["baselines"]}
     shown = [
         figure
@@ -86,11 +99,12 @@ def _method_section(report: Report, title: str, group: Any, pictures: Sequence[s
     if not shown:
         return
     yield f"## {title}"
+    yield introduction
     for subset in (ALL, RELIABLE):
         if all(subset in own for own in rows.values()) and any(own[subset] for own in report["methods"].values()):
             yield _caption(subset, report["methods"], shown)
             yield _method_table(report, shown, subset)
-    yield from _picture(pictures, picture)
+    yield from picture_link(pictures, picture)
 
 
 def _method_table(report: Report, shown: Sequence[Figure], subset: str) -> str:
@@ -101,27 +115,30 @@ def _method_table(report: Report, shown: Sequence[Figure], subset: str) -> str:
             if estimate is None:
                 made.append(MISSING)
                 continue
-            text = _bold(_interval(estimate), estimate["value"] == best.get(figure.name))
+            text = bold(interval(estimate), estimate["value"] == best.get(figure.name))
             made.append(text + _mark(report, name, figure.name, subset))
         return made
 
     best = {
         figure.name: (max if figure.better == "higher" else min)(values)
         for figure in shown
-        if (
+        if figure.better is not None
+        and (
             values := [
                 own[subset][figure.name]["value"] for own in report["methods"].values() if figure.name in own[subset]
             ]
         )
     }
-    rows: list[Sequence[object]] = [(_title(name), *cells(name, own, best)) for name, own in report["methods"].items()]
+    rows: list[Sequence[object]] = [
+        (spoken_name(name), *cells(name, own, best)) for name, own in report["methods"].items()
+    ]
     baselines = [
-        (f"*{_title(name)}*", *cells(name, own, {})) for name, own in report["baselines"].items() if own[subset]
+        (f"*{spoken_name(name)}*", *cells(name, own, {})) for name, own in report["baselines"].items() if own[subset]
     ]
     if any(cell != MISSING for row in baselines for cell in row[1:]):
         rows += [("——— *baselines* ———", *([""] * len(shown))), *baselines]
     arrows = {"higher": "↑", "lower": "↓", None: ""}
-    return _table(("method", *(f"{figure.title} {arrows[figure.better]}" for figure in shown)), rows)
+    return markdown_table(("method", *(f"{figure.title} {arrows[figure.better]}" for figure in shown)), rows)
 
 
 def _caption(subset: str, methods: Mapping[str, Any], shown: Sequence[Figure]) -> str:
@@ -153,7 +170,7 @@ def _sanity(report: Report, pictures: Sequence[str]) -> Iterable[str]:
     yield "## Sanity check"
     heads = [f"{stage['layers_random']} ({stage['down_to']})" for stage in sanity["stages"]]
     rows = [
-        (_title(name), *(f"{value:.2f}" for value in curve[:-1]), _final(report, name))
+        (spoken_name(name), *(f"{value:.2f}" for value in curve[:-1]), _final(report, name))
         for name, curve in sanity["similarity"].items()
     ]
     yield (
@@ -161,14 +178,14 @@ def _sanity(report: Report, pictures: Sequence[str]) -> Iterable[str]:
         f"weights, from the output downwards, on {sanity['images']} images; all {sanity['layers']} layers in the last "
         "column (↓). The weights of each layer are exchanged among themselves, in every graph of the bundle alike."
     )
-    yield _table(("layers random (down to)", *heads), rows)
-    yield from _picture(pictures, "sanity.png")
+    yield markdown_table(("layers random (down to)", *heads), rows)
+    yield from picture_link(pictures, "sanity.png")
 
 
 def _final(report: Report, name: str) -> str:
     values = {each: own[ALL]["sanity"]["value"] for each, own in report["methods"].items() if "sanity" in own[ALL]}
     estimate = report["methods"][name][ALL]["sanity"]
-    return _bold(_interval(estimate), values[name] == min(values.values()))
+    return bold(interval(estimate), values[name] == min(values.values()))
 
 
 def _explanations(report: Report) -> Iterable[str]:
@@ -180,27 +197,32 @@ def _explanations(report: Report) -> Iterable[str]:
             for name, count in report["verdicts"].items()
         )
         yield (
-            "What the methods that need the generator (difference map, residual map, latent integrated gradients) rest "
-            f"on: one inversion for each image. Verdicts: {counts}."
+            "What the methods that need the generator (difference, residual and evidence map, latent integrated "
+            f"gradients) rest on: one inversion for each image. Verdicts: {counts}."
         )
     else:
         yield "## The classifier's decision under noise"
     rows = [
-        (figure.title, *(_estimate(explanations[subset].get(figure.name)) for subset in explanations))
-        for figure in IMAGE_FIGURES
+        (figure.title, *(interval_or_missing(explanations[subset].get(figure.name)) for subset in explanations))
+        for figure in of_group(IMAGE_FIGURES, "reconstruction", "realization", "decision")
         if figure.name in explanations[ALL]
     ]
-    yield _table(("figure", *("all" if subset == ALL else "RELIABLE alone" for subset in explanations)), rows)
+    if report["verdicts"]:
+        yield (
+            "The applied negative is the image itself less the difference map. That it is called negative is a far "
+            "harder test than a flip of the reconstruction: all that the generator can't draw is still there."
+        )
+    yield markdown_table(("figure", *("all" if subset == ALL else "RELIABLE alone" for subset in explanations)), rows)
 
 
 def _cost(report: Report) -> str:
     fastest = min(each["median_ms"] for each in report["cost"].values())
     rows = [
-        (_title(name), _bold(f"{each['median_ms']:.1f}", each["median_ms"] == fastest))
+        (spoken_name(name), bold(f"{each['median_ms']:.1f}", each["median_ms"] == fastest))
         for name, each in report["cost"].items()
     ]
     return (
-        _table(("method", "median, ms"), rows)
+        markdown_table(("method", "median, ms"), rows)
         + "\n\nFor one image and the method alone, as the server runs it, measured in this evaluation; a method that "
         "needs the generator includes the whole inversion, which a request for several of them pays once."
     )
@@ -213,9 +235,9 @@ def _classifier(report: Report) -> str:
         *((f"AUC within the source {source}", value) for source, value in classifier["auc_within_source"].items()),
         *((name, classifier[name]) for name in ("accuracy", "sensitivity", "specificity")),
     ]
-    table = _table(
+    table = markdown_table(
         ("figure", "value", "images", "patients"),
-        ((name, _interval(each), each["images"], each["patients"]) for name, each in rows if each is not None),
+        ((name, interval(each), each["images"], each["patients"]) for name, each in rows if each is not None),
     )
     return f"On all images of the split, at the threshold {report['model']['decision_threshold']:g}.\n\n{table}"
 
@@ -270,35 +292,3 @@ def _versions(report: Report) -> str:
 
 def _any(rows: Mapping[str, Mapping[str, Any]], name: str) -> bool:
     return any(name in row for row in rows.values())
-
-
-def _picture(pictures: Sequence[str], name: str) -> list[str]:
-    return [f"![{name.removesuffix('.png')}]({name})"] if name in pictures else []
-
-
-def _interval(estimate: Mapping[str, Any]) -> str:
-    value = _number(estimate["value"])
-    if estimate["low"] is None:
-        return value
-    return f"{value} [{_number(estimate['low'])}, {_number(estimate['high'])}]"
-
-
-def _estimate(estimate: Mapping[str, Any] | None) -> str:
-    return MISSING if estimate is None else _interval(estimate)
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.4f}"
-
-
-def _bold(text: str, wanted: bool) -> str:
-    return f"**{text}**" if wanted else text
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from medxgan.server.errors import InvalidRequestError
 from medxgan.server.explainers.difference_map import difference_map
+from medxgan.server.explainers.evidence_map import evidence_map
 from medxgan.server.explainers.explainer import Explainer
 from medxgan.server.explainers.grad_cam import grad_cam
 from medxgan.server.explainers.gradient import gradient
@@ -30,6 +31,7 @@ EXPLAINERS: Mapping[AttributionMethod, Explainer] = {
     ),
     explanation_pb2.ATTRIBUTION_METHOD_DIFFERENCE_MAP: Explainer(difference_map, needs_generator=True),
     explanation_pb2.ATTRIBUTION_METHOD_RESIDUAL_MAP: Explainer(residual_map, needs_generator=True),
+    explanation_pb2.ATTRIBUTION_METHOD_EVIDENCE_MAP: Explainer(evidence_map, needs_generator=True),
 }
 """Every method of explanation.proto, in the order of the enum."""
 
@@ -37,6 +39,7 @@ INTEGRATING = frozenset(
     {
         explanation_pb2.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
         explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
+        explanation_pb2.ATTRIBUTION_METHOD_EVIDENCE_MAP,
     }
 )
 """The methods that use the settings of integrated gradients."""

@@ -1,29 +1,46 @@
 """The encoder E: a first guess of the latent code of an image."""
 
+import torch
 from torch import Tensor, nn
+
+from medxgan.training.networks.generator import Generator, TwoBranchGenerator
 
 
 class Encoder(nn.Module):
-    """Strided convolutions and a linear layer.
+    """Strided convolutions; the last give the coarse codes, those at an eighth of the resolution the fine ones.
 
     Args:
-        latents: size of the latent code, z1 and z2 together.
+        generator: whose latent code is to be found.
         channels: channels of the convolutions, each of which halves the resolution.
-        image_size: side S of the image in pixels.
     """
 
-    def __init__(self, latents: int, channels: tuple[int, ...], image_size: int) -> None:
+    def __init__(self, generator: Generator, channels: tuple[int, ...]) -> None:
         super().__init__()
+        if isinstance(generator, TwoBranchGenerator):
+            z1, fine_z1, z2, fine_z2 = generator.parts
+        else:
+            z1, fine_z1, z2, fine_z2 = generator.z1_size, 0, generator.z2_size, 0
         layers: list[nn.Module] = []
         inputs = 1
         for outputs in channels:
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+            convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+            layers.append(nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)))
             inputs = outputs
-        self.convolutions = nn.Sequential(*layers)
-        side = image_size // 2 ** len(channels)
-        self.project = nn.Linear(inputs * side * side, latents)
+        self.before = nn.Sequential(*layers[:3])
+        self.after = nn.Sequential(*layers[3:])
+        side = generator.image_size // 2 ** len(channels)
+        self.project = nn.Linear(inputs * side * side, z1 + z2)
+        self.coarse = [z1, z2]
+        places = (generator.image_size // 8) ** 2
+        self.fine = [fine_z1 // places, fine_z2 // places]
+        self.detail = nn.Conv2d(channels[2], sum(self.fine), 3, 1, 1) if sum(self.fine) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Latent code z [B, D] of x: [B, 1, S, S] in [-1, 1]."""
-        z: Tensor = self.project(self.convolutions(x).flatten(1))
-        return z
+        eighth = self.before(x)
+        coarse: Tensor = self.project(self.after(eighth).flatten(1))
+        if self.detail is None:
+            return coarse
+        z1, z2 = torch.split(coarse, self.coarse, 1)
+        fine_1, fine_2 = torch.split(self.detail(eighth), self.fine, 1)
+        return torch.cat([z1, fine_1.flatten(1), z2, fine_2.flatten(1)], 1)

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 GATE_STEEPNESS = 4.0
 """How fast the pathology branch opens with the mean square of z2: z2 ~ N(0, I) opens it to 0.98."""
 
+FINE_STRIDE = 8
+"""Pixels of the image along each axis that one place of a fine code stands for."""
+
 
 class Generator(nn.Module):
     """What both forms of the generator share: z = [z1, z2] in, an image out.
@@ -41,7 +44,7 @@ class PlainGenerator(Generator):
 
     def __init__(self, z1_size: int, z2_size: int, channels: tuple[int, ...]) -> None:
         super().__init__(z1_size, z2_size, 4 * 2 ** len(channels))
-        self.decoder = Decoder(z1_size + z2_size, channels)
+        self.decoder = Decoder(z1_size + z2_size, 0, channels)
 
     def forward(self, z: Tensor) -> Tensor:
         """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
@@ -51,44 +54,72 @@ class PlainGenerator(Generator):
 class TwoBranchGenerator(Generator):
     """Anatomy plus a gated pathology: tanh(A(z1) + gate(z2) * P(z1, z2)), with gate(0) = 0.
 
-    The negative realization *is* the anatomy branch, by construction.
+    The negative realization *is* the anatomy branch, by construction. Either code may have a fine part beside the
+    coarse one: a grid at an eighth of the image's resolution, which puts a detail where it is without the coarse
+    code having to say so. Along z lie coarse z1, fine z1, coarse z2, fine z2.
 
     Args:
-        z1_size: number of anatomy latents.
-        z2_size: number of pathology latents.
+        z1_size: number of coarse anatomy latents.
+        z2_size: number of coarse pathology latents.
         anatomy_channels: channels of A from 4x4 pixels upwards; n of them make an image of 4 * 2**n pixels.
         pathology_channels: channels of P, as many as A has.
+        fine_z1: channels of the grid of anatomy latents, 0 for none.
+        fine_z2: channels of the grid of pathology latents, 0 for none.
     """
 
     def __init__(
-        self, z1_size: int, z2_size: int, anatomy_channels: tuple[int, ...], pathology_channels: tuple[int, ...]
+        self,
+        z1_size: int,
+        z2_size: int,
+        anatomy_channels: tuple[int, ...],
+        pathology_channels: tuple[int, ...],
+        fine_z1: int = 0,
+        fine_z2: int = 0,
     ) -> None:
-        super().__init__(z1_size, z2_size, 4 * 2 ** len(anatomy_channels))
-        self.anatomy = Decoder(z1_size, anatomy_channels)
-        self.pathology = Decoder(z1_size + z2_size, pathology_channels)
+        side = 4 * 2 ** len(anatomy_channels) // FINE_STRIDE
+        self.parts = [z1_size, fine_z1 * side**2, z2_size, fine_z2 * side**2]
+        super().__init__(sum(self.parts[:2]), sum(self.parts[2:]), side * FINE_STRIDE)
+        self.anatomy = Decoder(z1_size, fine_z1, anatomy_channels)
+        self.pathology = Decoder(z1_size + z2_size, fine_z1 + fine_z2, pathology_channels)
 
     def forward(self, z: Tensor) -> Tensor:
         """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
         z2 = z[:, self.z1_size :]
         gate = 1 - torch.exp(-GATE_STEEPNESS * (z2 * z2).mean(1))
-        return torch.tanh(self.anatomy(z[:, : self.z1_size]) + gate[:, None, None, None] * self.pathology(z))
+        coarse_1, fine_1, coarse_2, fine_2 = torch.split(z, self.parts, 1)
+        pathology = self.pathology(torch.cat([coarse_1, coarse_2], 1), torch.cat([fine_1, fine_2], 1))
+        return torch.tanh(self.anatomy(coarse_1, fine_1) + gate[:, None, None, None] * pathology)
 
 
 class Decoder(nn.Module):
-    """From a latent code [B, D] to [B, 1, S, S], unbounded: doubles the resolution with each transposed convolution."""
+    """From latent codes to [B, 1, S, S], unbounded: doubles the resolution with each transposed convolution.
 
-    def __init__(self, latents: int, channels: tuple[int, ...]) -> None:
+    Args:
+        coarse: number of latents that the first 4x4 pixels are made of.
+        fine: channels of the grid of latents that is added at an eighth of the image's resolution, 0 for none.
+        channels: channels from 4x4 pixels upwards.
+    """
+
+    def __init__(self, coarse: int, fine: int, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.channels = channels[0]
-        self.project = nn.Linear(latents, channels[0] * 16)
-        self.first = nn.Sequential(nn.BatchNorm2d(channels[0]), nn.ReLU())
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(channels):
-            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.upsample = nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1))
+        self.side = 4 * 2 ** len(channels) // FINE_STRIDE
+        self.project = nn.Linear(coarse, channels[0] * 16)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(each) for each in channels])
+        self.upsample = nn.ModuleList(
+            [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False) for inputs, outputs in pairwise(channels)]
+        )
+        self.detail = nn.Conv2d(fine, channels[-3], 3, 1, 1, bias=False) if fine else None
+        self.last = nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Picture [B, 1, S, S] before the squashing to [-1, 1]."""
-        seed = self.project(z).view(-1, self.channels, 4, 4)
-        picture: Tensor = self.upsample(self.first(seed))
-        return picture
+    def forward(self, coarse: Tensor, fine: Tensor | None = None) -> Tensor:
+        """Picture [B, 1, S, S] before the squashing to [-1, 1], from coarse [B, D] and fine [B, C * (S/8)**2]."""
+        picture = self.project(coarse).view(-1, self.channels, 4, 4)
+        for level, norm in enumerate(self.norms):
+            if level > 0:
+                picture = self.upsample[level - 1](picture)
+            if self.detail is not None and fine is not None and level == len(self.norms) - 3:
+                picture = picture + self.detail(fine.reshape(-1, self.detail.in_channels, self.side, self.side))
+            picture = torch.relu(norm(picture))
+        image: Tensor = self.last(picture)
+        return image

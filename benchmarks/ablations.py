@@ -1,0 +1,139 @@
+"""What each part of the training recipe earns: the same short training with one part taken out at a time.
+
+    python benchmarks/ablations.py --data DATA --classifier RUN [--steps 800] [--work FOLDER] [--out benchmarks/results]
+
+Every variant trains a generator from scratch against the classifier of RUN, with the same seed and number of steps, and
+is measured on the *calibration* patients, which nothing is trained on: the test split is left alone, for a recipe is
+chosen by such tables. Trainings that are already in FOLDER are not done again.
+"""
+
+import argparse
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from measuring import cpu_model, versions, write_results
+
+from medxgan.training.configuration import TrainingConfig, load_configuration
+from medxgan.training.evaluation.classification import score_images
+from medxgan.training.evaluation.explained import Explainer, share
+from medxgan.training.evaluation.localisation import localise, resize_masks
+from medxgan.training.runs import Run, build_preprocess
+from medxgan.training.train_generator import train_generator
+from medxgan.training.trap import shared_place
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of the configuration's `generator` section, and of its weights."""
+
+    name: str
+    generator: dict[str, Any]
+    weights: dict[str, float]
+    blur: float | None = None
+
+
+VARIANTS = (
+    Variant("the recipe", {}, {}),
+    Variant("one decoder, coarse codes", {"form": "plain", "fine_z1": 0, "fine_z2": 0}, {}),
+    Variant("coarse codes alone", {"fine_z1": 0, "fine_z2": 0}, {}),
+    Variant("no discriminator", {"judge_applied": False}, {"adversarial": 0.0}),
+    Variant("discriminator not told the class", {"conditional": False}, {}),
+    Variant("applied negative not trained", {"judge_applied": False}, {"class_of_applied": 0.0}),
+    Variant("classifier sees no blurred copies", {}, {}, blur=0.0),
+    Variant("classifier and discriminator see plain pictures", {"augment": False}, {}),
+    Variant("free to change anything: no outside, no sparsity", {}, {"outside": 0.0, "sparsity": 0.0}),
+    Variant("classifier's features not matched", {}, {"features": 0.0}),
+)
+
+COLUMNS = {
+    "average precision, residual": "residual_average_precision",
+    "average precision, difference": "difference_average_precision",
+    "pointing, residual": "residual_pointing",
+    "MSE": "reconstruction_mse",
+    "negative is negative": "negative_called_negative",
+    "applied negative is negative": "applied_negative_called_negative",
+    "place of difference": "place_of_difference",
+    "minutes": "minutes",
+}
+
+
+def configure(base: TrainingConfig, variant: Variant, steps: int) -> TrainingConfig:
+    """The configuration of a variant."""
+    weights = base.generator.weights.model_copy(update=variant.weights)
+    settings = {"weights": weights, "steps": steps, "checkpoint_interval": steps} | variant.generator
+    update: dict[str, Any] = {"generator": base.generator.model_copy(update=settings)}
+    if variant.blur is not None:
+        update["augmentation"] = base.augmentation.model_copy(update={"blur": variant.blur})
+    return base.model_copy(update=update)
+
+
+def measure(run: Run, data_root: Path) -> dict[str, float]:
+    """Figures on the true positives among the calibration patients, explained as the server does."""
+    configuration = run.configuration
+    images = configuration.data.load(data_root).calibration
+    if images is None:
+        raise SystemExit("data.calibration_share: expected a share above 0, patients to measure on")
+    classifier, (generator, encoder) = run.classifier(), run.generator()
+    threshold = configuration.classes.decision_threshold
+    scored = score_images(classifier, build_preprocess(configuration), images, "calibration", "images")
+    known = scored.true_positives(threshold)
+    explainer = Explainer(classifier, generator, encoder, configuration.inversion, threshold, configuration.seed)
+    explained = explainer.explain(scored.x[known], scored.cohort.select(known, "true positives"))
+    figures = {
+        "images": len(explained.x),
+        "reconstruction_mse": explained.reconstruction_error.mean().item(),
+        "negative_called_negative": share(explained.negative_is_negative),
+        "applied_negative_called_negative": share(explained.applied_is_negative),
+        "place_of_difference": shared_place(explained.difference.abs()),
+    }
+    localisation = None if images.masks is None else localise(explained, resize_masks(configuration, images)[known])
+    if localisation is not None:
+        for name in ("residual", "difference"):
+            figures[f"{name}_average_precision"] = localisation.average_precision[name].mean().item()
+            figures[f"{name}_pointing"] = localisation.pointing[name].mean().item()
+    return figures
+
+
+def main() -> None:
+    """Train, measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path("training/configs/brain-lgg.toml"))
+    parser.add_argument("--data", type=Path, required=True, help="folder that the configuration's paths start from")
+    parser.add_argument("--classifier", type=Path, required=True, help="run folder with the trained classifier")
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of the variants, from 0; all when left out")
+    parser.add_argument("--work", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    base = load_configuration(arguments.config)
+    chosen = range(len(VARIANTS)) if arguments.only is None else arguments.only
+
+    rows = {}
+    for number in chosen:
+        variant, folder = VARIANTS[number], arguments.work / f"{number}"
+        shutil.copytree(arguments.classifier / "classifier", folder / "classifier", dirs_exist_ok=True)
+        begun, done = time.monotonic(), (folder / "minutes.txt")
+        run = train_generator(configure(base, variant, arguments.steps), arguments.data, folder)
+        if not done.exists():
+            done.write_text(str((time.monotonic() - begun) / 60))
+        rows[variant.name] = measure(run, arguments.data) | {"minutes": float(done.read_text())}
+        print(variant.name, rows[variant.name], flush=True)
+    title = f"{arguments.config.stem}, {arguments.steps} steps, {cpu_model()}, {versions('torch')}"
+    table = [("left out or changed", *COLUMNS), ("---",) * (len(COLUMNS) + 1)]
+    table += [(name, *(_cell(row.get(key)) for key in COLUMNS.values())) for name, row in rows.items()]
+    page = f"# Ablations: {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in table) + "\n"
+    report = {"configuration": str(arguments.config), "steps": arguments.steps, "cpu": cpu_model(), "variants": rows}
+    write_results(arguments.out, f"ablations-{arguments.config.stem}", report, page)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

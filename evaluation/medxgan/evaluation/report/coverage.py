@@ -1,0 +1,61 @@
+"""The report's section on the coverage curve."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES
+from medxgan.evaluation.coverage import OF_IMAGE, OF_MAP
+from medxgan.evaluation.report.tables import (
+    bold,
+    interval_or_missing,
+    markdown_table,
+    number,
+    picture_link,
+    spoken_name,
+)
+from medxgan.evaluation.summary import Report
+
+
+def coverage_section(report: Report, pictures: Sequence[str]) -> Iterable[str]:
+    """The section's paragraphs; none where nothing was inverted.
+
+    Args:
+        report: from `summarise`.
+        pictures: PNG files beside the text.
+    """
+    coverage = report["coverage"]
+    if coverage is None:
+        return
+    maximum, points = coverage["maximum_reconstruction_mse"], coverage["points"]
+    yield "## Coverage"
+    yield (
+        "The explanations in the order of their reconstruction's mean squared error, the smallest first. A row keeps "
+        "the first of them, up to its largest error. Where rows do not get worse downwards, the error of the "
+        "reconstruction does not tell good explanations from bad ones."
+    )
+    yield (
+        f"The verdict's threshold for it, {number(maximum)}, keeps {coverage['at_threshold']:.0%}: the row in bold, if "
+        "any. The verdict asks for more than this alone."
+    )
+    titles = {figure.name: figure.title for figure in (*METHOD_FIGURES, *IMAGE_FIGURES)}
+    names = list(points[-1]["maps"])
+    head = (
+        "coverage",
+        "images",
+        "largest MSE",
+        *(titles[name] for name in OF_IMAGE),
+        *(f"{titles[figure]}, {spoken_name(name)}" for figure in OF_MAP for name in names),
+    )
+    yield markdown_table(head, (_row(point, names, point["coverage"] == coverage["at_threshold"]) for point in points))
+    yield from picture_link(pictures, "coverage.png")
+
+
+def _row(point: Mapping[str, Any], names: Sequence[str], marked: bool) -> list[str]:
+    cells = [
+        f"{point['coverage']:.0%}",
+        str(point["images"]),
+        number(point["largest_mse"]),
+        *(interval_or_missing(point[figure]) for figure in OF_IMAGE),
+        *(interval_or_missing(point["maps"].get(name, {}).get(figure)) for figure in OF_MAP for name in names),
+    ]
+    return [bold(cell, marked) for cell in cells]
