@@ -64,7 +64,8 @@ def test_reconstruction_weighs_where_the_classifier_looks() -> None:
 
 def test_terms_on_positives_leave_negatives_alone() -> None:
     changed = realizations(0.5, 1.0)
-    assert objective.sparsity(batch(label=1.0), changed).item() == pytest.approx(0.5)
+    assert objective.sparsity(batch(label=1.0, focus=1.0), changed).item() == pytest.approx(0.5)
+    assert objective.sparsity(batch(label=1.0, focus=0.0), changed).item() == pytest.approx(2.5)
     assert objective.sparsity(batch(label=0.0), changed).item() == 0
     assert objective.outside(batch(label=1.0), changed).item() == pytest.approx(1.0)
     assert objective.outside(batch(label=1.0, focus=1.0), changed).item() == 0

@@ -184,9 +184,9 @@ def class_of_applied(classifier: ExplainedClassifier, batch: Batch, realizations
 
 
 def sparsity(batch: Batch, realizations: Realizations) -> Tensor:
-    """Mean absolute difference between reconstruction and negative realization of positives: change little."""
-    difference = (realizations.negative - realizations.reconstruction).abs().mean((1, 2, 3))
-    return (difference * batch.label).mean()
+    """Mean absolute difference of positives, five times heavier outside of where C looks: change little, and there."""
+    difference = (realizations.negative - realizations.reconstruction).abs()
+    return ((1 + 4 * (1 - batch.focus)) * difference).mean((1, 2, 3)).mul(batch.label).mean()
 
 
 def outside(batch: Batch, realizations: Realizations) -> Tensor:
