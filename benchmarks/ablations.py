@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 from measuring import cpu_model, versions, write_results
 
@@ -129,6 +130,23 @@ def main() -> None:
     page = f"# Ablations: {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in table) + "\n"
     report = {"configuration": str(arguments.config), "steps": arguments.steps, "cpu": cpu_model(), "variants": rows}
     write_results(arguments.out, f"ablations-{arguments.config.stem}", report, page)
+    draw(rows, arguments.out / f"ablations-{arguments.config.stem}.png")
+
+
+def draw(rows: dict[str, dict[str, float]], file: Path) -> None:
+    """Bars of the three figures that a fooled classifier does not improve, a group for each variant."""
+    shown = [title for title in COLUMNS if title.split(",")[0] in {"average precision", "applied negative is negative"}]
+    figure, axes = plt.subplots(1, len(shown), figsize=(3.4 * len(shown) + 3, 0.4 * len(rows) + 1.2), sharey=True)
+    names = list(rows)[::-1]
+    for axis, title in zip(axes, shown, strict=True):
+        axis.barh(
+            names, [rows[name].get(COLUMNS[title], 0.0) for name in names], color=["0.6"] * (len(names) - 1) + ["C0"]
+        )
+        axis.axvline(rows[names[-1]].get(COLUMNS[title], 0.0), color="C0", linewidth=0.8)
+        axis.set(title=title, xlim=(0, 1))
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
 
 
 def _cell(value: float | None) -> str:

@@ -47,7 +47,7 @@ def test_serving_does_without_torch() -> None:
 
 
 def test_bundles_are_shipped() -> None:
-    assert {bundle.parent.name for bundle in BUNDLES} >= {"phantom", "chest"}
+    assert {bundle.parent.name for bundle in BUNDLES} == {"phantom", "chest", "pneumonia", "brain-lgg"}
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
