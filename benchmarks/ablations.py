@@ -1,15 +1,14 @@
 """What each part of the training recipe earns: the same short training with one part taken out at a time.
 
-    python benchmarks/ablations.py --data DATA --classifier RUN [--steps 800] [--work FOLDER] [--out benchmarks/results]
+    python benchmarks/ablations.py --classifier RUN [--config FILE] [--data DATA] [--steps 500]
 
 Every variant trains a generator from scratch against the classifier of RUN, with the same seed and number of steps, and
 is measured on the *calibration* patients, which nothing is trained on: the test split is left alone, for a recipe is
-chosen by such tables. Trainings that are already in FOLDER are not done again.
+chosen by such tables. Trainings that are already in the folder of --work are not done again.
 """
 
 import argparse
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,6 @@ COLUMNS = {
     "negative is negative": "negative_called_negative",
     "applied negative is negative": "applied_negative_called_negative",
     "place of difference": "place_of_difference",
-    "minutes": "minutes",
 }
 
 
@@ -102,10 +100,10 @@ def measure(run: Run, data_root: Path) -> dict[str, float]:
 def main() -> None:
     """Train, measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/brain-lgg.toml"))
-    parser.add_argument("--data", type=Path, required=True, help="folder that the configuration's paths start from")
+    parser.add_argument("--config", type=Path, default=Path("training/configs/phantom.toml"))
+    parser.add_argument("--data", type=Path, default=Path(), help="folder that the configuration's paths start from")
     parser.add_argument("--classifier", type=Path, required=True, help="run folder with the trained classifier")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the variants, from 0; all when left out")
     parser.add_argument("--work", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -118,11 +116,8 @@ def main() -> None:
     for number in chosen:
         variant, folder = VARIANTS[number], arguments.work / f"{number}"
         shutil.copytree(arguments.classifier / "classifier", folder / "classifier", dirs_exist_ok=True)
-        begun, done = time.monotonic(), (folder / "minutes.txt")
         run = train_generator(configure(base, variant, arguments.steps), arguments.data, folder)
-        if not done.exists():
-            done.write_text(str((time.monotonic() - begun) / 60))
-        rows[variant.name] = measure(run, arguments.data) | {"minutes": float(done.read_text())}
+        rows[variant.name] = measure(run, arguments.data)
         print(variant.name, rows[variant.name], flush=True)
     title = f"{arguments.config.stem}, {arguments.steps} steps, {cpu_model()}, {versions('torch')}"
     table = [("left out or changed", *COLUMNS), ("---",) * (len(COLUMNS) + 1)]
