@@ -152,7 +152,8 @@ def lively(network: nn.Module, channels: int) -> nn.Module:
 @pytest.fixture(scope="module")
 def shipped() -> Case:
     """The chest bundle's classifier, its weights read from the bundle; batch norm is folded into them."""
-    graph = onnx.load(MODELS / "chest" / "1" / "classifier.onnx").graph
+    (version,) = (MODELS / "chest").iterdir()
+    graph = onnx.load(version / "classifier.onnx").graph
     weights = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     (output,) = [node for node in graph.node if node.op_type == "Gemm"]
