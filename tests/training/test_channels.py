@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import nn
 
 from medxgan.training.configuration import TrainingConfig, load_configuration
+from medxgan.training.networks import TwoBranchGenerator
 from medxgan.training.networks.channels import decoder_channels, doublings, encoder_channels
 from medxgan.training.runs import Run, build_discriminator, build_encoder, build_generator
 
@@ -76,7 +78,11 @@ def test_networks_of_64_pixels_have_the_channels_that_are_stated() -> None:
     configuration = configured(64)
     settings = configuration.generator
     generator = build_generator(configuration)
-    shapes = {name: tuple(value.shape) for name, value in generator.state_dict().items()}
-    assert [shapes[f"anatomy.norms.{level}.weight"][0] for level in range(4)] == list(settings.channels)
-    assert [shapes[f"pathology.norms.{level}.weight"][0] for level in range(4)] == list(settings.pathology_channels)
+    assert isinstance(generator, TwoBranchGenerator)
+    for branch, channels in (
+        (generator.anatomy, settings.channels),
+        (generator.pathology, settings.pathology_channels),
+    ):
+        norms = [module for module in branch.modules() if isinstance(module, nn.BatchNorm2d)]
+        assert [norm.num_features for norm in norms] == list(channels)
     assert len(build_discriminator(configuration).convolutions) == 2 * len(settings.discriminator_channels)

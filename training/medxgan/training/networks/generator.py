@@ -84,11 +84,13 @@ class TwoBranchGenerator(Generator):
 
     def forward(self, z: Tensor) -> Tensor:
         """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
-        z2 = z[:, self.z1_size :]
-        gate = 1 - torch.exp(-GATE_STEEPNESS * (z2 * z2).mean(1))
+        z1, z2 = z[:, : self.z1_size], z[:, self.z1_size :]
+        gate = (1 - torch.exp(-GATE_STEEPNESS * (z2 * z2).mean(1)))[:, None, None, None]
+        if self.pathology.detail is None:
+            return torch.tanh(self.anatomy(z1) + gate * self.pathology(z))
         coarse_1, fine_1, coarse_2, fine_2 = torch.split(z, self.parts, 1)
         pathology = self.pathology(torch.cat([coarse_1, coarse_2], 1), torch.cat([fine_1, fine_2], 1))
-        return torch.tanh(self.anatomy(coarse_1, fine_1) + gate[:, None, None, None] * pathology)
+        return torch.tanh(self.anatomy(coarse_1, fine_1) + gate * pathology)
 
 
 class Decoder(nn.Module):
@@ -105,21 +107,19 @@ class Decoder(nn.Module):
         self.channels = channels[0]
         self.side = 4 * 2 ** len(channels) // FINE_STRIDE
         self.project = nn.Linear(coarse, channels[0] * 16)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(each) for each in channels])
-        self.upsample = nn.ModuleList(
-            [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False) for inputs, outputs in pairwise(channels)]
-        )
+        layers: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU()]
+        for inputs, outputs in pairwise(channels):
+            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers.append(nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1))
+        # The grid comes in behind the convolution, if any, that makes pictures of its size, and before the norm.
+        entry = 3 * (len(channels) - 3) if fine else 0
+        self.before, self.after = nn.Sequential(*layers[:entry]), nn.Sequential(*layers[entry:])
         self.detail = nn.Conv2d(fine, channels[-3], 3, 1, 1, bias=False) if fine else None
-        self.last = nn.ConvTranspose2d(channels[-1], 1, 4, 2, 1)
 
     def forward(self, coarse: Tensor, fine: Tensor | None = None) -> Tensor:
         """Picture [B, 1, S, S] before the squashing to [-1, 1], from coarse [B, D] and fine [B, C * (S/8)**2]."""
-        picture = self.project(coarse).view(-1, self.channels, 4, 4)
-        for level, norm in enumerate(self.norms):
-            if level > 0:
-                picture = self.upsample[level - 1](picture)
-            if self.detail is not None and fine is not None and level == len(self.norms) - 3:
-                picture = picture + self.detail(fine.reshape(-1, self.detail.in_channels, self.side, self.side))
-            picture = torch.relu(norm(picture))
-        image: Tensor = self.last(picture)
+        picture = self.before(self.project(coarse).view(-1, self.channels, 4, 4))
+        if self.detail is not None and fine is not None:
+            picture = picture + self.detail(fine.reshape(-1, self.detail.in_channels, self.side, self.side))
+        image: Tensor = self.after(picture)
         return image
