@@ -15,14 +15,20 @@ class Aspect(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ASPECT_PAD: _ClassVar[Aspect]
     ASPECT_STRETCH: _ClassVar[Aspect]
 
+class OutputActivation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTPUT_ACTIVATION_UNSPECIFIED: _ClassVar[OutputActivation]
+    OUTPUT_ACTIVATION_LOGISTIC: _ClassVar[OutputActivation]
+    OUTPUT_ACTIVATION_SOFTMAX: _ClassVar[OutputActivation]
+
 class GraphRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     GRAPH_ROLE_UNSPECIFIED: _ClassVar[GraphRole]
-    GRAPH_ROLE_PREPROCESS: _ClassVar[GraphRole]
+    GRAPH_ROLE_OPEN: _ClassVar[GraphRole]
     GRAPH_ROLE_CLASSIFIER: _ClassVar[GraphRole]
-    GRAPH_ROLE_ENCODER: _ClassVar[GraphRole]
     GRAPH_ROLE_GENERATOR: _ClassVar[GraphRole]
     GRAPH_ROLE_INVERSION_STEP: _ClassVar[GraphRole]
+    GRAPH_ROLE_CLOSE: _ClassVar[GraphRole]
     GRAPH_ROLE_ATTRIBUTION: _ClassVar[GraphRole]
 
 class GraphFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -41,12 +47,15 @@ ASPECT_UNSPECIFIED: Aspect
 ASPECT_CROP: Aspect
 ASPECT_PAD: Aspect
 ASPECT_STRETCH: Aspect
+OUTPUT_ACTIVATION_UNSPECIFIED: OutputActivation
+OUTPUT_ACTIVATION_LOGISTIC: OutputActivation
+OUTPUT_ACTIVATION_SOFTMAX: OutputActivation
 GRAPH_ROLE_UNSPECIFIED: GraphRole
-GRAPH_ROLE_PREPROCESS: GraphRole
+GRAPH_ROLE_OPEN: GraphRole
 GRAPH_ROLE_CLASSIFIER: GraphRole
-GRAPH_ROLE_ENCODER: GraphRole
 GRAPH_ROLE_GENERATOR: GraphRole
 GRAPH_ROLE_INVERSION_STEP: GraphRole
+GRAPH_ROLE_CLOSE: GraphRole
 GRAPH_ROLE_ATTRIBUTION: GraphRole
 GRAPH_FORMAT_UNSPECIFIED: GraphFormat
 GRAPH_FORMAT_ONNX: GraphFormat
@@ -57,7 +66,7 @@ DATA_TYPE_UINT16: DataType
 DATA_TYPE_FLOAT32: DataType
 
 class Bundle(_message.Message):
-    __slots__ = ("schema_version", "name", "version", "image", "classification", "latent", "graphs", "inversion", "reliability", "provenance", "metrics")
+    __slots__ = ("schema_version", "name", "version", "image", "classification", "latent", "graphs", "inversion", "reliability", "provenance", "metrics", "familiarity", "data_files")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +78,8 @@ class Bundle(_message.Message):
     RELIABILITY_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    FAMILIARITY_FIELD_NUMBER: _ClassVar[int]
+    DATA_FILES_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     name: str
     version: str
@@ -80,37 +91,47 @@ class Bundle(_message.Message):
     reliability: Reliability
     provenance: Provenance
     metrics: _containers.RepeatedCompositeFieldContainer[Metric]
-    def __init__(self, schema_version: _Optional[int] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., image: _Optional[_Union[ImageSpecification, _Mapping]] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., latent: _Optional[_Union[LatentSpecification, _Mapping]] = ..., graphs: _Optional[_Iterable[_Union[Graph, _Mapping]]] = ..., inversion: _Optional[_Union[InversionSpecification, _Mapping]] = ..., reliability: _Optional[_Union[Reliability, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
+    familiarity: Familiarity
+    data_files: _containers.RepeatedCompositeFieldContainer[DataFile]
+    def __init__(self, schema_version: _Optional[int] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., image: _Optional[_Union[ImageSpecification, _Mapping]] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., latent: _Optional[_Union[LatentSpecification, _Mapping]] = ..., graphs: _Optional[_Iterable[_Union[Graph, _Mapping]]] = ..., inversion: _Optional[_Union[InversionSpecification, _Mapping]] = ..., reliability: _Optional[_Union[Reliability, _Mapping]] = ..., provenance: _Optional[_Union[Provenance, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., familiarity: _Optional[_Union[Familiarity, _Mapping]] = ..., data_files: _Optional[_Iterable[_Union[DataFile, _Mapping]]] = ...) -> None: ...
 
 class ImageSpecification(_message.Message):
-    __slots__ = ("size", "channels", "lower_percentile", "upper_percentile", "aspect", "modality")
-    SIZE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("height", "width", "channels", "lower_percentile", "upper_percentile", "aspect", "modality")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     LOWER_PERCENTILE_FIELD_NUMBER: _ClassVar[int]
     UPPER_PERCENTILE_FIELD_NUMBER: _ClassVar[int]
     ASPECT_FIELD_NUMBER: _ClassVar[int]
     MODALITY_FIELD_NUMBER: _ClassVar[int]
-    size: int
+    height: int
+    width: int
     channels: int
     lower_percentile: float
     upper_percentile: float
     aspect: Aspect
     modality: str
-    def __init__(self, size: _Optional[int] = ..., channels: _Optional[int] = ..., lower_percentile: _Optional[float] = ..., upper_percentile: _Optional[float] = ..., aspect: _Optional[_Union[Aspect, str]] = ..., modality: _Optional[str] = ...) -> None: ...
+    def __init__(self, height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., lower_percentile: _Optional[float] = ..., upper_percentile: _Optional[float] = ..., aspect: _Optional[_Union[Aspect, str]] = ..., modality: _Optional[str] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("positive_class", "negative_class", "decision_threshold", "outputs", "positive_output")
+    __slots__ = ("outputs", "activation", "positive_class", "negative_class", "decision_threshold")
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_CLASS_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_CLASS_FIELD_NUMBER: _ClassVar[int]
     DECISION_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
-    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
-    POSITIVE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    outputs: _containers.RepeatedCompositeFieldContainer[ClassifierOutput]
+    activation: OutputActivation
     positive_class: str
     negative_class: str
     decision_threshold: float
-    outputs: _containers.RepeatedScalarFieldContainer[str]
-    positive_output: int
-    def __init__(self, positive_class: _Optional[str] = ..., negative_class: _Optional[str] = ..., decision_threshold: _Optional[float] = ..., outputs: _Optional[_Iterable[str]] = ..., positive_output: _Optional[int] = ...) -> None: ...
+    def __init__(self, outputs: _Optional[_Iterable[_Union[ClassifierOutput, _Mapping]]] = ..., activation: _Optional[_Union[OutputActivation, str]] = ..., positive_class: _Optional[str] = ..., negative_class: _Optional[str] = ..., decision_threshold: _Optional[float] = ...) -> None: ...
+
+class ClassifierOutput(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class LatentSpecification(_message.Message):
     __slots__ = ("z1_size", "z2_size")
@@ -121,7 +142,7 @@ class LatentSpecification(_message.Message):
     def __init__(self, z1_size: _Optional[int] = ..., z2_size: _Optional[int] = ...) -> None: ...
 
 class Graph(_message.Message):
-    __slots__ = ("role", "format", "file", "sha256", "opset", "inputs", "outputs")
+    __slots__ = ("role", "format", "file", "sha256", "opset", "inputs", "outputs", "weights")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +150,7 @@ class Graph(_message.Message):
     OPSET_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     role: GraphRole
     format: GraphFormat
     file: str
@@ -136,7 +158,28 @@ class Graph(_message.Message):
     opset: int
     inputs: _containers.RepeatedCompositeFieldContainer[TensorSpecification]
     outputs: _containers.RepeatedCompositeFieldContainer[TensorSpecification]
-    def __init__(self, role: _Optional[_Union[GraphRole, str]] = ..., format: _Optional[_Union[GraphFormat, str]] = ..., file: _Optional[str] = ..., sha256: _Optional[str] = ..., opset: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[TensorSpecification, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpecification, _Mapping]]] = ...) -> None: ...
+    weights: _containers.RepeatedCompositeFieldContainer[StoredWeight]
+    def __init__(self, role: _Optional[_Union[GraphRole, str]] = ..., format: _Optional[_Union[GraphFormat, str]] = ..., file: _Optional[str] = ..., sha256: _Optional[str] = ..., opset: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[TensorSpecification, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[TensorSpecification, _Mapping]]] = ..., weights: _Optional[_Iterable[_Union[StoredWeight, _Mapping]]] = ...) -> None: ...
+
+class DataFile(_message.Message):
+    __slots__ = ("file", "sha256")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    sha256: str
+    def __init__(self, file: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class StoredWeight(_message.Message):
+    __slots__ = ("name", "shape", "file", "offset")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    file: str
+    offset: int
+    def __init__(self, name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., file: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class TensorSpecification(_message.Message):
     __slots__ = ("name", "data_type", "shape")
@@ -164,23 +207,45 @@ class InversionSpecification(_message.Message):
     default_steps: int
     maximum_steps: int
     default_learning_rate: float
-    learning_rate_range: FloatRange
+    learning_rate_range: Interval
     default_reconstruction_weight: float
-    reconstruction_weight_range: FloatRange
+    reconstruction_weight_range: Interval
     tolerance: float
     check_interval: int
     beta1: float
     beta2: float
     epsilon: float
-    def __init__(self, default_steps: _Optional[int] = ..., maximum_steps: _Optional[int] = ..., default_learning_rate: _Optional[float] = ..., learning_rate_range: _Optional[_Union[FloatRange, _Mapping]] = ..., default_reconstruction_weight: _Optional[float] = ..., reconstruction_weight_range: _Optional[_Union[FloatRange, _Mapping]] = ..., tolerance: _Optional[float] = ..., check_interval: _Optional[int] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., epsilon: _Optional[float] = ...) -> None: ...
+    def __init__(self, default_steps: _Optional[int] = ..., maximum_steps: _Optional[int] = ..., default_learning_rate: _Optional[float] = ..., learning_rate_range: _Optional[_Union[Interval, _Mapping]] = ..., default_reconstruction_weight: _Optional[float] = ..., reconstruction_weight_range: _Optional[_Union[Interval, _Mapping]] = ..., tolerance: _Optional[float] = ..., check_interval: _Optional[int] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., epsilon: _Optional[float] = ...) -> None: ...
 
-class FloatRange(_message.Message):
+class Interval(_message.Message):
     __slots__ = ("minimum", "maximum")
     MINIMUM_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_FIELD_NUMBER: _ClassVar[int]
     minimum: float
     maximum: float
     def __init__(self, minimum: _Optional[float] = ..., maximum: _Optional[float] = ...) -> None: ...
+
+class Familiarity(_message.Message):
+    __slots__ = ("measures", "method", "false_alarm_rate", "measured_on")
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    FALSE_ALARM_RATE_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
+    measures: _containers.RepeatedCompositeFieldContainer[FamiliarityMeasure]
+    method: str
+    false_alarm_rate: float
+    measured_on: str
+    def __init__(self, measures: _Optional[_Iterable[_Union[FamiliarityMeasure, _Mapping]]] = ..., method: _Optional[str] = ..., false_alarm_rate: _Optional[float] = ..., measured_on: _Optional[str] = ...) -> None: ...
+
+class FamiliarityMeasure(_message.Message):
+    __slots__ = ("name", "maximum", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    maximum: float
+    description: str
+    def __init__(self, name: _Optional[str] = ..., maximum: _Optional[float] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Reliability(_message.Message):
     __slots__ = ("maximum_reconstruction_mse", "method", "promise", "curve")

@@ -50,11 +50,6 @@ class ExplanationServiceStub:
                 request_serializer=medxgan_dot_v1_dot_explanation__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=medxgan_dot_v1_dot_explanation__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
-        self.Attribute = channel.unary_unary(
-                '/medxgan.v1.ExplanationService/Attribute',
-                request_serializer=medxgan_dot_v1_dot_explanation__pb2.AttributeRequest.SerializeToString,
-                response_deserializer=medxgan_dot_v1_dot_explanation__pb2.AttributeResponse.FromString,
-                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/medxgan.v1.ExplanationService/ListModels',
                 request_serializer=medxgan_dot_v1_dot_explanation__pb2.ListModelsRequest.SerializeToString,
@@ -96,22 +91,15 @@ class ExplanationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Attribute(self, request, context):
-        """Shows what in one image the classifier's score depends on, by any of the methods in use.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def ListModels(self, request, context):
-        """Lists the models that are served.
+        """Lists the models that are served, and says what the server takes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes one model and how it is run.
+        """Describes one model: its bundle, how it is run, the maps and settings that it has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,11 +122,6 @@ def add_ExplanationServiceServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=medxgan_dot_v1_dot_explanation__pb2.ClassifyRequest.FromString,
                     response_serializer=medxgan_dot_v1_dot_explanation__pb2.ClassifyResponse.SerializeToString,
-            ),
-            'Attribute': grpc.unary_unary_rpc_method_handler(
-                    servicer.Attribute,
-                    request_deserializer=medxgan_dot_v1_dot_explanation__pb2.AttributeRequest.FromString,
-                    response_serializer=medxgan_dot_v1_dot_explanation__pb2.AttributeResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -233,33 +216,6 @@ class ExplanationService:
             '/medxgan.v1.ExplanationService/Classify',
             medxgan_dot_v1_dot_explanation__pb2.ClassifyRequest.SerializeToString,
             medxgan_dot_v1_dot_explanation__pb2.ClassifyResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Attribute(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/medxgan.v1.ExplanationService/Attribute',
-            medxgan_dot_v1_dot_explanation__pb2.AttributeRequest.SerializeToString,
-            medxgan_dot_v1_dot_explanation__pb2.AttributeResponse.FromString,
             options,
             channel_credentials,
             insecure,
