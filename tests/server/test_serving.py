@@ -6,7 +6,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from medxgan.server.repository import ModelRepository
+from medxgan.server.models.repository import ModelRepository
 from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
 

@@ -4,11 +4,19 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer import Typer
 from typer.testing import CliRunner
 
-from medxgan.client.command import app
 from medxgan.server.command import serve
 from medxgan.server.settings import ServerSettings, describe
+
+
+@pytest.fixture
+def app() -> Typer:
+    """`serve` as the one command of a program."""
+    app = Typer()
+    app.command()(serve)
+    return app
 
 
 @pytest.fixture
@@ -71,15 +79,15 @@ def test_every_setting_says_what_it_means_and_is_an_option_of_the_command() -> N
         (["--config", "no-such-file.toml"], "config: "),
     ],
 )
-def test_the_command_refuses_a_wrong_setting_by_name(options: list[str], expected: str) -> None:
-    result = CliRunner().invoke(app, ["serve", *options])
+def test_the_command_refuses_a_wrong_setting_by_name(app: Typer, options: list[str], expected: str) -> None:
+    result = CliRunner().invoke(app, options)
     assert result.exit_code == 2
     assert expected in result.output.replace("\n", " ")
 
 
-def test_the_command_refuses_a_file_that_is_not_toml(tmp_path: Path) -> None:
+def test_the_command_refuses_a_file_that_is_not_toml(app: Typer, tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text("maximum_batch: 3")
-    result = CliRunner().invoke(app, ["serve", "--config", str(file)])
+    result = CliRunner().invoke(app, ["--config", str(file)])
     assert result.exit_code == 2
     assert "not a TOML file" in result.output.replace("\n", " ")

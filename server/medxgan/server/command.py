@@ -9,9 +9,11 @@ import typer
 from pydantic import ValidationError
 from typer.models import OptionInfo
 
+from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
-from medxgan.server.errors import BundleError, UnsupportedError
-from medxgan.server.log import configure_logging
+from medxgan.server.engine.sessions import share_between_sessions
+from medxgan.server.errors import UnsupportedError
+from medxgan.server.log import logging_to_standard_error
 from medxgan.server.serving import load_models, serve_until_signal
 from medxgan.server.settings import LogFormat, LogLevel, ServerSettings, describe
 
@@ -27,16 +29,28 @@ def _option(name: str) -> OptionInfo:
 def serve(
     config: Annotated[Path | None, _option("config")] = None,
     models: Annotated[Path | None, _option("models")] = None,
+    strict: Annotated[bool | None, _option("strict")] = None,
+    default_model: Annotated[str | None, _option("default_model")] = None,
     address: Annotated[str | None, _option("address")] = None,
     provider: Annotated[ProviderChoice | None, _option("provider")] = None,
     threads: Annotated[int | None, _option("threads")] = None,
     maximum_batch: Annotated[int | None, _option("maximum_batch")] = None,
     maximum_waiting: Annotated[int | None, _option("maximum_waiting")] = None,
+    caller_share: Annotated[float | None, _option("caller_share")] = None,
     retry_delay_seconds: Annotated[float | None, _option("retry_delay_seconds")] = None,
     maximum_message_bytes: Annotated[int | None, _option("maximum_message_bytes")] = None,
+    maximum_receiving: Annotated[int | None, _option("maximum_receiving")] = None,
+    maximum_receiving_per_connection: Annotated[int | None, _option("maximum_receiving_per_connection")] = None,
+    maximum_held_bytes: Annotated[int | None, _option("maximum_held_bytes")] = None,
+    maximum_held_bytes_per_connection: Annotated[int | None, _option("maximum_held_bytes_per_connection")] = None,
+    upload_timeout_seconds: Annotated[float | None, _option("upload_timeout_seconds")] = None,
     maximum_side: Annotated[int | None, _option("maximum_side")] = None,
     maximum_pixels: Annotated[int | None, _option("maximum_pixels")] = None,
     maximum_decompressed_bytes: Annotated[int | None, _option("maximum_decompressed_bytes")] = None,
+    decoders: Annotated[int | None, _option("decoders")] = None,
+    decoder_memory_bytes: Annotated[int | None, _option("decoder_memory_bytes")] = None,
+    decoder_cpu_seconds: Annotated[int | None, _option("decoder_cpu_seconds")] = None,
+    decoder_seconds: Annotated[float | None, _option("decoder_seconds")] = None,
     shutdown_grace_seconds: Annotated[float | None, _option("shutdown_grace_seconds")] = None,
     log_format: Annotated[LogFormat | None, _option("log_format")] = None,
     log_level: Annotated[LogLevel | None, _option("log_level")] = None,
@@ -52,9 +66,10 @@ def serve(
         raise typer.BadParameter(describe(error)) from error
     except tomllib.TOMLDecodeError as error:
         raise typer.BadParameter(f"config: not a TOML file ({error})") from error
-    configure_logging(settings.log_format, settings.log_level)
     try:
-        asyncio.run(serve_until_signal(settings, load_models(settings)))
+        with logging_to_standard_error(settings.log_format, settings.log_level):
+            share_between_sessions(settings.threads)
+            asyncio.run(serve_until_signal(settings, load_models(settings)))
     except (BundleError, OSError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)
         raise typer.Exit(1) from error

@@ -9,9 +9,10 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.errors import MedxganError, UnsupportedError
-from medxgan.server.repository import ModelRepository
+from medxgan.server.models.repository import ModelRepository
 from medxgan.server.serving import Server, load_models
 from medxgan.server.settings import ServerSettings, describe
 
@@ -34,8 +35,8 @@ class EmbeddedServer:
         BundleError: on entering, if the folder holds no bundle, or one that can't be served.
     """
 
-    StartError = MedxganError
-    """Base of these errors, for a program that does not import the server by name."""
+    StartError = (MedxganError, BundleError)
+    """These errors, for a program that does not import the server by name."""
 
     def __init__(self, models: Path, provider: ProviderChoice = "auto") -> None:
         try:

@@ -7,8 +7,10 @@ MedxganError
 │   └── SettingsError        a setting outside the bundle's range
 ├── UnknownModelError        no such model or version
 ├── BusyError                the queue is full; try again later
-├── UnsupportedError         this server, as installed, can't do it
-└── BundleError              a bundle can't be served (at start-up, never during a request)
+├── SlowUploadError          the request took too long to arrive
+└── UnsupportedError         this server, as installed, can't do it
+
+A bundle that can't be served is a `medxgan.bundle.BundleError`, at start-up and never during a request.
 """
 
 from grpc import StatusCode
@@ -51,12 +53,12 @@ class BusyError(MedxganError):
         self.retry_delay = retry_delay
 
 
+class SlowUploadError(MedxganError):
+    """The request took too long to arrive."""
+
+
 class UnsupportedError(MedxganError):
     """This server, as installed or as its bundle allows, can't do what was asked."""
-
-
-class BundleError(MedxganError):
-    """A bundle's hash, schema or shapes do not agree; the message says which."""
 
 
 STATUS_CODES: dict[type[MedxganError], StatusCode] = {
@@ -66,7 +68,7 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     SettingsError: StatusCode.INVALID_ARGUMENT,
     UnknownModelError: StatusCode.NOT_FOUND,
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
+    SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
     UnsupportedError: StatusCode.UNIMPLEMENTED,
-    BundleError: StatusCode.FAILED_PRECONDITION,
 }
 """The one table from an error to its gRPC status; a test proves it complete."""

@@ -9,18 +9,31 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE_NAME
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from medxgan.server.admission import Admission
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.log import get_logger
-from medxgan.server.repository import ModelRepository
-from medxgan.server.services.explanation_service import SERVICE_NAME, ExplanationService
-from medxgan.server.services.request_interceptor import RequestInterceptor
+from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.repository import ModelRepository
 from medxgan.server.settings import ServerSettings
+from medxgan.server.wire.descriptions import server_description
+from medxgan.server.wire.interceptor import RequestInterceptor
+from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
+from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1 import explanation_pb2_grpc
 
 _log = get_logger(__name__)
 
 _HEALTH_OF = ("", SERVICE_NAME)
+
+KEEPALIVE = (
+    # Dead peers are found: a connection without traffic is asked for a sign of life.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients that ask as often as every 10 seconds, also between calls, are not taken for abusive.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
+"""Settings of gRPC's keepalive guide (grpc.io/docs/guides/keepalive)."""
 
 
 class Server:
@@ -35,18 +48,35 @@ class Server:
         self._settings = settings
         self._repository = repository
         self._health = health.HealthServicer()
+        uploads = Uploads(
+            UploadLimits(
+                settings.maximum_receiving,
+                settings.maximum_receiving_per_connection,
+                settings.maximum_held_bytes,
+                settings.maximum_held_bytes_per_connection,
+                settings.upload_timeout_seconds,
+            )
+        )
+        self._requests = RequestInterceptor(SERVICE_NAME, uploads)
         self._grpc = grpc.aio.server(
-            interceptors=[RequestInterceptor(SERVICE_NAME)],
+            interceptors=[self._requests],
             options=[
                 ("grpc.max_receive_message_length", settings.maximum_message_bytes),
                 # Two servers on one port would share its callers between them unnoticed.
                 ("grpc.so_reuseport", 0),
+                *KEEPALIVE,
             ],
         )
-        admission = Admission(settings.maximum_batch + settings.maximum_waiting, settings.retry_delay_seconds)
-        limits = ImageLimits(settings.maximum_side, settings.maximum_pixels, settings.maximum_decompressed_bytes)
+        self._decoder = DecoderPool(
+            ImageLimits(settings.maximum_side, settings.maximum_pixels, settings.maximum_decompressed_bytes),
+            workers=settings.decoders,
+            memory_bytes=settings.decoder_memory_bytes,
+            cpu_seconds=settings.decoder_cpu_seconds,
+            seconds=settings.decoder_seconds,
+            maximum_file_bytes=settings.maximum_message_bytes,
+        )
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            ExplanationService(repository, admission, limits), self._grpc
+            ExplanationService(repository, uploads, self._decoder, server_description(settings)), self._grpc
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
@@ -69,14 +99,29 @@ class Server:
         return port
 
     async def warm_up(self) -> None:
-        """Warm the models up, and from then on call itself healthy."""
-        await self._repository.start()
+        """Warm the models and the decoders up, and from then on call itself healthy."""
+        await asyncio.gather(self._repository.start(), self._decoder.start())
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
-    async def stop(self) -> None:
-        """Call itself unhealthy, take no more requests, give those that run their grace, and end the compute."""
+    async def stop(self, at_once: asyncio.Event | None = None) -> None:
+        """Call itself unhealthy, take no more requests, give those that run their grace, and end the compute.
+
+        What is no request for an explanation, such as a watch of the health, is not waited for.
+
+        Args:
+            at_once: ends the grace when it is set.
+        """
         await self._health.enter_graceful_shutdown()
-        await self._grpc.stop(self._settings.shutdown_grace_seconds)
+        stopping = asyncio.create_task(self._grpc.stop(self._settings.shutdown_grace_seconds))
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._requests.idle())]
+        if at_once is not None:
+            waits.append(asyncio.create_task(at_once.wait()))
+        await asyncio.wait([stopping, *waits], return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+        await self._grpc.stop(None)
+        await stopping
+        await self._decoder.stop()
         await self._repository.stop()
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
@@ -91,24 +136,39 @@ def load_models(settings: ServerSettings) -> ModelRepository:
         BundleError: the folder holds no bundle, or one that can't be served.
         UnsupportedError: this installation has not what the provider needs.
     """
-    return ModelRepository.load(settings.models, settings.provider, settings.threads, settings.maximum_batch)
+    return ModelRepository.load(
+        settings.models,
+        settings.provider,
+        settings.threads,
+        ModelCapacity(
+            settings.maximum_batch, settings.maximum_waiting, settings.caller_share, settings.retry_delay_seconds
+        ),
+        settings.default_model,
+        strict=settings.strict,
+    )
 
 
 async def serve_until_signal(settings: ServerSettings, repository: ModelRepository) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT; a second signal ends the grace of those requests that still run.
 
     Raises:
         OSError: the address can't be listened on.
     """
-    stopping = asyncio.Event()
+    stopping, at_once = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (at_once if stopping.is_set() else stopping).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
     server = Server(settings, repository)
-    host, _, _ = settings.address.rpartition(":")
-    address = f"{host}:{await server.listen()}"
+    port = await server.listen()
+    address = settings.address
+    if not address.startswith("unix"):
+        address = f"{address.rpartition(':')[0]}:{port}"
     _log.info("warming_up", address=address)
     await server.warm_up()
     _log.info("serving", address=address, models=repository.names())
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
-    await server.stop()
+    await server.stop(at_once)

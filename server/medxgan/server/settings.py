@@ -1,14 +1,25 @@
 """The settings of a server, each in one place with its meaning, unit and default."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FilePath, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, FilePath, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from medxgan.server.engine.providers import ProviderChoice
 
-Address = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
+
+def _listenable(address: str) -> str:
+    if address.startswith(("unix:", "unix-abstract:")):
+        return address
+    matched = re.fullmatch(r"\S+:(\d{1,5})", address)
+    if matched is None or int(matched[1]) > 65_535:
+        raise ValueError("expected HOST:PORT with a port from 0 to 65535, or unix:PATH")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_listenable)]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -20,22 +31,57 @@ class ServerSettings(BaseSettings):
 
     config: FilePath | None = Field(None, description="TOML file with any of these settings, by the same names.")
     models: Path = Field(Path("models"), description="Folder that holds the bundles, NAME/VERSION/.")
-    address: Address = Field("127.0.0.1:50051", description="HOST:PORT to listen on; port 0 takes a free one.")
+    strict: bool = Field(
+        False, description="Whether one bundle that can't be served ends the server; else the others are served."
+    )
+    default_model: str = Field(
+        "",
+        description="Name of the model that answers a request which names none; empty: the one that the file "
+        "default-model of the folder names, else the only one there is.",
+    )
+    address: Address = Field(
+        "127.0.0.1:50051", description="HOST:PORT to listen on, port 0 takes a free one; or unix:PATH."
+    )
     provider: ProviderChoice = Field("auto", description="What runs the gradient steps.")
-    threads: int = Field(0, ge=0, description="CPU threads of one model; 0 takes as many as there are cores.")
+    threads: int = Field(0, ge=0, description="CPU threads that all models share; 0 takes as many as there are cores.")
     maximum_batch: int = Field(8, ge=1, description="Inversions of one model that advance together.")
     maximum_waiting: int = Field(
-        64, ge=0, description="Requests that may wait beside one full batch; a further one is refused as busy."
+        64,
+        ge=0,
+        description="Explanations that may wait for one model beside a full batch; a request counts for as many as it "
+        "takes steps, in units of the bundle's default. A further one is refused as busy.",
+    )
+    caller_share: float = Field(
+        0.75, gt=0, le=1, description="Part of a model's places that one caller (an address) may hold."
     )
     retry_delay_seconds: float = Field(
         2.0, gt=0, description="Seconds after which a caller that was refused as busy is asked to try again."
     )
     maximum_message_bytes: int = Field(64 * 2**20, ge=1024, description="Bytes of the largest request.")
+    maximum_receiving: int = Field(16, ge=1, description="Requests that are received at once.")
+    maximum_receiving_per_connection: int = Field(
+        4, ge=1, description="Requests that are received at once from one connection."
+    )
+    maximum_held_bytes: int = Field(
+        512 * 2**20,
+        ge=1,
+        description="Bytes of requests whose image is still to be read; a further one waits to be received.",
+    )
+    maximum_held_bytes_per_connection: int = Field(128 * 2**20, ge=1, description="The same of one connection.")
+    upload_timeout_seconds: float = Field(
+        60.0, gt=0, description="Seconds that a request may take to arrive, from when it is received."
+    )
     maximum_side: int = Field(16_384, ge=1, description="Pixels along the longest side of the largest image.")
     maximum_pixels: int = Field(50_000_000, ge=1, description="Pixels (height times width) of the largest image.")
     maximum_decompressed_bytes: int = Field(
         256 * 2**20, ge=1, description="Bytes that a compressed image may unfold to."
     )
+    decoders: int = Field(2, ge=1, description="Image files that are decoded at a time, each in a process of its own.")
+    decoder_memory_bytes: int = Field(
+        2 * 2**30, ge=2**26, description="Bytes of memory that decoding one file may take."
+    )
+    decoder_cpu_seconds: int = Field(20, ge=1, description="Seconds of computing that decoding one file may take.")
+    decoder_seconds: float = Field(30.0, gt=0, description="Seconds until a file is decoded or given up.")
     shutdown_grace_seconds: float = Field(
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )

@@ -1,79 +1,56 @@
-"""The evidence map where the factors are known: a linear classifier of several outputs, beside a generator."""
-
-import json
-import shutil
-from pathlib import Path
+"""The evidence map where the factors are known: the linear classifier, with one output and with several."""
 
 import numpy as np
 import pytest
 
-from medxgan.server.bundle import LoadedBundle, load_bundle
-from medxgan.server.errors import InvalidRequestError
-from medxgan.server.explainers.attributions import Attributions
-from medxgan.server.explainers.settings import resolve_attribution_settings
-from medxgan.server.maps.residual import box_mean, smoothing_window
-from medxgan.v1.explanation_pb2 import (
-    ATTRIBUTION_METHOD_EVIDENCE_MAP,
-    ATTRIBUTION_METHOD_RESIDUAL_MAP,
-    AttributeRequest,
-)
+from medxgan.server.errors import SettingsError
+from medxgan.server.explanation.maps.residual import box_mean, smoothing_window
+from medxgan.v1.explanation_pb2 import MAP_KIND_EVIDENCE, MAP_KIND_RESIDUAL
 
-SIZE = 32
+SIDE = 8
+KINDS = [MAP_KIND_RESIDUAL, MAP_KIND_EVIDENCE]
+INVERSION = {"steps": 30}
 
 
-@pytest.fixture(scope="module")
-def generating(several_folder: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedBundle:
-    """A bundle whose linear classifier has three outputs, the second the positive one, with the tiny generator."""
-    folder = tmp_path_factory.mktemp("models_with_several_outputs_and_generator") / "generating" / "1"
-    shutil.copytree(several_folder, folder)
-    whole = json.loads((tiny_bundle / "bundle.json").read_bytes())
-    description = json.loads((folder / "bundle.json").read_bytes()) | {"name": "generating"}
-    description |= {part: whole[part] for part in ("latent", "inversion", "reliability")}
-    held = {graph["role"] for graph in description["graphs"]}
-    for graph in whole["graphs"]:
-        if graph["role"] not in held:
-            shutil.copy(tiny_bundle / graph["file"], folder)
-            description["graphs"].append(graph)
-    (folder / "bundle.json").write_text(json.dumps(description))
-    return load_bundle(folder)
+@pytest.fixture(params=[["lesion"], ["effusion", "lesion", "clear"]], ids=["one output", "three outputs"])
+def engine(linear_engine, request):
+    """Engines with the positive class "lesion", alone and among others."""
+    del linear_engine.bundle.classification.outputs[:]
+    for name in request.param:
+        linear_engine.bundle.classification.outputs.add(name=name)
+    return linear_engine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def x() -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (1, 1, SIZE, SIZE)).astype(np.float32)
+    return np.random.default_rng(0).uniform(-1, 1, (1, 1, SIDE, SIDE)).astype(np.float32)
 
 
-def attribute(ask, bundle: LoadedBundle, x: np.ndarray, **settings: object) -> Attributions:
-    """The residual map and the evidence map of x."""
-    methods = [ATTRIBUTION_METHOD_RESIDUAL_MAP, ATTRIBUTION_METHOD_EVIDENCE_MAP]
-    resolved = resolve_attribution_settings(AttributeRequest(**settings), bundle.description)
-    return ask(bundle, lambda model: model.attribute(x, methods, resolved))
-
-
-@pytest.mark.parametrize("target", [{}, {"target": 1}], ids=["left out", "positive class"])
-def test_of_several_outputs_it_weighs_by_the_positive_one(ask, generating, several_weights, x, target) -> None:
+@pytest.mark.parametrize("target", [{}, {"target_class": "lesion"}], ids=["left out", "positive class"])
+def test_it_weighs_by_the_positive_class(explain, linear_loaded, engine, x, target) -> None:
     """The classifier is linear: its integrated gradients are (x - b) w."""
     baseline = 0.25
-    answer = attribute(ask, generating, x, integrated_gradients={"steps": 2, "baseline": baseline}, **target)
-    residual, evidence = (each.values for each in answer.maps)
-    magnitude = np.abs((x[0, 0] - baseline) * several_weights[1].reshape(SIZE, SIZE))
-    expected = residual * box_mean(magnitude, smoothing_window(SIZE))
+    settings = {"integrated_gradients": {"steps": 2, "baseline": baseline}, "inversion": INVERSION}
+    maps = explain(linear_loaded, x, KINDS, engine=engine, **settings, **target).maps
+    weights = 2 * engine.basis[4:].sum(0).reshape(SIDE, SIDE)
+    magnitude = np.abs((x[0, 0] - baseline) * weights)
+    expected = maps[MAP_KIND_RESIDUAL].values * box_mean(magnitude, smoothing_window(SIDE))
     assert np.ptp(expected) > 0
-    np.testing.assert_allclose(evidence, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(maps[MAP_KIND_EVIDENCE].values, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert maps[MAP_KIND_EVIDENCE].completeness is None, "it is no integral itself"
 
 
-def test_another_output_than_the_positive_one_is_refused(ask, generating, x) -> None:
-    with pytest.raises(InvalidRequestError) as refusal:
-        attribute(ask, generating, x, target=2)
-    assert refusal.value.field == "target"
-    assert refusal.value.expected.startswith("expected 1, the positive class")
+def test_another_class_than_the_positive_one_is_refused(explain, linear_loaded, linear_engine, x) -> None:
+    linear_engine.bundle.classification.outputs.add(name="clear")
+    with pytest.raises(SettingsError) as refusal:
+        explain(linear_loaded, x, KINDS, engine=linear_engine, target_class="clear")
+    assert refusal.value.field == "settings.target_class"
 
 
-def test_it_is_nothing_where_the_score_rests_on_nothing(ask, generating, x) -> None:
+def test_it_is_nothing_where_the_score_rests_on_nothing(explain, linear_loaded, engine, x) -> None:
     """With the image for its own baseline the score has no way to come: whatever the generator says, no evidence."""
     blank = np.full_like(x, 0.25)
-    residual, evidence = (
-        each.values for each in attribute(ask, generating, blank, integrated_gradients={"baseline": 0.25}).maps
-    )
-    assert np.abs(residual).max() > 0
-    np.testing.assert_array_equal(evidence, 0)
+    settings = {"integrated_gradients": {"baseline": 0.25}, "inversion": INVERSION}
+    maps = explain(linear_loaded, blank, KINDS, engine=engine, **settings).maps
+    assert np.abs(maps[MAP_KIND_RESIDUAL].values).max() > 0
+    np.testing.assert_array_equal(maps[MAP_KIND_EVIDENCE].values, 0)

@@ -1,31 +1,17 @@
-"""The maps: their properties, and how they cross the wire."""
-
-import io
+"""What maps are made of: their properties, whatever the pictures."""
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
 
-from medxgan.server.explanation import (
-    Explained,
-    Explanation,
-    PositiveRealization,
-    Scores,
-    Timing,
-    TrajectoryFrame,
-)
-from medxgan.server.inversion import InversionOutcome, InversionSettings
-from medxgan.server.maps import render
-from medxgan.server.maps.applied_negative import applied_negative
-from medxgan.server.maps.colorized import LEAST_FULL_COLOUR, colorized_map
-from medxgan.server.maps.rendering import render_frame
-from medxgan.server.maps.residual import residual_map
-from medxgan.server.maps.uncertainty import uncertainty_map
-from medxgan.v1 import explanation_pb2 as pb
-from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
+from medxgan.server.explanation.maps.difference import LEAST_FULL_COLOUR, colorized_map, uncertainty_map
+from medxgan.server.explanation.maps.gradients import class_activation_map
+from medxgan.server.explanation.maps.occlusion import window_covers
+from medxgan.server.explanation.maps.path_integral import gauss_legendre
+from medxgan.server.explanation.maps.residual import box_mean, residual_map, smoothing_window
 
 
 def pictures(limit: float) -> st.SearchStrategy[np.ndarray]:
@@ -66,91 +52,6 @@ def test_a_map_of_next_to_nothing_stays_pale_and_a_strong_one_reaches_full_colou
     np.testing.assert_array_equal(strong, np.broadcast_to(np.float32([0, 0, 1]), (8, 8, 3)))
 
 
-@pytest.fixture
-def explanation() -> Explanation:
-    draw = np.random.default_rng(0)
-    original, reconstruction, negative, applied, positive = draw.uniform(-1, 1, (5, 8, 8)).astype(np.float32)
-    z = np.zeros((1, 6), np.float32)
-    explained = Explained(
-        original=original,
-        z=z,
-        negative_z=z,
-        reconstruction=reconstruction,
-        negative_realization=negative,
-        applied_negative=applied,
-        uncertainty=draw.uniform(0, 2, (8, 8)).astype(np.float32),
-        scores=Scores(0.9, 0.8, 0.1, 0.2, 0.5),
-        verdict=pb.Verdict(),
-        outcome=InversionOutcome(10, True, 0.01, 0.3),
-        prepare_seconds=1,
-        steps_began=1,
-        steps_ended=2,
-        seconds=3,
-    )
-    return Explanation(
-        explained=explained,
-        positive_realization=PositiveRealization(z, positive, 0.6, True, 3, 0.5, 0.1, 1),
-        trajectory=(),
-        timing=Timing(1, 1, 1, 1, 1, 5),
-        settings=InversionSettings(10, 0.05, 4.0),
-        seed=0,
-        notes=(),
-    )
-
-
-def expected_values(explanation: Explanation, kind: pb.MapKind) -> tuple[np.ndarray, float, float]:
-    explained, positive = explanation.explained, explanation.positive_realization
-    difference = explained.reconstruction - explained.negative_realization
-    residual = residual_map(explained.original, explained.reconstruction, explained.negative_realization)
-    return {
-        pb.MAP_KIND_ORIGINAL: (explained.original, -1, 1),
-        pb.MAP_KIND_RECONSTRUCTION: (explained.reconstruction, -1, 1),
-        pb.MAP_KIND_NEGATIVE_REALIZATION: (explained.negative_realization, -1, 1),
-        pb.MAP_KIND_DIFFERENCE: (difference, -2, 2),
-        pb.MAP_KIND_COLORIZED: (colorized_map(explained.original, difference), 0, 1),
-        pb.MAP_KIND_APPLIED_NEGATIVE: (explained.applied_negative, -1, 1),
-        pb.MAP_KIND_RESIDUAL: (residual, -4, 4),
-        pb.MAP_KIND_UNCERTAINTY: (explained.uncertainty, 0, 2),
-        pb.MAP_KIND_POSITIVE_REALIZATION: (positive.picture, -1, 1),
-    }[kind]
-
-
-KINDS = [kind for kind in pb.MapKind.values() if kind != pb.MAP_KIND_UNSPECIFIED]
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=pb.MapKind.Name)
-@pytest.mark.parametrize("form", [pb.MAP_FORM_TENSOR, pb.MAP_FORM_UNSPECIFIED], ids=pb.MapForm.Name)
-def test_a_tensor_holds_the_values(explanation, kind, form):
-    values, _, _ = expected_values(explanation, kind)
-    rendered = render(explanation, kind, form)
-    assert rendered.kind == kind
-    assert rendered.tensor.data_type == DATA_TYPE_FLOAT32
-    found = np.frombuffer(rendered.tensor.data, "<f4").reshape(rendered.tensor.shape)
-    np.testing.assert_array_equal(found, values)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=pb.MapKind.Name)
-def test_a_png_holds_the_kinds_range_in_256_levels(explanation, kind):
-    values, low, high = expected_values(explanation, kind)
-    rendered = render(explanation, kind, pb.MAP_FORM_PNG)
-    with Image.open(io.BytesIO(rendered.png)) as image:
-        assert (image.format, image.mode) == ("PNG", "RGB" if values.ndim == 3 else "L")
-        levels = np.asarray(image, np.float32)
-    np.testing.assert_allclose(low + levels / 255 * (high - low), values, atol=(high - low) / 255 / 2 + 1e-6)
-
-
-@given(pictures(1), pictures(1), pictures(1))
-def test_the_applied_negative_is_the_image_less_the_difference_within_its_range(original, reconstruction, negative):
-    applied = applied_negative(original, reconstruction, negative)
-    assert applied.dtype == np.float32
-    assert np.abs(applied).max() <= 1
-    exact = original - (reconstruction - negative)
-    inside = np.abs(exact) < 1
-    np.testing.assert_array_equal(applied[inside], exact[inside])
-    np.testing.assert_array_equal(np.sign(applied[~inside]), np.sign(exact[~inside]))
-    np.testing.assert_array_equal(applied_negative(original, negative, negative), original)
-
-
 @given(pictures(1), pictures(1), pictures(1))
 def test_the_residual_map_keeps_to_its_range(original, reconstruction, negative):
     residual = residual_map(original, reconstruction, negative)
@@ -174,11 +75,66 @@ def test_opposite_extremes_are_as_uncertain_as_can_be():
     np.testing.assert_array_equal(uncertainty_map([full, -full]), 2)
 
 
-def test_a_frame_is_drawn_as_a_picture_is():
-    picture = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
-    frame = TrajectoryFrame(0.25, 0.75, picture)
-    tensor = render_frame(frame, pb.MAP_FORM_UNSPECIFIED)
-    assert (tensor.position, tensor.score) == (0.25, 0.75)
-    np.testing.assert_array_equal(np.frombuffer(tensor.tensor.data, "<f4").reshape(8, 8), picture)
-    with Image.open(io.BytesIO(render_frame(frame, pb.MAP_FORM_PNG).png)) as image:
-        np.testing.assert_allclose(np.asarray(image) / 127.5 - 1, picture, atol=1 / 255 + 1e-6)
+@given(st.integers(1, 60))
+def test_the_quadrature_is_exact_for_polynomials(count):
+    points, weights = gauss_legendre(count)
+    for degree in {0, 1, 2 * count - 1}:
+        assert float(weights @ points**degree) == pytest.approx(1 / (degree + 1))
+
+
+@given(side=st.integers(1, 80), data=st.data())
+def test_windows_cover_every_pixel_and_end_at_the_border(side, data):
+    window = data.draw(st.integers(1, side))
+    stride = data.draw(st.integers(1, window))
+    covers = window_covers(side, window, stride)
+    assert covers.any(axis=0).all()
+    assert len(covers) == -(-(side - window) // stride) + 1
+    assert covers[0].sum() == window
+    assert covers[-1, -1]
+    assert not covers[:-1, -1].any(), "no window before the last reaches the border"
+
+
+def test_grad_cam_is_where_activations_raise_the_logit():
+    activations = np.zeros((2, 4, 4), np.float32)
+    activations[0, 0, 0] = activations[1, 3, 3] = 1
+    gradients = np.stack([np.full((4, 4), 2, np.float32), np.full((4, 4), -3, np.float32)])
+    evidence = class_activation_map(activations, gradients, 16)
+    assert (evidence.shape, evidence.dtype) == ((16, 16), np.float32)
+    assert evidence.min() == 0
+    assert evidence.max() == evidence[0, 0] == pytest.approx(2)
+    assert np.all(evidence[8:, 8:] == 0)
+
+
+@given(arrays(np.float32, (3, 4, 4), elements=st.floats(-1, 1, width=32)))
+def test_grad_cam_is_never_negative(activations):
+    assert class_activation_map(activations, activations[::-1].copy(), 8).min() >= 0
+
+
+@given(arrays(np.float32, (3, 7, 7), elements=st.floats(0, 1, width=32)), st.sampled_from([7, 14, 32, 50, 224]))
+def test_activation_maps_are_resized_as_torch_does(activations, side):
+    expected = torch.nn.functional.interpolate(torch.from_numpy(activations)[None], (side, side), mode="bilinear")[0]
+    for channel, resized in zip(activations, expected, strict=True):
+        found = class_activation_map(channel[np.newaxis], np.ones((1, 7, 7), np.float32), side)
+        np.testing.assert_allclose(found, resized.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "window"), [(8, 3), (32, 3), (64, 5), (96, 9), (224, 19), (512, 43)])
+def test_the_smoothing_follows_the_size_of_the_image(side, window):
+    assert smoothing_window(side) == window
+    assert window % 2 == 1
+    assert window == 3 or abs(window - side / 12) <= 1
+
+
+@given(arrays(np.float32, (9, 9), elements=st.floats(-2, 2, width=32)), st.sampled_from([3, 5]))
+def test_smoothing_is_that_of_torch(image, window):
+    expected = torch.nn.functional.avg_pool2d(torch.from_numpy(image)[None, None], window, 1, window // 2)[0, 0]
+    np.testing.assert_allclose(box_mean(image, window), expected.numpy(), atol=1e-5)
+
+
+@given(pictures(1), pictures(1), pictures(1))
+def test_the_residual_map_has_the_sign_that_both_agree_on(original, reconstruction, negative):
+    found = residual_map(original, reconstruction, negative)
+    residual, difference = box_mean(original - negative, 3), box_mean(reconstruction - negative, 3)
+    np.testing.assert_allclose(np.abs(found), np.maximum(residual * difference, 0), atol=1e-6)
+    assert np.all(found * difference >= 0)
+    np.testing.assert_allclose(residual_map(-original, -reconstruction, -negative), -found, atol=1e-6)

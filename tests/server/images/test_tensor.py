@@ -14,7 +14,8 @@ from medxgan.v1.explanation_pb2 import Image, Tensor
 
 LIMITS = ImageLimits(maximum_side=1000, maximum_pixels=10_000, maximum_decompressed_bytes=100_000)
 DATA_TYPES = {np.dtype("u1"): DATA_TYPE_UINT8, np.dtype("<u2"): DATA_TYPE_UINT16, np.dtype("<f4"): DATA_TYPE_FLOAT32}
-FINITE = {"allow_nan": False, "allow_infinity": False}
+EIGHTHS = st.integers(-(2**20), 2**20).map(lambda number: number / 8)
+"""Floating-point numbers that are neither so large nor so small that they would be scaled."""
 
 
 def wire(values: np.ndarray, **replaced: object) -> Image:
@@ -27,7 +28,7 @@ def wire(values: np.ndarray, **replaced: object) -> Image:
         lambda dtype: hnp.arrays(
             dtype,
             st.tuples(st.integers(2, 9), st.integers(1, 9)),  # [1, W, 1] would read as [1, H, W]
-            elements=FINITE if dtype.kind == "f" else None,
+            elements=EIGHTHS if dtype.kind == "f" else None,
         )
     )
 )
@@ -46,6 +47,12 @@ def test_a_colour_tensor_becomes_its_luma_and_says_so() -> None:
     picture = decode_image(wire(colour), LIMITS)
     np.testing.assert_allclose(picture.levels, [[0.299 * 255, 0.587 * 255, 0.114 * 255, 70]] * 2, rtol=1e-6)
     assert picture.notes == ("colour was converted to grey",)
+
+
+def test_tiny_levels_keep_their_contrast() -> None:
+    picture = decode_image(wire(np.array([[0, 1e-9], [5e-10, 0]], "<f4")), LIMITS)
+    np.testing.assert_allclose(picture.levels, [[0, 65535], [32767.5, 0]], rtol=1e-5)
+    assert len(picture.notes) == 1
 
 
 def test_a_picture_of_one_level_is_taken() -> None:

@@ -2,75 +2,85 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.errors import BusyError
-from medxgan.server.inversion import Inversion, InversionSettings, Progress
-from medxgan.server.scheduler import InversionScheduler, InvertedRow
+from medxgan.server.inversion.batch import Ended, InversionBatch
+from medxgan.server.inversion.solver import Row, Solver, Start
 
 CODES = [(0.5, -1.0, 0.25, 2.0, 0.1 * i, 0.3) for i in range(8)]
 
 
+def started(engine, index: int, steps: int = 30, seed: int | None = None) -> Start:
+    """A row with the image of that number, from a code drawn by the seed."""
+    z = np.random.default_rng(index if seed is None else seed).standard_normal((1, 6), np.float32)
+    rates = np.full((1, 6), 0.05, np.float32)
+    return Solver(engine.bundle.inversion).init(Row(steps, 4.0), z, engine.image(*CODES[index]), 0.6, rates)
+
+
 class Bench:
-    """A scheduler on the engine, and short ways to use it."""
+    """A batch on the engine, and short ways to use it."""
 
-    def __init__(self, engine, maximum_batch: int) -> None:
+    def __init__(self, engine, maximum_rows: int) -> None:
         self.engine = engine
-        self.inversion = Inversion(engine, engine.bundle)
-        self.scheduler = InversionScheduler(self.inversion, maximum_batch)
+        self.thread = DeviceThread()
+        self.batch = InversionBatch(Solver(engine.bundle.inversion), engine, self.thread, maximum_rows, quantum=1000)
 
-    async def invert(self, index: int, steps: int = 30, on_progress=None) -> InvertedRow:
-        settings = InversionSettings(steps, 0.05, 4.0)
-        x = self.engine.image(*CODES[index])
-        row, state = await self.scheduler.call(partial(self.inversion.init, x, 0.6, settings, index))
-        return await self.scheduler.invert(row, state, on_progress)
+    async def invert(self, index: int, steps: int = 30, on_rows=None) -> Ended:
+        (ended,) = await self.batch.run([started(self.engine, index, steps)], "caller", on_rows)
+        return ended
+
+    async def blocks(self) -> list[tuple[int, int]]:
+        """The blocks taken so far, after whatever runs."""
+        return await self.thread.call(lambda: list(self.engine.blocks))
 
     async def at_gate(self) -> None:
         """Wait until the engine is about to take a block, with the gate shut."""
         await asyncio.to_thread(self.engine.at_gate.wait)
 
 
-def serve(engine, maximum_batch: int, scenario: Callable[[Bench], Awaitable[None]]) -> None:
+def serve(engine, maximum_rows: int, scenario: Callable[[Bench], Awaitable[None]]) -> None:
     async def run() -> None:
-        bench = Bench(engine, maximum_batch)
-        await bench.scheduler.start()
+        bench = Bench(engine, maximum_rows)
+        bench.thread.start()
+        bench.batch.start()
         try:
             await asyncio.wait_for(scenario(bench), timeout=30)
         finally:
             engine.gate.set()
-            await bench.scheduler.stop()
+            await bench.batch.stop()
+            await bench.thread.stop()
 
     asyncio.run(run())
 
 
 def alone(engine, index: int, steps: int = 30) -> np.ndarray:
-    inversion = Inversion(engine, engine.bundle)
-    row, state = inversion.init(engine.image(*CODES[index]), 0.6, InversionSettings(steps, 0.05, 4.0), index)
+    solver = Solver(engine.bundle.inversion)
+    row, state = started(engine, index, steps)
     run = engine.start(state)
-    while not inversion.terminate(row):
-        (row,) = inversion.step([row], run)
+    while not solver.terminate(row):
+        (row,) = solver.step([row], run)
     return run.state().z
 
 
-def test_progress_is_told_on_the_event_loop_after_every_block(linear_engine):
+def test_rows_are_told_on_the_event_loop_after_every_block(linear_engine):
     async def scenario(bench: Bench) -> None:
-        told: list[Progress] = []
+        told: list[Row] = []
         threads: set[int] = set()
 
-        def on_progress(progress: Progress) -> None:
-            told.append(progress)
+        def on_rows(rows: Sequence[Row]) -> None:
+            told.extend(rows)
             threads.add(threading.get_ident())
 
-        inverted = await bench.invert(0, 25, on_progress)
-        assert [progress.steps_taken for progress in told] == [10, 20, 25]
-        assert {progress.steps_total for progress in told} == {25}
-        assert told[-1] == inverted.row.progress
+        inverted = await bench.invert(0, 25, on_rows)
+        assert [row.steps_taken for row in told] == [10, 20, 25]
+        assert told[-1] == inverted.row
         assert threads == {threading.get_ident()}
         assert inverted.began < inverted.ended
 
@@ -86,7 +96,7 @@ def test_only_one_thread_calls_the_engine_and_it_is_not_the_event_loops(linear_e
     serve(linear_engine, 3, scenario)
 
 
-def test_concurrent_rows_share_blocks_up_to_the_maximum_batch(linear_engine):
+def test_concurrent_rows_share_blocks_up_to_the_maximum_rows(linear_engine):
     async def scenario(bench: Bench) -> None:
         inverted = await asyncio.gather(*(bench.invert(index) for index in range(7)))
         assert max(rows for rows, _ in linear_engine.blocks) == 3
@@ -97,14 +107,14 @@ def test_concurrent_rows_share_blocks_up_to_the_maximum_batch(linear_engine):
 
 @given(
     steps=st.lists(st.integers(1, 45), min_size=1, max_size=8),
-    maximum_batch=st.integers(1, 8),
+    maximum_rows=st.integers(1, 8),
     ticks=st.lists(st.integers(0, 40), min_size=8, max_size=8),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-def test_a_rows_result_does_not_depend_on_its_company(linear_engine, steps, maximum_batch, ticks):
+def test_a_rows_result_does_not_depend_on_its_company(linear_engine, steps, maximum_rows, ticks):
     expected = [alone(linear_engine, index, count) for index, count in enumerate(steps)]
 
-    async def late(bench: Bench, index: int) -> InvertedRow:
+    async def late(bench: Bench, index: int) -> Ended:
         for _ in range(ticks[index]):
             await asyncio.sleep(0)
         return await bench.invert(index, steps[index])
@@ -115,7 +125,7 @@ def test_a_rows_result_does_not_depend_on_its_company(linear_engine, steps, maxi
             assert each.row.steps_taken == count
             np.testing.assert_array_equal(each.state.z, z)
 
-    serve(linear_engine, maximum_batch, scenario)
+    serve(linear_engine, maximum_rows, scenario)
 
 
 def test_a_row_joins_a_batch_that_is_under_way_and_neither_notices(linear_engine):
@@ -123,13 +133,13 @@ def test_a_row_joins_a_batch_that_is_under_way_and_neither_notices(linear_engine
     linear_engine.blocks.clear()
 
     async def scenario(bench: Bench) -> None:
-        second: list[asyncio.Task[InvertedRow]] = []
+        second: list[asyncio.Task[Ended]] = []
 
-        def on_progress(progress: Progress) -> None:
-            if progress.steps_taken == 50:
+        def on_rows(rows: Sequence[Row]) -> None:
+            if rows[0].steps_taken == 50:
                 second.append(asyncio.create_task(bench.invert(1)))
 
-        first = await bench.invert(0, 200, on_progress)
+        first = await bench.invert(0, 200, on_rows)
         assert {rows for rows, _ in linear_engine.blocks} == {1, 2}
         assert second[0].done()
         for inverted, z in zip([first, await second[0]], expected, strict=True):
@@ -143,19 +153,19 @@ def test_cancelling_stops_the_compute_at_the_next_block_and_leaves_the_others_al
     linear_engine.blocks.clear()
 
     async def scenario(bench: Bench) -> None:
-        told: list[Progress] = []
+        told: list[int] = []
 
-        def on_progress(progress: Progress) -> None:
-            told.append(progress)
-            if progress.steps_taken == 20:
+        def on_rows(rows: Sequence[Row]) -> None:
+            told.append(rows[0].steps_taken)
+            if rows[0].steps_taken == 20:
                 gone.cancel()
 
-        gone = asyncio.create_task(bench.invert(0, 500, on_progress))
+        gone = asyncio.create_task(bench.invert(0, 500, on_rows))
         stays = asyncio.create_task(bench.invert(1, 100))
         with pytest.raises(asyncio.CancelledError):
             await gone
         np.testing.assert_array_equal((await stays).state.z, expected)
-        assert [progress.steps_taken for progress in told] == [10, 20]
+        assert told == [10, 20]
         # Whichever of the two came first was alone for a block at most.
         assert sum(steps for _, steps in linear_engine.blocks) <= 120
 
@@ -164,14 +174,14 @@ def test_cancelling_stops_the_compute_at_the_next_block_and_leaves_the_others_al
 
 def test_a_row_cancelled_on_hearing_of_a_block_takes_no_other(linear_engine):
     async def scenario(bench: Bench) -> None:
-        def on_progress(progress: Progress) -> None:
-            if progress.steps_taken == 20:
+        def on_rows(rows: Sequence[Row]) -> None:
+            if rows[0].steps_taken == 20:
                 gone.cancel()
 
-        gone = asyncio.create_task(bench.invert(0, 500, on_progress))
+        gone = asyncio.create_task(bench.invert(0, 500, on_rows))
         with pytest.raises(asyncio.CancelledError):
             await gone
-        assert await bench.scheduler.call(lambda: linear_engine.blocks) == [(1, 10), (1, 10)]
+        assert await bench.blocks() == [(1, 10), (1, 10)]
 
     serve(linear_engine, 8, scenario)
 
@@ -181,8 +191,7 @@ def test_a_row_cancelled_while_it_waits_never_joins(linear_engine):
         linear_engine.gate.clear()
         first = asyncio.create_task(bench.invert(0))
         await bench.at_gate()
-        row, state = bench.inversion.init(linear_engine.image(*CODES[1]), 0.6, InversionSettings(30, 0.05, 4.0), 1)
-        second = asyncio.create_task(bench.scheduler.invert(row, state))
+        second = asyncio.create_task(bench.invert(1))
         await asyncio.sleep(0)
         second.cancel()
         linear_engine.gate.set()
@@ -193,13 +202,12 @@ def test_a_row_cancelled_while_it_waits_never_joins(linear_engine):
     serve(linear_engine, 8, scenario)
 
 
-def test_a_fault_of_the_engine_reaches_its_batch_only_and_the_scheduler_survives(linear_engine):
+def test_a_fault_of_the_engine_reaches_its_batch_only_and_the_batch_survives(linear_engine):
     async def scenario(bench: Bench) -> None:
         linear_engine.gate.clear()
         doomed = asyncio.create_task(bench.invert(0))
         await bench.at_gate()
-        row, state = bench.inversion.init(linear_engine.image(*CODES[1]), 0.6, InversionSettings(30, 0.05, 4.0), 1)
-        waiting = asyncio.create_task(bench.scheduler.invert(row, state))
+        waiting = asyncio.create_task(bench.invert(1))
         await asyncio.sleep(0)
         linear_engine.fault = RuntimeError("out of memory")
         linear_engine.gate.set()
@@ -218,7 +226,7 @@ def test_a_fault_of_a_stateless_call_reaches_its_caller_only(linear_engine):
     async def scenario(bench: Bench) -> None:
         inverting = asyncio.create_task(bench.invert(0))
         with pytest.raises(RuntimeError, match="bad graph"):
-            await bench.scheduler.call(fail)
+            await bench.thread.call(fail)
         assert (await inverting).row.steps_taken == 30
 
     serve(linear_engine, 8, scenario)
@@ -229,7 +237,7 @@ def test_stateless_calls_run_between_blocks(linear_engine):
         linear_engine.gate.clear()
         inverting = asyncio.create_task(bench.invert(0, 500))
         await bench.at_gate()
-        asked = asyncio.create_task(bench.scheduler.call(lambda: len(linear_engine.blocks)))
+        asked = asyncio.create_task(bench.thread.call(lambda: len(linear_engine.blocks)))
         await asyncio.sleep(0)
         linear_engine.gate.set()
         assert await asked == 1
@@ -238,14 +246,14 @@ def test_stateless_calls_run_between_blocks(linear_engine):
     serve(linear_engine, 8, scenario)
 
 
-def test_a_progress_callback_that_raises_does_not_end_the_scheduler(linear_engine):
-    def on_progress(progress: Progress) -> None:
+def test_a_progress_callback_that_raises_does_not_end_the_batch(linear_engine):
+    def on_rows(rows: Sequence[Row]) -> None:
         raise ValueError("the caller's own fault")
 
     async def scenario(bench: Bench) -> None:
         faults: list[str] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(str(context["exception"])))
-        assert (await bench.invert(0, 30, on_progress)).row.steps_taken == 30
+        assert (await bench.invert(0, 30, on_rows)).row.steps_taken == 30
         assert faults == ["the caller's own fault"] * 3
 
     serve(linear_engine, 8, scenario)
@@ -256,32 +264,31 @@ def test_stopping_tells_those_who_wait_and_refuses_newcomers(linear_engine):
         linear_engine.gate.clear()
         inverting = asyncio.create_task(bench.invert(0, 500))
         await bench.at_gate()
-        stopping = asyncio.create_task(bench.scheduler.stop())
+        stopping = asyncio.create_task(bench.batch.stop())
         with pytest.raises(BusyError):
             await inverting
         linear_engine.gate.set()
         await stopping
         assert len(linear_engine.blocks) == 1
         with pytest.raises(BusyError):
-            await bench.scheduler.call(lambda: None)
+            await bench.invert(1)
+        await bench.batch.stop()  # may be called again
 
     serve(linear_engine, 8, scenario)
 
 
-def starts(bench: Bench, index: int, count: int, steps: int = 30):
+def starts(bench: Bench, index: int, count: int, steps: int = 30) -> list[Start]:
     """Several rows of one request."""
-    settings = InversionSettings(steps, 0.05, 4.0)
-    x = bench.engine.image(*CODES[index])
-    return [bench.inversion.init(x, 0.6, settings, index + seed) for seed in range(count)]
+    return [started(bench.engine, index, steps, index + seed) for seed in range(count)]
 
 
 def test_the_rows_of_a_request_end_together_in_their_order(linear_engine):
     async def scenario(bench: Bench) -> None:
         rows = starts(bench, 0, 5)
-        inverted = await bench.scheduler.invert_all(rows)
+        inverted = await bench.batch.run(rows, "caller")
         assert max(size for size, _ in linear_engine.blocks) == 3
         for each, start in zip(inverted, rows, strict=True):
-            (alone_,) = await bench.scheduler.invert_all([start])
+            (alone_,) = await bench.batch.run([start], "caller")
             np.testing.assert_array_equal(each.state.z, alone_.state.z)
 
     serve(linear_engine, 3, scenario)
@@ -290,8 +297,8 @@ def test_the_rows_of_a_request_end_together_in_their_order(linear_engine):
 def test_all_the_rows_of_a_request_are_told_once_a_block(linear_engine):
     async def scenario(bench: Bench) -> None:
         told: list[list[int]] = []
-        await bench.scheduler.invert_all(
-            starts(bench, 0, 3, 20), lambda rows: told.append([row.steps_taken for row in rows])
+        await bench.batch.run(
+            starts(bench, 0, 3, 20), "caller", lambda rows: told.append([row.steps_taken for row in rows])
         )
         assert told == [[10, 10, 0], [20, 20, 0], [20, 20, 10], [20, 20, 20]]
 
@@ -303,7 +310,7 @@ def test_requests_that_wait_take_turns(linear_engine):
         ended: list[str] = []
 
         async def invert(name: str, index: int, count: int) -> None:
-            await bench.scheduler.invert_all(starts(bench, index, count, 10))
+            await bench.batch.run(starts(bench, index, count, 10), "caller")
             ended.append(name)
 
         linear_engine.gate.clear()
@@ -321,10 +328,10 @@ def test_requests_that_wait_take_turns(linear_engine):
 
 def test_cancelling_a_request_drops_all_its_rows(linear_engine):
     async def scenario(bench: Bench) -> None:
-        gone = asyncio.create_task(bench.scheduler.invert_all(starts(bench, 0, 5, 500), lambda _: gone.cancel()))
+        gone = asyncio.create_task(bench.batch.run(starts(bench, 0, 5, 500), "caller", lambda _: gone.cancel()))
         with pytest.raises(asyncio.CancelledError):
             await gone
-        assert await bench.scheduler.call(lambda: linear_engine.blocks) == [(3, 10)]
+        assert await bench.blocks() == [(3, 10)]
 
     serve(linear_engine, 3, scenario)
 
@@ -333,7 +340,7 @@ def test_a_fault_ends_the_whole_request_with_one_error(linear_engine):
     async def scenario(bench: Bench) -> None:
         linear_engine.fault = RuntimeError("out of memory")
         with pytest.raises(RuntimeError, match="out of memory"):
-            await bench.scheduler.invert_all(starts(bench, 0, 5))
+            await bench.batch.run(starts(bench, 0, 5), "caller")
         blocks = len(linear_engine.blocks)
         assert (await bench.invert(1)).row.steps_taken == 30
         assert {size for size, _ in linear_engine.blocks[blocks:]} == {1}, "the rows that waited are not run any more"

@@ -1,53 +1,102 @@
-"""The bound on requests in the house."""
+"""The bound on the work that a model takes on, and on one caller's part of it."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medxgan.server.admission import Admission
-from medxgan.server.errors import BusyError, SettingsError
+from medxgan.server.errors import BusyError
+from medxgan.server.explanation.request import resolve_settings
+from medxgan.server.models.admission import Admission, ModelCapacity, request_cost
+from medxgan.v1.explanation_pb2 import (
+    MAP_KIND_INTEGRATED_GRADIENTS,
+    MAP_KIND_OCCLUSION,
+    MAP_KIND_ORIGINAL,
+    MAP_KIND_POSITIVE_REALIZATION,
+    ExplainRequest,
+    ExplainSettings,
+    InversionSettings,
+    MapKind,
+    MapRequest,
+)
+
+
+def admission(places: int, share: float = 1.0) -> Admission:
+    return Admission(ModelCapacity(1, places - 1, share, retry_delay_seconds=1.5))
 
 
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=40))
-def test_it_never_holds_more_than_there_is_room_for(capacity: int, arrivals: list[bool]) -> None:
-    admission = Admission(capacity, retry_delay=1.5)
+def test_it_never_holds_more_than_there_is_room_for(places: int, arrivals: list[bool]) -> None:
+    house = admission(places)
     inside: list[ExitStack] = []
     for arrives in arrivals:
         if not arrives:
             if inside:
                 inside.pop().close()
-        elif len(inside) < capacity:
+        elif len(inside) < places:
             place = ExitStack()
-            place.enter_context(admission.enter())
+            place.enter_context(house.enter("caller"))
             inside.append(place)
         else:
-            with pytest.raises(BusyError) as refusal, admission.enter():
+            with pytest.raises(BusyError) as refusal, house.enter("caller"):
                 pytest.fail("let in beside a full house")
             assert refusal.value.retry_delay == 1.5
-        assert admission.inside == len(inside)
+        assert house.inside == len(inside)
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
-    admission = Admission(1, retry_delay=1)
-    with pytest.raises(ZeroDivisionError), admission.enter():
+    house = admission(1)
+    with pytest.raises(ZeroDivisionError), house.enter("caller"):
         raise ZeroDivisionError
-    assert admission.inside == 0
+    assert house.inside == 0
 
 
-def test_a_request_takes_a_place_for_each_of_its_restarts() -> None:
-    admission = Admission(4, retry_delay=1)
-    with admission.enter(3):
-        assert admission.inside == 3
-        with pytest.raises(BusyError, match="2 are needed"), admission.enter(2):
-            pytest.fail("let in where there is room for one")
-        with admission.enter():
-            assert admission.inside == 4
-    assert admission.inside == 0
+def test_one_caller_leaves_room_for_others() -> None:
+    house = admission(8, share=0.75)
+    with house.enter("greedy", 6):
+        with pytest.raises(BusyError, match="one caller"), house.enter("greedy"):
+            pytest.fail("let in beyond its share")
+        with house.enter("modest", 2), pytest.raises(BusyError, match="the model"), house.enter("third"):
+            pytest.fail("let in beside a full house")
+    assert house.inside == 0
 
 
-def test_what_never_fits_is_not_asked_to_come_back() -> None:
-    with pytest.raises(SettingsError) as refusal, Admission(4, retry_delay=1).enter(5):
-        pytest.fail("let in")
-    assert refusal.value.field == "inversion.restarts"
+def test_what_costs_more_than_a_share_is_let_in_alone() -> None:
+    house = admission(8, share=0.5)
+    with house.enter("caller", 1000):
+        assert house.inside == 4
+        with pytest.raises(BusyError), house.enter("caller"):
+            pytest.fail("let in beside it")
+    with house.enter("caller"), pytest.raises(BusyError), house.enter("caller", 1000):
+        pytest.fail("let in beside another")
+
+
+def cost(bundle, *kinds: MapKind, **inversion: int) -> float:
+    settings = ExplainSettings(inversion=InversionSettings(**inversion))
+    request = ExplainRequest(maps=[MapRequest(kind=kind) for kind in kinds], settings=settings)
+    return request_cost(resolve_settings(request, bundle), bundle)
+
+
+def test_restarts_times_steps_count(linear_engine) -> None:
+    bundle = linear_engine.bundle
+    default = bundle.inversion.default_steps
+    assert cost(bundle) == 1
+    assert cost(bundle, steps=default, restarts=4) == 4
+    assert cost(bundle, steps=3 * default, restarts=2) == 6
+    assert cost(bundle, MAP_KIND_POSITIVE_REALIZATION, steps=default) == 2, "the search may take as many steps again"
+    assert cost(bundle, steps=1) == 1, "the least request holds a place too"
+
+
+def test_maps_count_by_their_passes(linear_engine) -> None:
+    bundle = linear_engine.bundle
+    assert cost(bundle, MAP_KIND_ORIGINAL) == 1
+    request = ExplainRequest(maps=[MapRequest(kind=MAP_KIND_INTEGRATED_GRADIENTS)])
+    settings = resolve_settings(request, bundle)
+    few, many = (request_cost(replace(settings, path_steps=steps), bundle) for steps in (500, 1000))
+    assert many == pytest.approx(2 * few)
+    bundle.inversion.default_steps = 1
+    windows = resolve_settings(ExplainRequest(maps=[MapRequest(kind=MAP_KIND_OCCLUSION)]), bundle)
+    many, few = (request_cost(replace(windows, window=side, stride=side), bundle) for side in (1, 2))
+    assert (many, few) == pytest.approx((6.5, 1.7)), "64 windows and 16, and the image itself"

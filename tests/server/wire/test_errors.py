@@ -22,9 +22,10 @@ from medxgan.server.errors import (
     MedxganError,
     UnknownModelError,
 )
-from medxgan.server.services.explanation_service import SERVICE_NAME
-from medxgan.server.services.request_interceptor import RequestInterceptor
-from medxgan.server.services.status import known_status, status_code
+from medxgan.server.wire.interceptor import RequestInterceptor
+from medxgan.server.wire.service import SERVICE_NAME
+from medxgan.server.wire.status import known_status, status_code
+from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1.explanation_pb2 import ExplainRequest, ListModelsRequest, ListModelsResponse
 from medxgan.v1.explanation_pb2_grpc import (
     ExplanationServiceServicer,
@@ -89,7 +90,9 @@ class FaultyService(ExplanationServiceServicer):
 
 async def call_faulty_service(method: str, request: Message) -> grpc.aio.AioRpcError | None:
     """What a caller of one method gets to hear."""
-    server = grpc.aio.server(interceptors=[RequestInterceptor(SERVICE_NAME)])
+    server = grpc.aio.server(
+        interceptors=[RequestInterceptor(SERVICE_NAME, Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)))]
+    )
     add_ExplanationServiceServicer_to_server(FaultyService(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -138,9 +141,11 @@ def test_every_request_has_one_log_line(
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_log_lines_are_written_to_standard_error_in_the_form_asked_for(form: str) -> None:
     program = (
-        "import logging; from medxgan.server.log import configure_logging, get_logger;"
-        f"configure_logging({form!r}, 'info'); log = get_logger('medxgan.server');"
-        "log.info('request', method='Explain'); log.debug('hidden'); logging.getLogger('other').info('hidden')"
+        "import logging\n"
+        "from medxgan.server.log import get_logger, logging_to_standard_error\n"
+        f"with logging_to_standard_error({form!r}, 'info'):\n"
+        "    log = get_logger('medxgan.server')\n"
+        "    log.info('request', method='Explain'); log.debug('hidden'); logging.getLogger('other').info('hidden')\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     (line,) = result.stderr.splitlines()

@@ -1,1 +1,1 @@
-"""Engines that run a bundle's graphs. ONNX Runtime is imported in this folder alone."""
+"""What runs a bundle's graphs, and the one thread that calls it."""

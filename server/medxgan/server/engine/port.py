@@ -39,8 +39,8 @@ class InversionState:
         second_moment: [B, D] Adam's running mean of the squared gradient.
         step: [B] gradient steps that each row has taken.
         image: [B, 1, S, S] the images to match, in [-1, 1].
-        target: [B] C(image), the probability to match, in [0, 1].
-        learning_rate: [B].
+        target: [B] the probability to match, in [0, 1].
+        learning_rate: [B, D] one for each latent; 0 holds it still.
         reconstruction_weight: [B] λ.
     """
 
@@ -82,19 +82,15 @@ class Engine(Protocol):
         """How the model is really run."""
         ...
 
-    def has(self, role: GraphRole) -> bool:
-        """Whether the bundle holds a graph of this role (the generator's and the encoder are optional)."""
-        ...
-
     def run(
         self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
     ) -> dict[str, FloatArray]:
         """Run a stateless graph on host arrays, by the tensor names that the bundle states.
 
         Args:
-            role: which graph.
+            role: which graph. Of several with one role, the first that has all the outputs wanted is run.
             inputs: all of its inputs.
-            outputs: the outputs wanted; all where left out. For one of `graphs.PARTS` the rest is not computed.
+            outputs: the outputs wanted; all where left out.
         """
         ...
 

@@ -7,13 +7,13 @@ from medxgan.v1 import bundle_pb2
 
 
 def sample_inputs(graph: bundle_pb2.Graph, side: int) -> dict[str, FloatArray]:
-    """Zeros for every input of the graph.
+    """Ones for every input of the graph: a ratio of 0, such as a pixel's aspect, would be no input.
 
     Args:
         graph: the graph, as the bundle states it.
         side: extent in pixels of the axes that the graph leaves open, other than the batch.
     """
-    return {tensor.name: np.zeros(_one_row(tensor, side), np.float32) for tensor in graph.inputs}
+    return {tensor.name: np.ones(_one_row(tensor, side), np.float32) for tensor in graph.inputs}
 
 
 def _one_row(tensor: bundle_pb2.TensorSpecification, side: int) -> list[int]:

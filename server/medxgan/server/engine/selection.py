@@ -1,6 +1,6 @@
 """Opens the engine that an operator asked for, and says so where less than that runs."""
 
-from medxgan.server.bundle import LoadedBundle
+from medxgan.bundle import LoadedBundle
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import Engine
 from medxgan.server.engine.providers import ProviderChoice
@@ -10,7 +10,7 @@ from medxgan.server.log import get_logger
 _log = get_logger(__name__)
 
 
-def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> Engine:
+def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) -> Engine:
     """Open the engine for a bundle.
 
     Args:
@@ -30,8 +30,7 @@ def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> E
     if execution.fallback_reason:
         _log.warning(
             "provider_fallback",
-            model=bundle.description.name,
-            version=bundle.description.version,
+            model=bundle.name,
             requested=execution.requested,
             running=execution.provider,
             reason=execution.fallback_reason,
@@ -45,5 +44,5 @@ def _open_torch(bundle: LoadedBundle, threads: int) -> Engine:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise UnsupportedError("the provider torch needs PyTorch: pip install 'medxgan[training]'") from error
+        raise UnsupportedError("the provider torch needs PyTorch: pip install 'medxgan[torch]'") from error
     return TorchEngine(bundle, threads)

@@ -3,17 +3,19 @@
 The one module of the server that imports torch. `open_engine` imports it only when it is asked for.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 
-from medxgan.server.bundle import LoadedBundle
+from medxgan.bundle import BundleError, LoadedBundle
+from medxgan.bundle.graphs import CONSTANTS, STATE
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
 from medxgan.server.engine.sample import sample_inputs
-from medxgan.server.errors import BundleError
-from medxgan.server.graphs import CONSTANTS, STATE
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
 
@@ -29,17 +31,18 @@ class TorchEngine:
         BundleError: the bundle has a generator but no saved program of the inversion step.
     """
 
-    def __init__(self, bundle: LoadedBundle, threads: int) -> None:
+    def __init__(self, bundle: LoadedBundle, threads: int = 0) -> None:
         graph = bundle.graph(bundle_pb2.GRAPH_ROLE_INVERSION_STEP, bundle_pb2.GRAPH_FORMAT_TORCH_EXPORT)
         if graph is None and bundle.has_generator:
-            name = f"{bundle.description.name}/{bundle.description.version}"
-            raise BundleError(f"{name}: no torch.export program of the inversion step, which the provider torch needs")
+            raise BundleError(
+                f"{bundle.name}: no torch.export program of the inversion step, which the provider torch needs"
+            )
         if threads > 0:
             torch.set_num_threads(threads)
         self._graph = graph
-        self._side = bundle.description.image.size
+        self._side = bundle.description.image.height
         self._stateless = OrtEngine(bundle, "torch", threads)
-        self._step = torch.export.load(bundle.folder / graph.file).module() if graph is not None else None
+        self._step = None if graph is None else _load_program(graph, bundle.folder)
 
     @property
     def execution(self) -> Execution:
@@ -49,14 +52,10 @@ class TorchEngine:
             return replace(self._stateless.execution, fallback_reason=reason)
         return Execution("torch", "cpu", "torch")
 
-    def has(self, role: GraphRole) -> bool:
-        """Whether the bundle holds a graph of this role."""
-        return self._stateless.has(role)
-
     def run(
         self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
     ) -> dict[str, FloatArray]:
-        """Run a stateless graph on host arrays, or the least part of it that gives the outputs wanted."""
+        """Run a stateless graph on host arrays."""
         return self._stateless.run(role, inputs, outputs)
 
     def start(self, state: InversionState) -> "TorchInversionRun":
@@ -73,40 +72,40 @@ class TorchEngine:
 
 
 class TorchInversionRun:
-    """A batch of inversions as tensors. Implements `InversionRun`.
-
-    Each row advances by itself. PyTorch's kernels round otherwise for another batch size, and hundreds of Adam steps
-    can make a last bit visible: in one batch, a row's result would depend on the rows that share it.
-    """
+    """A batch of inversions as tensors. Implements `InversionRun`."""
 
     def __init__(self, step: torch.nn.Module, state: InversionState) -> None:
         self._step = step
         self._start = state
-        self._states = _rows(state, STATE)
-        self._constants = _rows(state, CONSTANTS)
+        self._state = tuple(torch.tensor(getattr(state, name)) for name in STATE)
+        self._constants = tuple(torch.tensor(getattr(state, name)) for name in CONSTANTS)
 
     def advance(self, steps: int) -> Losses:
         """Take `steps` (>= 1) gradient steps with every row."""
         if steps < 1:
             raise ValueError(f"expected at least 1 step, got {steps}")
-        losses = []
         with torch.no_grad():
-            for index, constants in enumerate(self._constants):
-                for _ in range(steps):
-                    outputs = self._step(*self._states[index], *constants)
-                    self._states[index] = outputs[: len(STATE)]
-                losses.append(outputs[len(STATE) :])
-        reconstruction, classification = (torch.cat(column).numpy() for column in zip(*losses, strict=True))
-        return Losses(reconstruction, classification)
+            for _ in range(steps):
+                outputs = self._step(*self._state, *self._constants)
+                self._state = outputs[: len(STATE)]
+        reconstruction, classification = outputs[len(STATE) :]
+        return Losses(reconstruction.numpy(), classification.numpy())
 
     def state(self) -> InversionState:
         """Give the rows as arrays."""
-        columns = zip(STATE, zip(*self._states, strict=True), strict=True)
-        moved = {name: torch.cat(column).numpy() for name, column in columns}
+        moved = {name: value.numpy() for name, value in zip(STATE, self._state, strict=True)}
         return InversionState(**moved, **{name: getattr(self._start, name) for name in CONSTANTS})
 
 
-def _rows(state: InversionState, names: Sequence[str]) -> list[tuple[torch.Tensor, ...]]:
-    """These tensors of the state, row by row, each row a batch of one."""
-    tensors = [torch.split(torch.tensor(getattr(state, name)), 1) for name in names]
-    return list(zip(*tensors, strict=True))
+def _load_program(graph: bundle_pb2.Graph, folder: Path) -> torch.nn.Module:
+    """The saved program with its large weights, which the bundle keeps once for all graphs, put back."""
+    program = torch.export.load(folder / graph.file)
+    for weight in graph.weights:
+        values = np.fromfile(folder / weight.file, "<f4", math.prod(weight.shape), offset=weight.offset)
+        stored = program.state_dict if weight.name in program.state_dict else program.constants
+        tensor = torch.from_numpy(values.reshape(tuple(weight.shape)))
+        # A program keeps parameters and other tensors apart.
+        is_parameter = isinstance(stored[weight.name], torch.nn.Parameter)
+        stored[weight.name] = torch.nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
+    module: torch.nn.Module = program.module()
+    return module

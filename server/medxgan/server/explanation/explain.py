@@ -1,81 +1,275 @@
-"""The attributions of one image by several methods."""
+"""From a film to its explanation: open it, invert it where something needs that, make the maps, judge."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from medxgan.server.engine.port import FloatArray
-from medxgan.server.explainers.explainer import Completeness, Subject
-from medxgan.server.explainers.settings import AttributionSettings
-from medxgan.server.explainers.table import EXPLAINERS
-from medxgan.server.explanation import Explained
-from medxgan.server.networks import Networks
-from medxgan.v1.explanation_pb2 import AttributionMethod
+import numpy as np
+
+from medxgan.bundle import LoadedBundle
+from medxgan.server.engine.device_thread import DeviceThread
+from medxgan.server.engine.port import Engine, FloatArray
+from medxgan.server.explanation.explanation import (
+    Explanation,
+    ImageCheck,
+    Inverted,
+    MapValues,
+    OpenedImage,
+    PositiveRealization,
+    TrajectoryFrame,
+)
+from medxgan.server.explanation.maps.difference import uncertainty_map
+from medxgan.server.explanation.maps.subject import Subject
+from medxgan.server.explanation.networks import Networks
+from medxgan.server.explanation.positive_realization import positive_realization
+from medxgan.server.explanation.scores import Score, binary_cross_entropy
+from medxgan.server.explanation.settings import ExplanationSettings
+from medxgan.server.explanation.table import MAPS
+from medxgan.server.explanation.trajectory import trajectory
+from medxgan.server.explanation.verdict import judge
+from medxgan.server.images.film import Film, Placement
+from medxgan.server.inversion.batch import Ended, InversionBatch
+from medxgan.server.inversion.settings import InversionSettings
+from medxgan.server.inversion.solver import Row
+from medxgan.server.inversion.starts import comparable, leading, starting_codes
+from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.v1 import bundle_pb2, explanation_pb2
+from medxgan.v1.explanation_pb2 import MapKind, ProgressPhase
 
 
 @dataclass(frozen=True)
-class AttributionMap:
-    """The attribution of one method.
+class Progress:
+    """Progress after a block of gradient steps: the fields of `Progress` in explanation.proto."""
 
-    Attributes:
-        method: the method.
-        values: [S, S] float32, in the units that explanation.proto states for the method.
-        completeness: of an integral of gradients; None for other methods.
-        seconds: that the method took, with the time that it waited for its turns. The pass over x that it shares with
-            other methods counts for each of them; the inversion that it shares with others is apart.
-    """
-
-    method: AttributionMethod
-    values: FloatArray
-    completeness: Completeness | None
-    seconds: float
+    steps_taken: int
+    steps_total: int
+    reconstruction_mse: float
+    classification_loss: float
+    phase: ProgressPhase
 
 
-@dataclass(frozen=True)
-class Attributions:
-    """The attributions of one image.
+POSITIVE_SEARCH = explanation_pb2.PROGRESS_PHASE_POSITIVE_REALIZATION
 
-    Attributes:
-        original: [S, S] in [-1, 1], x: the image as the networks see it, which the maps lie over.
-        logit: of the target.
-        maps: one for each method asked for, in that order.
-        explained: the inversion that the methods which need the generator share; None where there is no such method.
-    """
-
-    original: FloatArray
-    logit: float
-    maps: tuple[AttributionMap, ...]
-    explained: Explained | None
+OnProgress = Callable[[Progress], None]
 
 
-async def attribute(
-    x: FloatArray,
-    methods: Sequence[AttributionMethod],
-    settings: AttributionSettings,
-    networks: Networks,
-    invert: Callable[[], Awaitable[Explained]],
-) -> Attributions:
-    """Attribute one image by each method, one after the other.
+class Explainer:
+    """Explains films with one bundle. Used from one event loop.
+
+    Cancelling a task that awaits an answer stops its compute: at once where it still waits, else at the next block of
+    gradient steps or the next chunk of rows.
 
     Args:
-        x: [1, 1, S, S] in [-1, 1].
-        methods: that the bundle can serve.
-        settings: in force.
-        networks: the bundle's.
-        invert: inverts x; called once at most, where a method needs the generator.
+        bundle: the bundle served.
+        engine: runs its graphs.
+        thread: makes the calls to the engine.
+        batch: advances its inversions.
+        networks: its networks, by rows.
     """
-    began = time.perf_counter()
-    read = {output for method in methods for output in EXPLAINERS[method].outputs}
-    outputs = await networks.attribution(x, settings.target, ["logit", *sorted(read)])
-    pass_seconds = time.perf_counter() - began
-    explained = await invert() if any(EXPLAINERS[method].needs_generator for method in methods) else None
-    subject = Subject(x, networks, settings, outputs, explained)
-    maps = [await _attribution_map(subject, method, pass_seconds) for method in methods]
-    return Attributions(x[0, 0], subject.logit, tuple(maps), explained)
 
+    def __init__(
+        self, bundle: LoadedBundle, engine: Engine, thread: DeviceThread, batch: InversionBatch, networks: Networks
+    ) -> None:
+        self._bundle = bundle.description
+        self._threshold = bundle.description.classification.decision_threshold
+        self._engine = engine
+        self._thread = thread
+        self._batch = batch
+        self._networks = networks
 
-async def _attribution_map(subject: Subject, method: AttributionMethod, pass_seconds: float) -> AttributionMap:
-    explainer = EXPLAINERS[method]
-    began = time.perf_counter() - (pass_seconds if explainer.outputs else 0)
-    attribution = await explainer.explain(subject)
-    return AttributionMap(method, attribution.values, attribution.completeness, time.perf_counter() - began)
+    async def open(self, film: Film, stopwatch: Stopwatch) -> OpenedImage:
+        """Make of a film what the networks see, and what they say of it at once.
+
+        Args:
+            film: the film.
+            stopwatch: of the request; waiting for a turn counts as queued.
+        """
+        inputs = {
+            "image": film.levels[np.newaxis, np.newaxis],
+            "inverted": np.full(1, film.inverted, np.float32),
+            "pixel_aspect": np.full(1, film.upright_pixel_aspect, np.float32),
+        }
+
+        def run() -> dict[str, FloatArray]:
+            stopwatch.switch(Phase.PREPROCESS)
+            return self._engine.run(bundle_pb2.GRAPH_ROLE_OPEN, inputs)
+
+        stopwatch.switch(Phase.QUEUED)
+        opened = await self._thread.call(run)
+        measures = self._bundle.familiarity.measures
+        return OpenedImage(
+            x=opened["x"],
+            placement=Placement.of(film, opened["box"]),
+            score=Score.of(float(opened["logit"][0]), self._threshold),
+            checks=tuple(
+                ImageCheck(measure.name, float(measured), measure.maximum)
+                for measure, measured in zip(measures, opened["unfamiliarity"][0], strict=True)
+            )
+            if measures
+            else (),
+            z=opened.get("z"),
+            notes=film.notes,
+        )
+
+    async def explain(
+        self,
+        opened: OpenedImage,
+        settings: ExplanationSettings,
+        caller: str,
+        stopwatch: Stopwatch,
+        on_progress: OnProgress | None = None,
+    ) -> Explanation:
+        """Explain an image.
+
+        Args:
+            opened: the image.
+            settings: as resolved against the bundle.
+            caller: who asks: callers share the batch.
+            stopwatch: of the request.
+            on_progress: called on the event loop after every block of gradient steps.
+        """
+        inverted: Inverted | None = None
+        positive: PositiveRealization | None = None
+        frames: tuple[TrajectoryFrame, ...] = ()
+        if settings.inversion is not None:
+            inverted = await self._invert(opened, settings.inversion, settings.seed, caller, stopwatch, on_progress)
+            if settings.positive_end:
+                stopwatch.switch(Phase.POSITIVE_REALIZATION)
+                positive = await positive_realization(
+                    opened,
+                    inverted,
+                    settings.inversion,
+                    settings.seed,
+                    self._bundle,
+                    partial(self._batch.run, caller=caller, on_rows=self._reporting(on_progress, POSITIVE_SEARCH)),
+                    self._batch.solver,
+                    self._networks,
+                )
+            stopwatch.switch(Phase.MAPS)
+            if positive is not None and settings.frames:
+                frames = await trajectory(inverted, positive, settings.frames, self._threshold, self._networks)
+        stopwatch.switch(Phase.MAPS)
+        maps, target_logit = await self._maps(opened.x, settings, inverted, positive)
+        return Explanation(
+            opened=opened,
+            settings=settings,
+            inverted=inverted,
+            positive_realization=positive,
+            trajectory=frames,
+            maps=maps,
+            target_logit=target_logit,
+            verdict=judge(opened, inverted, self._bundle),
+        )
+
+    async def _invert(
+        self,
+        opened: OpenedImage,
+        settings: InversionSettings,
+        seed: int,
+        caller: str,
+        stopwatch: Stopwatch,
+        on_progress: OnProgress | None,
+    ) -> Inverted:
+        """Invert an image from all its starts and keep the best; the others change nothing but the uncertainty."""
+        starts = [
+            self._batch.solver.init(
+                Row(settings.steps, settings.reconstruction_weight),
+                z,
+                opened.x,
+                opened.score.probability,
+                np.full_like(z, settings.learning_rate),
+            )
+            for z in starting_codes(opened.z, self._bundle.latent, settings.restarts, seed)
+        ]
+        on_rows = self._reporting(on_progress, explanation_pb2.PROGRESS_PHASE_INVERSION)
+        stopwatch.switch(Phase.QUEUED)
+        ended = await self._batch.run(starts, caller, on_rows)
+        stopwatch.switch(Phase.INVERSION, at=min(each.began for each in ended))
+        stopwatch.switch(Phase.MAPS, at=max(each.ended for each in ended))
+        candidates = [await self._close(opened, restart, each) for restart, each in enumerate(ended)]
+        best = min(
+            candidates,
+            key=lambda each: comparable(settings.loss(each.reconstruction_mse, each.classification_loss)),
+        )
+        if len(candidates) == 1:
+            return best
+        return replace(best, uncertainty=uncertainty_map([each.difference for each in candidates]))
+
+    async def _close(self, opened: OpenedImage, restart: int, ended: Ended) -> Inverted:
+        """Draw and score what one restart found, in a batch of its own: that there are others changes nothing."""
+        z = ended.state.z
+        closed = await self._thread.call(
+            partial(self._engine.run, bundle_pb2.GRAPH_ROLE_CLOSE, {"x": opened.x, "z": z})
+        )
+        negative_z = z.copy()
+        negative_z[:, self._bundle.latent.z1_size :] = 0
+        reconstruction = closed["reconstruction"][0, 0]
+        logit = float(closed["reconstruction_logit"][0])
+        return Inverted(
+            z=z,
+            negative_z=negative_z,
+            reconstruction=reconstruction,
+            negative_realization=closed["negative_realization"][0, 0],
+            applied_negative=closed["applied_negative"][0, 0],
+            uncertainty=None,
+            reconstruction_score=Score.of(logit, self._threshold),
+            negative_realization_score=Score.of(float(closed["negative_realization_logit"][0]), self._threshold),
+            applied_negative_score=Score.of(float(closed["applied_negative_logit"][0]), self._threshold),
+            steps_taken=ended.row.steps_taken,
+            converged=ended.row.converged,
+            reconstruction_mse=float(np.mean(np.square(reconstruction - opened.x[0, 0]))),
+            classification_loss=binary_cross_entropy(logit, opened.score.probability),
+            restart=restart,
+        )
+
+    async def _maps(
+        self,
+        x: FloatArray,
+        settings: ExplanationSettings,
+        inverted: Inverted | None,
+        positive: PositiveRealization | None,
+    ) -> tuple[dict[MapKind, MapValues], float | None]:
+        """Every map that is wanted, one after the other, and the logit of the class that some of them explain."""
+        began = time.perf_counter()
+        read = sorted({output for kind in settings.maps for output in MAPS[kind].outputs})
+        outputs: dict[str, FloatArray] = {}
+        target_logit: float | None = None
+        if read:
+            outputs = await self._networks.attribution(x, settings.target, ["logit", *read])
+            target_logit = float(outputs["logit"][0])
+        elif any(MAPS[kind].any_class for kind in settings.maps):
+            (logit,) = await self._networks.logits(x, settings.target)
+            target_logit = float(logit)
+        pass_seconds = time.perf_counter() - began
+        subject = Subject(
+            x,
+            self._networks,
+            settings,
+            outputs,
+            float("nan") if target_logit is None else target_logit,
+            inverted,
+            positive,
+        )
+        maps = {}
+        for kind in settings.maps:
+            began = time.perf_counter() - (pass_seconds if MAPS[kind].outputs else 0)
+            made = await MAPS[kind].make(subject)
+            values, completeness = made if isinstance(made, tuple) else (made, None)
+            if MAPS[kind].channels == 1:
+                values = values.reshape(values.shape[-2:])
+            maps[kind] = MapValues(values, completeness, time.perf_counter() - began)
+        return maps, target_logit
+
+    def _reporting(
+        self, on_progress: OnProgress | None, phase: ProgressPhase
+    ) -> Callable[[Sequence[Row]], None] | None:
+        """What tells the caller of rows that advanced."""
+        if on_progress is None:
+            return None
+
+        def report(rows: Sequence[Row]) -> None:
+            steps_taken, best = leading(rows, self._batch.solver.terminate)
+            on_progress(Progress(steps_taken, best.steps, best.reconstruction_mse, best.classification_loss, phase))
+
+        return report

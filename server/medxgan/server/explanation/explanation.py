@@ -1,82 +1,107 @@
 """The explanation of one image: the one result object. Not being reliable is a value of it, not an error."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medxgan.server.engine.port import FloatArray
-from medxgan.server.inversion import InversionOutcome, InversionSettings
+from medxgan.server.explanation.scores import Score
+from medxgan.server.explanation.settings import ExplanationSettings
+from medxgan.server.images.film import Placement
 from medxgan.v1 import explanation_pb2
+from medxgan.v1.explanation_pb2 import MapKind
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Probabilities (0 to 1) of the positive class: the fields of `Scores` in explanation.proto.
-
-    The score of the positive realization is with the `PositiveRealization`.
-    """
-
-    original: float
-    reconstruction: float
-    negative_realization: float
-    applied_negative: float
-    decision_threshold: float
-
-    @property
-    def positive(self) -> bool:
-        """Whether the classifier calls the image positive."""
-        return self.original >= self.decision_threshold
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Where the time went, in milliseconds: the fields of `Timing` in explanation.proto. The parts add up to the total.
-
-    `ServedModel.explain` measures from its call to its return: what is decoded before and encoded after is the
-    transport's to add.
-    """
-
-    queued_ms: float
-    preprocess_ms: float
-    inversion_ms: float
-    positive_realization_ms: float
-    maps_ms: float
-    total_ms: float
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A finished inversion of one image, scored and judged.
+class ImageCheck:
+    """One measure of how unlike an image is to those of the training; higher is less alike.
 
     Attributes:
-        original: [S, S] in [-1, 1], x: the image as the networks see it.
+        name: as the bundle has it.
+        measured: of this image. NaN passes no check.
+        maximum: of a familiar image.
+    """
+
+    name: str
+    measured: float
+    maximum: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the image passes."""
+        return self.measured <= self.maximum
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """An image as the networks see it, and what they say of it at once.
+
+    Attributes:
+        x: [1, 1, S, S] in [-1, 1].
+        placement: where x lies on the film.
+        score: C(x).
+        checks: whether the image is like those of the training, measure by measure; empty where the bundle can't tell.
+        z: [1, D], the encoder's guess of the latent code; None without an encoder.
+        notes: what was done to the image on the way in, a sentence each.
+    """
+
+    x: FloatArray
+    placement: Placement
+    score: Score
+    checks: tuple[ImageCheck, ...]
+    z: FloatArray | None
+    notes: tuple[str, ...]
+
+    @property
+    def familiar(self) -> bool:
+        """Whether the image passed every check."""
+        return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """A finished inversion: the best of its restarts, drawn and scored.
+
+    Attributes:
         z: [1, D], the latent code that was found: z1, then z2.
         negative_z: [1, D], the same with z2 = 0.
         reconstruction: [S, S] in [-1, 1], G(z1, z2).
         negative_realization: [S, S] in [-1, 1], G(z1, 0): the same patient without the pathology.
         applied_negative: [S, S] in [-1, 1], x less what the pathology adds.
         uncertainty: [S, S] in [0, 2], the standard deviation of the difference map over restarts; None for one start.
-        scores: the classifier's scores of all these pictures, and its threshold.
-        verdict: whether they can be relied on, and why not.
-        outcome: how the inversion ended.
-        prepare_seconds: that the first score and the first guess took.
-        steps_began: `time.perf_counter()` before the first gradient step of any restart.
-        steps_ended: the same after the last.
-        seconds: from the first score to the verdict, with the time that it waited for its turns.
+        reconstruction_score: C of the reconstruction.
+        negative_realization_score: C of the negative realization.
+        applied_negative_score: C of the applied negative.
+        steps_taken: gradient steps.
+        converged: whether the loss had settled before the steps ran out.
+        reconstruction_mse: mean squared error between reconstruction and image, in [-1, 1] units.
+        classification_loss: cross-entropy in nats of the reconstruction's score against the image's.
+        restart: which restart this is, from 0.
     """
 
-    original: FloatArray
     z: FloatArray
     negative_z: FloatArray
     reconstruction: FloatArray
     negative_realization: FloatArray
     applied_negative: FloatArray
     uncertainty: FloatArray | None
-    scores: Scores
-    verdict: explanation_pb2.Verdict
-    outcome: InversionOutcome
-    prepare_seconds: float
-    steps_began: float
-    steps_ended: float
-    seconds: float
+    reconstruction_score: Score
+    negative_realization_score: Score
+    applied_negative_score: Score
+    steps_taken: int
+    converged: bool
+    reconstruction_mse: float
+    classification_loss: float
+    restart: int
+
+    @property
+    def difference(self) -> FloatArray:
+        """[S, S] in [-2, 2]: what the pathology adds; positive where it adds intensity."""
+        return self.reconstruction - self.negative_realization
+
+    @property
+    def difference_spread(self) -> float | None:
+        """Mean of the uncertainty map: how much the difference depends on the start; None for one start."""
+        return None if self.uncertainty is None else float(self.uncertainty.mean())
 
 
 @dataclass(frozen=True)
@@ -86,22 +111,18 @@ class PositiveRealization:
     Attributes:
         z: [1, D], its latent code: the z1 of the inversion, and a z2.
         picture: [S, S] in [-1, 1], G(z1, z2).
-        score: C of the picture.
-        found: whether the classifier calls it positive; else it is the attempt with the highest score.
+        score: C of the picture; where it is negative, none was found, and this is where the search ended.
         steps_taken: gradient steps of the search.
         scale: share of the search's z2 that was kept, in [0, 1].
         change_mse: mean squared difference to the negative realization.
-        seconds: of the search, with the time that it waited for its turns.
     """
 
     z: FloatArray
     picture: FloatArray
-    score: float
-    found: bool
+    score: Score
     steps_taken: int
     scale: float
     change_mse: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -115,26 +136,44 @@ class TrajectoryFrame:
     """
 
     position: float
-    score: float
+    score: Score
     picture: FloatArray
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What an explanation holds beyond the inversion.
+class Completeness:
+    """Whether an integral of gradients adds up, in units of the logit.
+
+    The axiom of completeness (Sundararajan et al. 2017) asks that it does.
 
     Attributes:
-        positive_realization: whether to find the positive realization.
-        frames: pictures of the trajectory, 2 to 64, which needs the positive realization too; 0: none.
+        attributed: sum of the map's values.
+        change: of the logit from the path's begin to its end.
     """
 
-    positive_realization: bool = False
-    frames: int = 0
+    attributed: float
+    change: float
 
     @property
-    def positive_end(self) -> bool:
-        """Whether any of it needs the positive realization."""
-        return self.positive_realization or self.frames > 0
+    def error(self) -> float:
+        """|attributed - change|: 0 for an exact integral along a straight path."""
+        return abs(self.attributed - self.change)
+
+
+@dataclass(frozen=True)
+class MapValues:
+    """One map.
+
+    Attributes:
+        values: [S, S] float32, or [S, S, 3] for a map in colour, in the unit that the table states.
+        completeness: of an integral of gradients; None for other maps.
+        seconds: that the map took, with the time that it waited for its turns. The pass over x that it shares with
+            other maps counts for each of them; the inversion that it shares with others does not.
+    """
+
+    values: FloatArray
+    completeness: Completeness | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -142,19 +181,21 @@ class Explanation:
     """Why the classifier says what it says of one image.
 
     Attributes:
-        explained: the inversion.
+        opened: the image.
+        settings: in force.
+        inverted: the inversion; None where nothing that was wanted needs it.
         positive_realization: None where it was not wanted.
         trajectory: from negative to positive; empty where it was not wanted.
-        timing: where the time went.
-        settings: the inversion's settings in force.
-        seed: of whatever is random.
-        notes: what was done to the image on the way in, a sentence each.
+        maps: every map that was wanted.
+        target_logit: of the class that maps explain which can explain any; None where there is no such map.
+        verdict: whether all this can be relied on, and why not.
     """
 
-    explained: Explained
+    opened: OpenedImage
+    settings: ExplanationSettings
+    inverted: Inverted | None
     positive_realization: PositiveRealization | None
     trajectory: tuple[TrajectoryFrame, ...]
-    timing: Timing
-    settings: InversionSettings
-    seed: int
-    notes: tuple[str, ...]
+    maps: Mapping[MapKind, MapValues]
+    target_logit: float | None
+    verdict: explanation_pb2.Verdict

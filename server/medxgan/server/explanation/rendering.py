@@ -1,4 +1,4 @@
-"""A map of an explanation in the form that the caller asked for."""
+"""Pictures and maps in the form in which they cross the wire."""
 
 import io
 
@@ -6,46 +6,46 @@ import numpy as np
 from PIL import Image
 
 from medxgan.server.engine.port import FloatArray
-from medxgan.server.explanation import Explanation, TrajectoryFrame
-from medxgan.server.maps.colorized import colorized_map
-from medxgan.server.maps.difference import difference_map
-from medxgan.server.maps.residual import residual_map
+from medxgan.server.explanation.explanation import MapValues, TrajectoryFrame
+from medxgan.server.explanation.table import MAPS
 from medxgan.v1 import bundle_pb2, explanation_pb2
 from medxgan.v1.explanation_pb2 import MapForm, MapKind
 
-RANGES: dict[MapKind, tuple[float, float]] = {
-    explanation_pb2.MAP_KIND_ORIGINAL: (-1, 1),
-    explanation_pb2.MAP_KIND_RECONSTRUCTION: (-1, 1),
-    explanation_pb2.MAP_KIND_NEGATIVE_REALIZATION: (-1, 1),
-    explanation_pb2.MAP_KIND_DIFFERENCE: (-2, 2),
-    explanation_pb2.MAP_KIND_COLORIZED: (0, 1),
-    explanation_pb2.MAP_KIND_APPLIED_NEGATIVE: (-1, 1),
-    explanation_pb2.MAP_KIND_RESIDUAL: (-4, 4),
-    explanation_pb2.MAP_KIND_UNCERTAINTY: (0, 2),
-    explanation_pb2.MAP_KIND_POSITIVE_REALIZATION: (-1, 1),
-}
-"""The range of each kind, which a PNG puts on 0 to 255."""
+GREY_LEVELS = (-1.0, 1.0)
+"""The range of a picture."""
 
 
-def render(explanation: Explanation, kind: MapKind, form: MapForm) -> explanation_pb2.Map:
-    """Make one map.
+def render_map(kind: MapKind, made: MapValues, form: MapForm) -> explanation_pb2.Map:
+    """Make one map ready for the wire.
 
     Args:
-        explanation: what the map is of; for the uncertainty it has restarts, for the positive realization it has that.
         kind: which map.
+        made: its values.
         form: float32 tensor, also where unspecified, or PNG.
     """
-    values = _values(explanation, kind)
+    low, high = MAPS[kind].range or _symmetric_range(made.values)
+    rendered = explanation_pb2.Map(
+        kind=kind, range=bundle_pb2.Interval(minimum=low, maximum=high), elapsed_ms=1000 * made.seconds
+    )
     if form == explanation_pb2.MAP_FORM_PNG:
-        return explanation_pb2.Map(kind=kind, png=_png(values, *RANGES[kind]))
-    return explanation_pb2.Map(kind=kind, tensor=tensor(values))
+        rendered.png = _png(made.values, low, high)
+    else:
+        rendered.tensor.CopyFrom(tensor(made.values))
+    if made.completeness is not None:
+        rendered.completeness.attributed = made.completeness.attributed
+        rendered.completeness.change = made.completeness.change
+        rendered.completeness.error = made.completeness.error
+    return rendered
 
 
 def render_frame(frame: TrajectoryFrame, form: MapForm) -> explanation_pb2.TrajectoryFrame:
-    """Make one picture of a trajectory, in a form as a map has it."""
-    rendered = explanation_pb2.TrajectoryFrame(position=frame.position, score=frame.score)
+    """Make one picture of a trajectory ready for the wire, in a form as a map has it."""
+    rendered = explanation_pb2.TrajectoryFrame(
+        position=frame.position,
+        score=explanation_pb2.Score(probability=frame.score.probability, positive=frame.score.positive),
+    )
     if form == explanation_pb2.MAP_FORM_PNG:
-        rendered.png = _png(frame.picture, -1, 1)
+        rendered.png = _png(frame.picture, *GREY_LEVELS)
     else:
         rendered.tensor.CopyFrom(tensor(frame.picture))
     return rendered
@@ -60,30 +60,11 @@ def tensor(values: FloatArray) -> explanation_pb2.Tensor:
     )
 
 
-def _values(explanation: Explanation, kind: MapKind) -> FloatArray:
-    explained, positive = explanation.explained, explanation.positive_realization
-    match kind:
-        case explanation_pb2.MAP_KIND_ORIGINAL:
-            return explained.original
-        case explanation_pb2.MAP_KIND_RECONSTRUCTION:
-            return explained.reconstruction
-        case explanation_pb2.MAP_KIND_NEGATIVE_REALIZATION:
-            return explained.negative_realization
-        case explanation_pb2.MAP_KIND_DIFFERENCE:
-            return difference_map(explained.reconstruction, explained.negative_realization)
-        case explanation_pb2.MAP_KIND_COLORIZED:
-            difference = difference_map(explained.reconstruction, explained.negative_realization)
-            return colorized_map(explained.original, difference)
-        case explanation_pb2.MAP_KIND_APPLIED_NEGATIVE:
-            return explained.applied_negative
-        case explanation_pb2.MAP_KIND_RESIDUAL:
-            return residual_map(explained.original, explained.reconstruction, explained.negative_realization)
-        case explanation_pb2.MAP_KIND_UNCERTAINTY if explained.uncertainty is not None:
-            return explained.uncertainty
-        case explanation_pb2.MAP_KIND_POSITIVE_REALIZATION if positive is not None:
-            return positive.picture
-        case _:
-            raise ValueError(f"this explanation has no map of kind {kind}")
+def _symmetric_range(values: FloatArray) -> tuple[float, float]:
+    """As far to both sides of 0 as the values go; a map of zeros has one too, so that it can be drawn."""
+    largest = float(np.abs(values).max())
+    largest = largest if np.isfinite(largest) and largest > 0 else 1.0
+    return -largest, largest
 
 
 def _png(values: FloatArray, low: float, high: float) -> bytes:

@@ -1,35 +1,48 @@
 """Whether an explanation can be relied on, from what was measured. A verdict is a value, not an error."""
 
-from medxgan.server.explanation import Scores
-from medxgan.v1 import explanation_pb2
+from medxgan.server.explanation.explanation import Inverted, OpenedImage
+from medxgan.v1 import bundle_pb2, explanation_pb2
 
 
-def judge(scores: Scores, reconstruction_mse: float, maximum_reconstruction_mse: float) -> explanation_pb2.Verdict:
+def judge(opened: OpenedImage, inverted: Inverted | None, bundle: bundle_pb2.Bundle) -> explanation_pb2.Verdict:
     """Draw the verdict on an explanation.
 
-    NOT_APPLICABLE where the classifier calls the image negative; else NOT_RELIABLE with a reason for every check that
-    failed; else RELIABLE. A check passes only where its measurement says so: NaN fails it.
+    NOT_APPLICABLE where the image is unlike those of the training, or the classifier calls it negative; NOT_ASSESSED
+    where nothing was inverted; else NOT_RELIABLE with a reason for every check that failed; else RELIABLE. A check
+    passes only where its measurement says so: NaN fails it.
 
     Args:
-        scores: the classifier's scores and its threshold, from which an image counts as positive.
-        reconstruction_mse: between reconstruction and image, in [-1, 1] units.
-        maximum_reconstruction_mse: the bundle's threshold for it.
+        opened: the image.
+        inverted: the inversion, where there was one.
+        bundle: states the thresholds.
     """
-    threshold = scores.decision_threshold
-    if not scores.original >= threshold:
-        return explanation_pb2.Verdict(
-            status=explanation_pb2.VERDICT_STATUS_NOT_APPLICABLE,
-            reasons=[_image_is_negative(scores.original, threshold)],
-        )
-    reasons = []
-    if not reconstruction_mse <= maximum_reconstruction_mse:
-        reasons.append(_reconstruction_too_far(reconstruction_mse, maximum_reconstruction_mse))
-    if not scores.reconstruction >= threshold:
-        reasons.append(_classifier_disagrees(scores.reconstruction, threshold))
-    if not scores.negative_realization < threshold:
-        reasons.append(_negative_is_positive(scores.negative_realization, threshold))
+    threshold = bundle.classification.decision_threshold
+    reasons = [_unfamiliar(check.name, check.measured, check.maximum) for check in opened.checks if not check.passed]
+    if not opened.score.positive:
+        reasons.append(_image_is_negative(opened.score.probability, threshold))
+    if reasons:
+        return explanation_pb2.Verdict(status=explanation_pb2.VERDICT_STATUS_NOT_APPLICABLE, reasons=reasons)
+    if inverted is None:
+        return explanation_pb2.Verdict(status=explanation_pb2.VERDICT_STATUS_NOT_ASSESSED)
+    maximum_mse = bundle.reliability.maximum_reconstruction_mse
+    if not inverted.reconstruction_mse <= maximum_mse:
+        reasons.append(_reconstruction_too_far(inverted.reconstruction_mse, maximum_mse))
+    if not inverted.reconstruction_score.positive:
+        reasons.append(_classifier_disagrees(inverted.reconstruction_score.probability, threshold))
+    if not inverted.negative_realization_score.probability < threshold:
+        reasons.append(_negative_is_positive(inverted.negative_realization_score.probability, threshold))
     status = explanation_pb2.VERDICT_STATUS_NOT_RELIABLE if reasons else explanation_pb2.VERDICT_STATUS_RELIABLE
     return explanation_pb2.Verdict(status=status, reasons=reasons)
+
+
+def _unfamiliar(name: str, measured: float, maximum: float) -> explanation_pb2.VerdictReason:
+    return explanation_pb2.VerdictReason(
+        code=explanation_pb2.VERDICT_REASON_CODE_IMAGE_UNFAMILIAR,
+        measured=measured,
+        threshold=maximum,
+        sentence=f"The image is unlike those that the model was trained on ({name.replace('_', ' ')} {measured:.3g}, "
+        f"at most {maximum:.3g}), so neither the score nor the maps mean anything.",
+    )
 
 
 def _image_is_negative(measured: float, threshold: float) -> explanation_pb2.VerdictReason:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.grey import COLOUR_NOTE, GreyImage, grey_from_colour
+from medxgan.server.images.film import COLOUR_NOTE, Film, grey_from_colour
+from medxgan.server.images.levels import SHIFTED_NOTE, single_precision
 from medxgan.server.images.limits import ImageLimits
 from medxgan.v1 import bundle_pb2, explanation_pb2
 
@@ -14,7 +15,7 @@ _ELEMENT_TYPES: dict[int, np.dtype[np.generic]] = {
 }
 
 
-def decode_tensor(tensor: explanation_pb2.Tensor, limits: ImageLimits) -> GreyImage:
+def decode_tensor(tensor: explanation_pb2.Tensor, limits: ImageLimits) -> Film:
     """Read a tensor of shape [H, W], [1, H, W], [H, W, 1] (grey) or [H, W, 3] (colour).
 
     Where a shape reads both ways, [1, H, W] comes first. A picture of one level is allowed: what it means is the
@@ -36,12 +37,16 @@ def decode_tensor(tensor: explanation_pb2.Tensor, limits: ImageLimits) -> GreyIm
             "image.tensor.data",
             f"expected {expected} bytes for {list(shape)} of {element.name}, got {len(tensor.data)}",
         )
-    values = np.frombuffer(tensor.data, dtype=element).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ImageError("image.tensor.data", "expected finite values, got NaN or infinity")
+    values = np.frombuffer(tensor.data, dtype=element)
+    notes: tuple[str, ...] = ()
     if samples == 3:
-        return GreyImage(grey_from_colour(values.reshape(height, width, 3)), notes=(COLOUR_NOTE,))
-    return GreyImage(values.reshape(height, width))
+        values = grey_from_colour(values.reshape(height, width, 3))
+        notes = (COLOUR_NOTE,)
+    try:
+        levels, shifted = single_precision(values.reshape(height, width))
+    except ValueError:
+        raise ImageError("image.tensor.data", "expected finite values, got NaN or infinity") from None
+    return Film(levels, notes=(*notes, SHIFTED_NOTE) if shifted else notes)
 
 
 def _extent(shape: tuple[int, ...]) -> tuple[int, int, int]:

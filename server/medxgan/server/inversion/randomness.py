@@ -2,12 +2,12 @@
 
 import numpy as np
 
-POSITIVE_REALIZATION_STREAM = 0
+POSITIVE_SEARCH_STREAM = 0
 """Stream of the search for a positive realization. The restart i >= 1 draws from the stream i; the first start draws
 from none of them."""
 
 
-def first_guess_generator(seed: int) -> np.random.Generator:
+def first_start_generator(seed: int) -> np.random.Generator:
     """What the first start is drawn from where the bundle has no encoder."""
     return np.random.Generator(np.random.Philox(seed))
 

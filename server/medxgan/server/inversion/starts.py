@@ -1,4 +1,4 @@
-"""Restarts: the inversion of one image from several starts, and the one of them that is the answer.
+"""The starts of one image's inversion, and the best of where they lead.
 
 The loss of an inversion has many minima. The best of several starts is nearer to the lowest; how far their difference
 maps are apart says how much of a map is owed to the start. A single inversion is restart 0, whatever else runs beside.
@@ -6,58 +6,52 @@ maps are apart says how much of a map is owed to the start. A single inversion i
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from medxgan.server.engine.port import InversionState
-from medxgan.server.inversion import InversionRow, InversionSettings, Progress, Realizations
-from medxgan.server.randomness import stream_generator
+from medxgan.server.engine.port import FloatArray
+from medxgan.server.inversion.randomness import first_start_generator, stream_generator
+from medxgan.server.inversion.solver import Row
+from medxgan.v1 import bundle_pb2
 
 RESTART_DEVIATION = 0.5
-"""Standard deviation of the noise that a restart adds to the first guess: half of that of the latent code's prior,
-N(0, I). Enough to leave the first start's valley, and little enough that the first guess still tells: with the shipped
-chest bundle and three films, the best of 6 ended lower than with 0.1 for each, and 1.0 brought no more on average."""
+"""Standard deviation of the noise that a restart adds to the first start: half of that of the latent code's prior,
+N(0, I). Enough to leave the first start's valley, and little enough that the encoder's guess still tells: with a chest
+bundle and three films, the best of 6 ended lower than with 0.1 for each, and 1.0 brought no more on average."""
 
 
-def starts(row: InversionRow, state: InversionState, seed: int) -> list[tuple[InversionRow, InversionState]]:
-    """The starts of all restarts, in order: as many as the row's settings say.
+def starting_codes(
+    encoded: FloatArray | None, latent: bundle_pb2.LatentSpecification, restarts: int, seed: int
+) -> list[FloatArray]:
+    """Where the inversions of one image start: [1, D] each.
 
     Args:
-        row: restart 0, from `Inversion.init`.
-        state: its state, a batch of one.
-        seed: of the noise, 0 to 2^64 - 1; restart i draws from stream i, so that it is the same whatever the others.
+        encoded: [1, D], the encoder's guess; without one, z1 = 0 and z2 drawn from N(0, I) by the seed.
+        latent: the sizes of z1 and z2.
+        restarts: how many, >= 1.
+        seed: 0 to 2^64 - 1; restart i draws from stream i, so that it is the same whatever the others.
     """
-    noisy = [
-        replace(
-            state,
-            z=state.z + RESTART_DEVIATION * stream_generator(seed, index).standard_normal(state.z.shape, np.float32),
-        )
-        for index in range(1, row.settings.restarts)
-    ]
-    return [(row, each) for each in (state, *noisy)]
+    first = encoded
+    if first is None:
+        first = np.zeros((1, latent.z1_size + latent.z2_size), np.float32)
+        first[0, latent.z1_size :] = first_start_generator(seed).standard_normal(latent.z2_size, np.float32)
+    noisy = (
+        first + RESTART_DEVIATION * stream_generator(seed, index).standard_normal(first.shape, np.float32)
+        for index in range(1, restarts)
+    )
+    return [first, *noisy]
 
 
-def joint_progress(rows: Sequence[InversionRow], terminated: Callable[[InversionRow], bool]) -> Progress:
-    """Progress of one request: the steps of the slowest row that goes on, the losses of the row that is best so far.
+def leading(rows: Sequence[Row], terminated: Callable[[Row], bool]) -> tuple[int, Row]:
+    """What to say of the progress of several restarts: steps of the slowest that goes on, and the best row so far.
 
     The slowest says when the request ends. A row that waits for its turn has taken no steps.
     """
     going_on = [row.steps_taken for row in rows if not terminated(row)]
     steps_taken = min(going_on) if going_on else max(row.steps_taken for row in rows)
-    best = min((row for row in rows if row.steps_taken > 0), key=lambda row: _comparable(row.loss))
-    return replace(best.progress, steps_taken=steps_taken)
+    return steps_taken, min((row for row in rows if row.steps_taken > 0), key=lambda row: comparable(row.loss))
 
 
-def best(candidates: Sequence[Realizations], settings: InversionSettings) -> int:
-    """The restart with the lowest loss of its final picture; of several, the first. NaN is worse than any number."""
-
-    def loss(index: int) -> float:
-        outcome = candidates[index].outcome
-        return _comparable(settings.loss(outcome.reconstruction_mse, outcome.classification_loss))
-
-    return min(range(len(candidates)), key=loss)
-
-
-def _comparable(loss: float) -> float:
+def comparable(loss: float) -> float:
+    """A loss by which results are compared: NaN is worse than any number."""
     return math.inf if math.isnan(loss) else loss

@@ -1,1 +1,1 @@
-"""The gRPC services: from request to answer, and from error to status."""
+"""The service as it meets the wire: requests in, responses and statuses out."""

@@ -1,25 +1,28 @@
-"""Around every request: one log line, and a status for whatever goes wrong."""
+"""Around every request: it is received within bounds, has one log line, and a status for whatever goes wrong."""
 
 import asyncio
 import secrets
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
+from typing import Self
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from medxgan.server.errors import MedxganError
+from medxgan.server.errors import InvalidRequestError, MedxganError
 from medxgan.server.log import get_logger
-from medxgan.server.services.status import internal_status, known_status
+from medxgan.server.wire.status import internal_status, known_status
+from medxgan.server.wire.uploads import Uploads
 
 _log = get_logger(__name__)
 
 Handler = Callable[[Message, grpc.aio.ServicerContext], Awaitable[Message | None]]
+RawHandler = Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
@@ -27,38 +30,61 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         service: full name of the service; other services' methods are left alone.
+        uploads: receives the requests.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, uploads: Uploads) -> None:
         self._prefix = f"/{service}/"
+        self._uploads = uploads
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request is being answered."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Called by gRPC for every request."""
+        """Called by gRPC for every request, before its message has come."""
         handler = await continuation(handler_call_details)
         path = handler_call_details.method
         if handler is None or not path.startswith(self._prefix):
             return handler
-        wrap = (
-            grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        )
-        method = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        # A call with one message is on the wire what a stream of one message is; only a stream can be read when and as
+        # long as the server chooses. Without a deserializer the message comes as it was sent.
+        streams = handler.response_streaming
+        wrap = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
+        method = handler.unary_stream if streams else handler.unary_unary
         return wrap(
-            _answered(method, path.removeprefix(self._prefix)),
-            request_deserializer=handler.request_deserializer,
+            self._answered(method, handler.request_deserializer, path.removeprefix(self._prefix)),
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
+    def _answered(self, method: Handler, deserialize: Callable[[bytes], Message], name: str) -> RawHandler:
+        async def answer(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> Message | None:
+            self._running += 1
+            self._idle.clear()
+            try:
+                async with _Answer(name, context), self._uploads.received(messages, context.peer()) as upload:
+                    return await method(_parsed(deserialize, upload.take()), context)
+            finally:
+                self._running -= 1
+                if self._running == 0:
+                    self._idle.set()
 
-def _answered(method: Handler, name: str) -> Handler:
-    async def answer(request: Message, context: grpc.aio.ServicerContext) -> Message | None:
-        async with _Answer(name, context):
-            return await method(request, context)
+        return answer
 
-    return answer
+
+def _parsed(deserialize: Callable[[bytes], Message], content: bytes) -> Message:
+    try:
+        return deserialize(content)
+    except DecodeError as error:
+        raise InvalidRequestError("", "expected a message as explanation.proto states it, got other bytes") from error
 
 
 class _Answer:
@@ -68,9 +94,10 @@ class _Answer:
         self._method = method
         self._context = context
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         structlog.contextvars.clear_contextvars()
         self._began = time.perf_counter()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,9 +105,12 @@ class _Answer:
         match error:
             case None:
                 self._log_request("OK")
+            case asyncio.CancelledError():  # the caller has gone, or its deadline passed
+                self._log_request("CANCELLED")
             case MedxganError():
                 await self._abort(known_status(error))
-            case asyncio.CancelledError():  # the caller has gone, or its deadline passed
+            case Exception() if self._context.cancelled() or self._context.done():
+                # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
                 self._log_request("CANCELLED")
             case Exception():
                 await self._abort(_logged(error))

@@ -1,92 +1,41 @@
 """Results of the server as messages of the wire."""
 
-from collections.abc import Sequence
-
-from medxgan.server.explainers.attributions import AttributionMap, Attributions
-from medxgan.server.explainers.settings import AttributionSettings
-from medxgan.server.explainers.table import INTEGRATING
-from medxgan.server.explanation import Explanation, PositiveRealization
-from medxgan.server.graphs import output_name
-from medxgan.server.images.grey import GreyImage
-from medxgan.server.inversion import InversionSettings, Progress
-from medxgan.server.maps.rendering import render, render_frame, tensor
-from medxgan.server.model import ServedModel
+from medxgan.server.explanation.explain import Progress
+from medxgan.server.explanation.explanation import Explanation, Inverted, OpenedImage, PositiveRealization
+from medxgan.server.explanation.rendering import render_frame, render_map
+from medxgan.server.explanation.scores import Score
+from medxgan.server.images.film import Placement
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.server.wire.descriptions import execution, identity, settings_in_force
 from medxgan.v1 import explanation_pb2
-
-_USUAL_MAPS = (
-    explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_ORIGINAL),
-    explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_RECONSTRUCTION),
-    explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_NEGATIVE_REALIZATION),
-    explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_DIFFERENCE),
-    explanation_pb2.MapRequest(kind=explanation_pb2.MAP_KIND_COLORIZED),
-)
-
-
-def render_maps(explanation: Explanation, requested: Sequence[explanation_pb2.MapRequest]) -> list[explanation_pb2.Map]:
-    """The maps asked for, in that order; the usual ones as tensors where none is asked for."""
-    return [render(explanation, wanted.kind, wanted.form) for wanted in requested or _USUAL_MAPS]
-
-
-def render_trajectory(explanation: Explanation, form: explanation_pb2.MapForm) -> list[explanation_pb2.TrajectoryFrame]:
-    """The pictures of the trajectory, in order."""
-    return [render_frame(frame, form) for frame in explanation.trajectory]
 
 
 def explain_response(
-    model: ServedModel,
-    explanation: Explanation,
-    maps: Sequence[explanation_pb2.Map],
-    frames: Sequence[explanation_pb2.TrajectoryFrame],
-    decode_seconds: float,
-    render_seconds: float,
+    model: ServedModel, request: explanation_pb2.ExplainRequest, explanation: Explanation, stopwatch: Stopwatch
 ) -> explanation_pb2.ExplainResponse:
-    """The answer to Explain. Decoding counts as preprocessing, rendering as maps."""
-    explained, positive, timing = explanation.explained, explanation.positive_realization, explanation.timing
-    scores, outcome = explained.scores, explained.outcome
-    return explanation_pb2.ExplainResponse(
-        model=model.identity,
-        execution=model.execution,
-        inversion=_inversion_settings(explanation.settings),
-        seed=explanation.seed,
-        scores=explanation_pb2.Scores(
-            original=scores.original,
-            reconstruction=scores.reconstruction,
-            negative_realization=scores.negative_realization,
-            decision_threshold=scores.decision_threshold,
-            applied_negative=scores.applied_negative,
-            positive_realization=None if positive is None else positive.score,
-        ),
-        verdict=explained.verdict,
-        outcome=explanation_pb2.InversionOutcome(
-            steps_taken=outcome.steps_taken,
-            converged=outcome.converged,
-            reconstruction_mse=outcome.reconstruction_mse,
-            classification_loss=outcome.classification_loss,
-            restart=outcome.restart,
-            difference_spread=outcome.difference_spread,
-        ),
-        maps=maps,
-        timing=explanation_pb2.Timing(
-            queued_ms=timing.queued_ms,
-            preprocess_ms=timing.preprocess_ms + 1000 * decode_seconds,
-            inversion_ms=timing.inversion_ms,
-            maps_ms=timing.maps_ms + 1000 * render_seconds,
-            total_ms=timing.total_ms + 1000 * (decode_seconds + render_seconds),
-            positive_realization_ms=timing.positive_realization_ms,
-        ),
-        notes=explanation.notes,
-        positive_realization=None if positive is None else _positive_realization_outcome(positive),
-        trajectory=frames,
+    """The answer to Explain: the maps in the order and the forms asked for, each as often as asked for."""
+    opened, inverted, positive = explanation.opened, explanation.inverted, explanation.positive_realization
+    requested = request.maps or [explanation_pb2.MapRequest(kind=kind) for kind in explanation.maps]
+    response = explanation_pb2.ExplainResponse(
+        model=identity(model),
+        execution=execution(model),
+        settings=settings_in_force(explanation.settings),
+        scores=_scores(model, explanation),
+        verdict=explanation.verdict,
+        image_checks=_image_checks(opened),
+        outcome=None if inverted is None else _outcome(inverted),
+        positive_realization=None if positive is None else _positive_outcome(positive),
+        maps=[render_map(wanted.kind, explanation.maps[wanted.kind], wanted.form) for wanted in requested],
+        trajectory=[render_frame(frame, request.trajectory.form) for frame in explanation.trajectory],
+        geometry=_geometry(opened.placement),
+        notes=opened.notes,
     )
-
-
-def _positive_realization_outcome(positive: PositiveRealization) -> explanation_pb2.PositiveRealizationOutcome:
-    return explanation_pb2.PositiveRealizationOutcome(
-        found=positive.found,
-        steps_taken=positive.steps_taken,
-        scale=positive.scale,
-        change_mse=positive.change_mse,
-    )
+    if explanation.target_logit is not None:
+        response.target.class_name = explanation.settings.target
+        response.target.logit = explanation.target_logit
+    response.timing.CopyFrom(_timing(stopwatch))
+    return response
 
 
 def progress_response(progress: Progress) -> explanation_pb2.ExplainStreamResponse:
@@ -102,77 +51,90 @@ def progress_response(progress: Progress) -> explanation_pb2.ExplainStreamRespon
     )
 
 
-def classify_response(model: ServedModel, image: GreyImage, probability: float) -> explanation_pb2.ClassifyResponse:
+def classify_response(model: ServedModel, opened: OpenedImage) -> explanation_pb2.ClassifyResponse:
     """The answer to Classify."""
     classes = model.bundle.description.classification
-    positive = probability >= classes.decision_threshold
     return explanation_pb2.ClassifyResponse(
-        model=model.identity,
-        execution=model.execution,
-        probability=probability,
+        model=identity(model),
+        execution=execution(model),
+        score=_score(opened.score),
         decision_threshold=classes.decision_threshold,
-        predicted_class=classes.positive_class if positive else classes.negative_class,
-        notes=image.notes,
+        predicted_class=classes.positive_class if opened.score.positive else classes.negative_class,
+        familiar=opened.familiar,
+        image_checks=_image_checks(opened),
+        geometry=_geometry(opened.placement),
+        notes=opened.notes,
     )
 
 
-def attribute_response(
-    model: ServedModel, image: GreyImage, settings: AttributionSettings, attributions: Attributions
-) -> explanation_pb2.AttributeResponse:
-    """The answer to Attribute. Of the settings it holds those that a method used."""
-    used = {each.method for each in attributions.maps}
-    response = explanation_pb2.AttributeResponse(
-        model=model.identity,
-        execution=model.execution,
-        logit=attributions.logit,
-        image=tensor(attributions.original),
-        target=settings.target,
-        target_class=output_name(model.bundle.description.classification, settings.target),
-        attributions=[_attribution(each) for each in attributions.maps],
-        notes=image.notes,
+def _score(score: Score) -> explanation_pb2.Score:
+    return explanation_pb2.Score(probability=score.probability, positive=score.positive)
+
+
+def _scores(model: ServedModel, explanation: Explanation) -> explanation_pb2.Scores:
+    scores = explanation_pb2.Scores(
+        original=_score(explanation.opened.score),
+        decision_threshold=model.bundle.description.classification.decision_threshold,
     )
-    if not used.isdisjoint(INTEGRATING):
-        response.integrated_gradients.steps = settings.path_steps
-        response.integrated_gradients.baseline = settings.baseline
-    if explanation_pb2.ATTRIBUTION_METHOD_OCCLUSION in used:
-        response.occlusion.window = settings.window
-        response.occlusion.stride = settings.stride
-        response.occlusion.level = settings.level
-    if attributions.explained is not None and settings.inversion is not None:
-        response.inversion.CopyFrom(_inversion_settings(settings.inversion))
-        response.seed = settings.seed
-        response.verdict.CopyFrom(attributions.explained.verdict)
-    return response
+    if explanation.inverted is not None:
+        scores.reconstruction.CopyFrom(_score(explanation.inverted.reconstruction_score))
+        scores.negative_realization.CopyFrom(_score(explanation.inverted.negative_realization_score))
+        scores.applied_negative.CopyFrom(_score(explanation.inverted.applied_negative_score))
+    if explanation.positive_realization is not None:
+        scores.positive_realization.CopyFrom(_score(explanation.positive_realization.score))
+    return scores
 
 
-def _attribution(each: AttributionMap) -> explanation_pb2.Attribution:
-    attribution = explanation_pb2.Attribution(
-        method=each.method, values=tensor(each.values), elapsed_ms=1000 * each.seconds
-    )
-    if each.completeness is not None:
-        attribution.completeness.attributed = each.completeness.attributed
-        attribution.completeness.change = each.completeness.change
-        attribution.completeness.error = each.completeness.error
-    return attribution
+def _image_checks(opened: OpenedImage) -> list[explanation_pb2.ImageCheck]:
+    return [
+        explanation_pb2.ImageCheck(name=check.name, measured=check.measured, maximum=check.maximum, passed=check.passed)
+        for check in opened.checks
+    ]
 
 
-def _inversion_settings(settings: InversionSettings) -> explanation_pb2.InversionSettings:
-    return explanation_pb2.InversionSettings(
-        steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        reconstruction_weight=settings.reconstruction_weight,
-        restarts=settings.restarts,
+def _outcome(inverted: Inverted) -> explanation_pb2.InversionOutcome:
+    return explanation_pb2.InversionOutcome(
+        steps_taken=inverted.steps_taken,
+        converged=inverted.converged,
+        reconstruction_mse=inverted.reconstruction_mse,
+        classification_loss=inverted.classification_loss,
+        restart=inverted.restart,
+        difference_spread=inverted.difference_spread,
     )
 
 
-def model_summary(model: ServedModel) -> explanation_pb2.ModelSummary:
-    """One line of ListModels."""
-    description = model.bundle.description
-    return explanation_pb2.ModelSummary(
-        model=model.identity,
-        modality=description.image.modality,
-        positive_class=description.classification.positive_class,
-        negative_class=description.classification.negative_class,
-        license=description.provenance.license,
-        execution=model.execution,
+def _positive_outcome(positive: PositiveRealization) -> explanation_pb2.PositiveRealizationOutcome:
+    return explanation_pb2.PositiveRealizationOutcome(
+        found=positive.score.positive,
+        steps_taken=positive.steps_taken,
+        scale=positive.scale,
+        change_mse=positive.change_mse,
+    )
+
+
+def _geometry(placement: Placement) -> explanation_pb2.Geometry:
+    top, left, bottom, right = placement.box
+    geometry = explanation_pb2.Geometry(
+        rows=placement.rows,
+        columns=placement.columns,
+        orientation=placement.orientation,
+        box=explanation_pb2.Box(top=top, left=left, bottom=bottom, right=right),
+        pixel_aspect=placement.pixel_aspect,
+        frame=placement.frame,
+    )
+    if placement.spacing is not None:
+        geometry.pixel_spacing.row_mm = placement.spacing.row_mm
+        geometry.pixel_spacing.column_mm = placement.spacing.column_mm
+    return geometry
+
+
+def _timing(stopwatch: Stopwatch) -> explanation_pb2.Timing:
+    parts = stopwatch.milliseconds()
+    return explanation_pb2.Timing(
+        queued_ms=parts[Phase.QUEUED],
+        preprocess_ms=parts[Phase.PREPROCESS],
+        inversion_ms=parts[Phase.INVERSION],
+        positive_realization_ms=parts[Phase.POSITIVE_REALIZATION],
+        maps_ms=parts[Phase.MAPS],
+        total_ms=sum(parts.values()),
     )

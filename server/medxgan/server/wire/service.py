@@ -1,24 +1,21 @@
 """The service that explains images."""
 
 import asyncio
-import time
 
 import grpc
 import structlog
 
-from medxgan.server.admission import Admission
-from medxgan.server.explainers.settings import resolve_attribution_settings
-from medxgan.server.explainers.table import check_methods
-from medxgan.server.images.decoding import decode_image
-from medxgan.server.images.grey import GreyImage
-from medxgan.server.images.limits import ImageLimits
-from medxgan.server.inversion import Progress, resolve_settings
-from medxgan.server.model import ServedModel
-from medxgan.server.repository import ModelRepository
-from medxgan.server.scheduler import OnProgress
-from medxgan.server.services import responses
-from medxgan.server.services.requests import attribution_rows, resolve_extent
-from medxgan.server.validation import validate
+from medxgan.server.explanation.explain import OnProgress, Progress
+from medxgan.server.explanation.explanation import OpenedImage
+from medxgan.server.explanation.request import resolve_settings
+from medxgan.server.images.workers.pool import DecoderPool
+from medxgan.server.models.admission import request_cost
+from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.server.wire import descriptions, responses
+from medxgan.server.wire.uploads import Uploads
+from medxgan.server.wire.validation import validate
 from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
 
 SERVICE_NAME = explanation_pb2.DESCRIPTOR.services_by_name["ExplanationService"].full_name
@@ -32,23 +29,31 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
 
     Args:
         repository: the models served.
-        admission: bounds the requests that compute.
-        limits: the largest image taken.
+        uploads: told when a request's image has been read, so that a further one may be received.
+        decoder: reads images.
+        server: what the server says of itself.
     """
 
-    def __init__(self, repository: ModelRepository, admission: Admission, limits: ImageLimits) -> None:
+    def __init__(
+        self,
+        repository: ModelRepository,
+        uploads: Uploads,
+        decoder: DecoderPool,
+        server: explanation_pb2.ServerDescription,
+    ) -> None:
         self._repository = repository
-        self._admission = admission
-        self._limits = limits
+        self._uploads = uploads
+        self._decoder = decoder
+        self._server = server
 
     async def Explain(
         self, request: explanation_pb2.ExplainRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.ExplainResponse:
-        return await self._explain(request, None)
+        return await self._explain(request, caller_of(context), None)
 
     async def ExplainStream(self, request: explanation_pb2.ExplainRequest, context: grpc.aio.ServicerContext) -> None:
         blocks: asyncio.Queue[Progress | None] = asyncio.Queue()
-        explaining = asyncio.create_task(self._explain(request, blocks.put_nowait))
+        explaining = asyncio.create_task(self._explain(request, caller_of(context), blocks.put_nowait))
         explaining.add_done_callback(lambda _: blocks.put_nowait(None))
         try:
             while (progress := await blocks.get()) is not None:
@@ -62,60 +67,52 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     ) -> explanation_pb2.ClassifyResponse:
         validate(request)
         model = self._select(request.model)
-        with self._admission.enter():
-            image = await self._decode(request.image)
-            return responses.classify_response(model, image, await model.classify(image))
-
-    async def Attribute(
-        self, request: explanation_pb2.AttributeRequest, context: grpc.aio.ServicerContext
-    ) -> explanation_pb2.AttributeResponse:
-        validate(request)
-        model = self._select(request.model)
-        description = model.bundle.description
-        settings = resolve_attribution_settings(request, description)
-        check_methods(request.methods, settings.target, description)
-        with self._admission.enter(attribution_rows(request, settings)):
-            image = await self._decode(request.image)
-            x = await model.preprocess(image)
-            attributions = await model.attribute(x, request.methods, settings)
-        return responses.attribute_response(model, image, settings, attributions)
+        with model.admission.enter(caller_of(context)):
+            opened = await self._open(model, request.image, Stopwatch())
+        return responses.classify_response(model, opened)
 
     async def ListModels(
         self, request: explanation_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.ListModelsResponse:
-        return explanation_pb2.ListModelsResponse(models=[responses.model_summary(model) for model in self._repository])
+        return explanation_pb2.ListModelsResponse(
+            models=[descriptions.model_summary(model, self._repository.default) for model in self._repository],
+            server=self._server,
+        )
 
     async def GetModel(
         self, request: explanation_pb2.GetModelRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.GetModelResponse:
         validate(request)
-        model = self._select(request.model)
-        return explanation_pb2.GetModelResponse(
-            model=model.identity, bundle=model.bundle.description, execution=model.execution
-        )
+        return descriptions.model_description(self._select(request.model), self._server)
 
     async def _explain(
-        self, request: explanation_pb2.ExplainRequest, on_progress: OnProgress | None
+        self, request: explanation_pb2.ExplainRequest, caller: str, on_progress: OnProgress | None
     ) -> explanation_pb2.ExplainResponse:
+        stopwatch = Stopwatch()
         validate(request)
         model = self._select(request.model)
-        settings = resolve_settings(request.inversion, model.bundle.description)
-        extent = resolve_extent(request, settings)
-        with self._admission.enter(settings.restarts):
-            arrived = time.perf_counter()
-            image = await self._decode(request.image)
-            decoded = time.perf_counter()
-            explanation = await model.explain(image, settings, request.seed, on_progress, extent)
-            explained = time.perf_counter()
-            maps = await asyncio.to_thread(responses.render_maps, explanation, request.maps)
-            frames = await asyncio.to_thread(responses.render_trajectory, explanation, request.trajectory.form)
-            rendered = time.perf_counter()
-        return responses.explain_response(model, explanation, maps, frames, decoded - arrived, rendered - explained)
+        settings = resolve_settings(request, model.bundle.description)
+        with model.admission.enter(caller, request_cost(settings, model.bundle.description)):
+            stopwatch.switch(Phase.PREPROCESS)
+            opened = await self._open(model, request.image, stopwatch)
+            explanation = await model.explainer.explain(opened, settings, caller, stopwatch, on_progress)
+            return await asyncio.to_thread(responses.explain_response, model, request, explanation, stopwatch)
 
     def _select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
         model = self._repository.select(selector)
-        structlog.contextvars.bind_contextvars(model=f"{model.identity.name}/{model.identity.version}")
+        structlog.contextvars.bind_contextvars(model=model.bundle.name)
         return model
 
-    async def _decode(self, image: explanation_pb2.Image) -> GreyImage:
-        return await asyncio.to_thread(decode_image, image, self._limits)
+    async def _open(self, model: ServedModel, image: explanation_pb2.Image, stopwatch: Stopwatch) -> OpenedImage:
+        """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
+        # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
+        async with self._decoder.film(image) as film:
+            image.Clear()
+            self._uploads.release()
+            return await model.explainer.open(film, stopwatch)
+
+
+def caller_of(context: grpc.aio.ServicerContext) -> str:
+    """Who asks: the address without the port, so that one who opens many connections is still one caller."""
+    peer: str = context.peer()
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

@@ -1,1 +1,1 @@
-"""The explainers of `Attribute`: one file per method, and the table that lists them."""
+"""How each map is made."""

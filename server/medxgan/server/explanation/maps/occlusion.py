@@ -6,10 +6,10 @@ Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 20
 import numpy as np
 from numpy.typing import NDArray
 
-from medxgan.server.explainers.explainer import Attribution, Subject, attribution
+from medxgan.server.explanation.maps.subject import Made, Subject
 
 
-async def occlusion(subject: Subject) -> Attribution:
+async def occlusion(subject: Subject) -> Made:
     """The mean over the windows that cover a pixel of the logit's fall."""
     x, settings, networks = subject.x, subject.settings, subject.networks
     covers = window_covers(x.shape[-1], settings.window, settings.stride)
@@ -19,9 +19,10 @@ async def occlusion(subject: Subject) -> Attribution:
         rows, columns = np.divmod(np.arange(count * count)[chunk], count)
         windows = covers[rows, np.newaxis, :, np.newaxis] & covers[columns, np.newaxis, np.newaxis, :]
         occluded = np.where(windows, np.float32(settings.level), x)
-        falls[chunk] = subject.logit - await networks.logits(occluded, settings.target)
+        falls[chunk] = subject.target_logit - await networks.logits(occluded, settings.target)
     weights = covers / covers.sum(axis=0)
-    return attribution(weights.T @ falls.reshape(count, count) @ weights)
+    values: NDArray[np.float64] = weights.T @ falls.reshape(count, count) @ weights
+    return values.astype(np.float32)
 
 
 def window_covers(side: int, window: int, stride: int) -> NDArray[np.bool_]:

@@ -1,0 +1,52 @@
+"""Grey levels of any number type as the float32 that a film holds."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHIFTED_NOTE = "grey levels were shifted and scaled, since single precision does not resolve them as they are"
+
+_LEAST_SPAN = 1e-2
+"""Preprocessing takes a picture whose levels span less than 1e-6 for one of a single level."""
+_LARGEST_LEVEL = 1e15
+"""Preprocessing adds up the levels of a whole picture in single precision."""
+_LEAST_STEPS = 2**14
+"""Levels that single precision must tell apart between the darkest and the brightest."""
+_NEW_SPAN = 65_535.0
+
+
+def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], bool]:
+    """Grey levels as float32, and whether they had to be shifted and scaled for it.
+
+    They keep their values wherever float32 holds them well. Where it does not (a small contrast on a large offset, or
+    levels of 1e-9, as of a diffusion coefficient in m2/s) they are brought to 0 to 65535: x does not depend on the
+    unit of the levels, since it is taken between two percentiles.
+
+    Args:
+        values: of any number type and shape.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
+    if values.dtype.kind in "iub" and values.dtype.itemsize <= 2:  # exact in float32
+        return values.astype(np.float32), False
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("expected finite grey levels, got NaN or infinity")
+    # Python's numbers: neither the difference of two integers nor that of two large floats overflows.
+    darkest, brightest = (low.item(), high.item())
+    span = float(brightest) - float(darkest) if values.dtype.kind == "f" else float(brightest - darkest)
+    largest = max(abs(float(darkest)), abs(float(brightest)))
+    if span == 0 and largest < _LARGEST_LEVEL:
+        return values.astype(np.float32), False
+    if (
+        span >= _LEAST_SPAN
+        and largest < _LARGEST_LEVEL
+        and span >= _LEAST_STEPS * float(np.spacing(np.float32(largest)))
+    ):
+        return values.astype(np.float32), False
+    if span == 0 or not np.isfinite(span):
+        scaled = values.astype(np.float64) / largest  # to [-1, 1], where no span overflows
+        return (scaled * _NEW_SPAN).astype(np.float32), True
+    # Whole numbers are shifted as such: a double does not hold every 64-bit one.
+    above = values - low if values.dtype.kind == "f" else (values.astype(np.uint64) - np.uint64(darkest % 2**64))
+    return (above.astype(np.float64) * (_NEW_SPAN / span)).astype(np.float32), True

@@ -1,0 +1,198 @@
+"""Decodes images off the event loop, each file in a process of its own that is limited and may be killed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from medxgan.server.errors import ImageError, ImageTooLargeError
+from medxgan.server.images.decoding import decode_image, with_stated_spacing
+from medxgan.server.images.film import Film
+from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.workers.messages import OUT_OF_MEMORY, WorkerFailureError
+from medxgan.server.images.workers.process import ForkServer, Worker, WorkerLimits
+from medxgan.v1 import explanation_pb2
+
+_log = structlog.get_logger(__name__)
+
+_LARGE_TENSOR_BYTES = 2**20
+"""Tensors above this size are decoded off the event loop."""
+_RETRY_SECONDS = 1.0
+_START_SECONDS = 60.0
+_SPARE = 1
+"""Workers that stand ready beside those that may be at work, so that a file need not wait for a fork."""
+
+
+class DecoderPool:
+    """Decodes images. Used from one event loop, between `start` and `stop` or as a context manager.
+
+    A tensor never waits for a file. Of files, `workers` are decoded at a time; the others wait. Cancelling a task that
+    awaits `decode` ends the process that decodes its file at once, and a fresh one takes its place.
+
+    Args:
+        limits: the largest image taken.
+        workers: files decoded at a time, and films that exist at a time where `film` is used.
+        memory_bytes: most bytes of private memory of a worker. A file whose decoding needs more is refused. Beside it
+            a worker has the file and the film in shared memory, at most `maximum_file_bytes` and four bytes for each
+            of `limits.maximum_pixels`.
+        cpu_seconds: most seconds that a worker computes. Small files have less: 6, and one for each 2 MiB.
+        seconds: most seconds from when a file is given to a worker until its film is there.
+        maximum_file_bytes: most bytes of a file.
+    """
+
+    def __init__(
+        self,
+        limits: ImageLimits,
+        *,
+        workers: int = 2,
+        memory_bytes: int = 2 * 2**30,
+        cpu_seconds: int = 20,
+        seconds: float = 30.0,
+        maximum_file_bytes: int = 64 * 2**20,
+    ) -> None:
+        self._limits = limits
+        self._workers = workers
+        self._maximum_file_bytes = maximum_file_bytes
+        self._seconds = seconds
+        self._worker_limits = WorkerLimits(
+            limits,
+            memory_bytes,
+            cpu_seconds,
+            shared_bytes=maximum_file_bytes + 4 * limits.maximum_pixels + 4096,
+        )
+        self._fork_server = ForkServer(self._worker_limits)
+        self._places = asyncio.Semaphore(workers)
+        self._tensor_places = asyncio.Semaphore(workers)
+        self._ready: asyncio.Queue[Worker] = asyncio.Queue()
+        self._starting: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start the workers and wait until they are ready.
+
+        Raises:
+            WorkerFailureError: none could be started.
+        """
+        await self._fork_server.start()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                for _ in range(self._workers + _SPARE):
+                    self._ready.put_nowait(await self._fork())
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End all workers."""
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        while not self._ready.empty():
+            self._ready.get_nowait().end()
+        await self._fork_server.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def decode(self, image: explanation_pb2.Image) -> Film:
+        """Decode an image.
+
+        Raises:
+            ImageError: if the image can't be read, naming the field and what was expected.
+            ImageTooLargeError: if the image is over a limit.
+            UnsupportedError: if this installation has no reader for the form.
+        """
+        async with self.film(image) as film:
+            return film
+
+    @contextlib.asynccontextmanager
+    async def film(self, image: explanation_pb2.Image) -> AsyncIterator[Film]:
+        """Decode an image, and keep its place until the film is no longer needed.
+
+        So no more than `workers` films of files and as many of tensors exist at a time, however many requests wait.
+
+        Raises:
+            As `decode`.
+        """
+        form = image.WhichOneof("form")
+        if form in ("encoded", "dicom"):
+            async with self._places:
+                # Not before: protobuf copies the bytes, and what waits should not be held twice.
+                content = image.encoded if form == "encoded" else image.dicom
+                if len(content) > self._maximum_file_bytes:
+                    raise ImageTooLargeError(
+                        f"image.{form}", f"expected at most {self._maximum_file_bytes} bytes, got {len(content)}"
+                    )
+                film = await self._decode_file(form, content, image.frame)
+                del content
+                yield with_stated_spacing(film, image)
+        else:
+            async with self._tensor_places:
+                if len(image.tensor.data) > _LARGE_TENSOR_BYTES:
+                    yield await asyncio.to_thread(decode_image, image, self._limits)
+                else:
+                    yield decode_image(image, self._limits)
+
+    async def _decode_file(self, form: str, content: bytes, frame: int) -> Film:
+        worker = await self._living_worker()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await worker.decode(form, content, frame)
+        except TimeoutError:
+            raise ImageError(
+                f"image.{form}", f"expected a file that is decoded within {self._seconds:g} seconds"
+            ) from None
+        except WorkerFailureError as failure:
+            raise self._refused(f"image.{form}", failure) from None
+        finally:
+            worker.end()
+            self._start_another()  # not before, since forking would take its time from the file
+
+    def _refused(self, field: str, failure: WorkerFailureError) -> ImageError:
+        _log.warning("a file could not be decoded", field=field, failure=str(failure))
+        if str(failure) == OUT_OF_MEMORY:
+            memory = self._worker_limits.memory_bytes // 2**20
+            return ImageError(field, f"expected a file that is decoded within {memory} MiB of memory")
+        return ImageError(field, "expected a whole file that can be decoded within the limits of time and memory")
+
+    async def _living_worker(self) -> Worker:
+        """A worker that stands ready."""
+        while not (worker := await self._ready.get()).alive:
+            worker.end()
+            self._start_another()
+        return worker
+
+    def _start_another(self) -> None:
+        task = asyncio.create_task(self._make_ready())
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _make_ready(self) -> None:
+        """Put a fresh worker into the queue, however often that takes."""
+        while True:
+            try:
+                self._ready.put_nowait(await self._fork())
+            except (OSError, WorkerFailureError) as error:  # of file descriptors there may be none left
+                _log.error("no worker could be started", failure=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                with contextlib.suppress(OSError):
+                    await self._fork_server.restart()
+            else:
+                return
+
+    async def _fork(self) -> Worker:
+        worker = self._fork_server.fork()
+        try:
+            await worker.ready()
+        except BaseException:
+            worker.end()
+            raise
+        return worker

@@ -1,0 +1,1 @@
+"""The models that are served, and how many requests they take at once."""

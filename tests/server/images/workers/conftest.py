@@ -1,0 +1,55 @@
+"""A pool of workers for a module's tests, and what the system says of its processes."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.workers.pool import DecoderPool
+
+LARGE = ImageLimits(maximum_side=16_384, maximum_pixels=50_000_000, maximum_decompressed_bytes=256 * 2**20)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A pool and the event loop that it is used from."""
+
+    runner: asyncio.Runner
+    pool: DecoderPool
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with asyncio.Runner() as runner:
+        pool = DecoderPool(LARGE, workers=2, cpu_seconds=10)
+        runner.run(pool.start())
+        yield Running(runner, pool)
+        runner.run(pool.stop())
+
+
+def status(process: int) -> dict[str, str]:
+    """What the system says of a process; nothing of one that is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def children(process: int) -> list[int]:
+    """Processes that a process has started."""
+    folders = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [child for child in folders if status(child).get("PPid") == str(process)]
+
+
+@pytest.fixture(scope="session")
+def process_status():
+    return status
+
+
+@pytest.fixture(scope="session")
+def child_processes():
+    return children

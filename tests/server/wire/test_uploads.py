@@ -1,0 +1,146 @@
+"""Requests are received within bounds: in number and bytes, per connection and in all, and in time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from medxgan.server.errors import InvalidRequestError, SlowUploadError
+from medxgan.server.wire.uploads import UploadLimits, Uploads
+
+
+def limits(**changed: float) -> UploadLimits:
+    usual = {
+        "maximum_receiving": 3,
+        "maximum_receiving_per_connection": 2,
+        "maximum_bytes": 100,
+        "maximum_bytes_per_connection": 60,
+        "timeout_seconds": 30.0,
+    }
+    return UploadLimits(**(usual | changed))
+
+
+async def message(content: bytes, comes: asyncio.Event | None = None) -> AsyncIterator[bytes]:
+    """A call with one message, which arrives once `comes` is set."""
+    if comes is not None:
+        await comes.wait()
+    yield content
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """A call without a message."""
+    for content in ():
+        yield content
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), timeout=30))
+
+
+async def settled() -> None:
+    """Let whatever can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Caller:
+    """A call that stays in the house until it is told to go."""
+
+    def __init__(self, uploads: Uploads, connection: str, content: bytes, comes: asyncio.Event | None = None) -> None:
+        self.uploads = uploads
+        self.received = False
+        self.release, self.go = asyncio.Event(), asyncio.Event()
+        self.task = asyncio.create_task(self._call(connection, content, comes))
+
+    async def _call(self, connection: str, content: bytes, comes: asyncio.Event | None) -> None:
+        async with self.uploads.received(message(content, comes), connection) as upload:
+            assert upload.take() == content
+            assert upload.take() == b""
+            self.received = True
+            await self.release.wait()
+            self.uploads.release()
+            self.uploads.release()
+            await self.go.wait()
+
+    async def leave(self) -> None:
+        self.release.set()
+        self.go.set()
+        await self.task
+
+
+def test_a_connection_receives_so_many_at_once_and_all_of_them_so_many() -> None:
+    async def scenario() -> None:
+        uploads, comes = Uploads(limits()), asyncio.Event()
+        slow = [Caller(uploads, "a", b"x", comes) for _ in range(2)]
+        third, other = Caller(uploads, "a", b"x"), Caller(uploads, "b", b"x")
+        await settled()
+        assert not third.received, "the connection's places are taken"
+        assert other.received
+        comes.set()
+        await settled()
+        assert third.received
+        for caller in (*slow, third, other):
+            await caller.leave()
+
+    run(scenario)
+
+
+def test_bytes_are_held_until_the_image_has_been_read() -> None:
+    async def scenario() -> None:
+        uploads = Uploads(limits())
+        large = Caller(uploads, "a", bytes(60))
+        await settled()
+        same, other = Caller(uploads, "a", b"x"), Caller(uploads, "b", bytes(50))
+        await settled()
+        assert (large.received, same.received, other.received) == (True, False, True)
+        third = Caller(uploads, "c", b"x")
+        await settled()
+        assert not third.received, "the house is full of bytes"
+        large.release.set()
+        await settled()
+        assert same.received
+        assert third.received
+        for caller in (large, same, other, third):
+            await caller.leave()
+
+    run(scenario)
+
+
+def test_one_who_leaves_while_waiting_or_sending_takes_nothing_along() -> None:
+    async def scenario() -> None:
+        uploads, never = Uploads(limits(maximum_receiving=1)), asyncio.Event()
+        stalled = Caller(uploads, "a", b"x", never)
+        waiting = Caller(uploads, "b", b"x")
+        await settled()
+        waiting.task.cancel()
+        stalled.task.cancel()
+        await asyncio.gather(waiting.task, stalled.task, return_exceptions=True)
+        last = Caller(uploads, "c", b"x")
+        await settled()
+        assert last.received
+        await last.leave()
+
+    run(scenario)
+
+
+def test_what_does_not_arrive_in_time_is_ended_and_makes_room() -> None:
+    async def scenario() -> None:
+        uploads = Uploads(limits(timeout_seconds=0.05, maximum_receiving=1))
+        stalled = Caller(uploads, "a", b"x", asyncio.Event())
+        after = Caller(uploads, "b", b"x")
+        with pytest.raises(SlowUploadError, match=r"within 0\.05 seconds"):
+            await stalled.task
+        await settled()
+        assert after.received
+        await after.leave()
+
+    run(scenario)
+
+
+def test_a_call_without_a_message_is_refused() -> None:
+    async def scenario() -> None:
+        with pytest.raises(InvalidRequestError, match="one message"):
+            async with Uploads(limits()).received(nothing(), "a"):
+                pytest.fail("received nothing")
+
+    run(scenario)
