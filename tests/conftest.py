@@ -7,21 +7,37 @@ import torch
 from torch import nn
 
 from medxgan.export.bundle import export_bundle
+from medxgan.training.familiarity import Familiarity, FamiliarityCheck
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import Classifier, Encoder, TwoBranchGenerator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import (
     ASPECT_CROP,
+    OUTPUT_ACTIVATION_LOGISTIC,
     Classification,
-    FloatRange,
+    ClassifierOutput,
+    FamiliarityMeasure,
     ImageSpecification,
+    Interval,
     InversionSpecification,
     Metric,
     Provenance,
     Reliability,
 )
+from medxgan.v1.bundle_pb2 import Familiarity as FamiliarityMessage
 
 SIZE = 32
+
+SLOW_FIXTURES = {"tiny_bundle", "plain_models"}
+"""Fixtures that export a network, which takes half a minute of processor time."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what takes, at whatever remove, a fixture that exports."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
@@ -51,27 +67,35 @@ def tiny_model() -> TrainedModel:
             _unsettle(network.eval())
         with torch.no_grad():
             _spread_logits(classifier, generator(torch.randn(256, 18)))
+        familiarity = Familiarity(SIZE).eval()
     return TrainedModel(
         preprocess=Preprocess(SIZE, 1, 99, "crop").eval(),
         classifier=classifier,
         generator=generator,
         encoder=encoder,
         image=ImageSpecification(
-            size=SIZE,
+            height=SIZE,
+            width=SIZE,
             channels=1,
             lower_percentile=1,
             upper_percentile=99,
             aspect=ASPECT_CROP,
             modality="untrained test pattern",
         ),
-        classification=Classification(positive_class="lesion", negative_class="no lesion", decision_threshold=0.5),
+        classification=Classification(
+            outputs=[ClassifierOutput(name="lesion")],
+            activation=OUTPUT_ACTIVATION_LOGISTIC,
+            positive_class="lesion",
+            negative_class="no lesion",
+            decision_threshold=0.5,
+        ),
         inversion=InversionSpecification(
             default_steps=40,
             maximum_steps=200,
             default_learning_rate=0.02,
-            learning_rate_range=FloatRange(minimum=0.001, maximum=0.2),
+            learning_rate_range=Interval(minimum=0.001, maximum=0.2),
             default_reconstruction_weight=4,
-            reconstruction_weight_range=FloatRange(minimum=0.5, maximum=32),
+            reconstruction_weight_range=Interval(minimum=0.5, maximum=32),
             tolerance=0.001,
             check_interval=10,
             beta1=0.5,
@@ -89,7 +113,18 @@ def tiny_model() -> TrainedModel:
         metrics=(
             Metric(name="classifier_auc", value=0.5, measured_on="nothing", description="Area under the ROC curve."),
         ),
+        familiarity=FamiliarityCheck(familiarity.requires_grad_(False), _lenient(familiarity)),
     )
+
+
+def _lenient(familiarity: Familiarity) -> FamiliarityMessage:
+    """Maxima that only an image without contrast exceeds, since nothing was fitted."""
+    count = familiarity(torch.zeros(1, 1, SIZE, SIZE)).shape[1]
+    measures = [
+        FamiliarityMeasure(name=f"measure_{index}", maximum=500, description="Nothing that was fitted.")
+        for index in range(count)
+    ]
+    return FamiliarityMessage(measures=measures, method="chosen by hand for tests")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import torch
 from captum.attr import GuidedBackprop  # type: ignore[import-untyped]
 from torch import Tensor
 
-from medxgan.export.attribution import ATTRIBUTION_OUTPUTS
+from medxgan.bundle.graphs import ATTRIBUTION_PARTS
 from medxgan.training.model import TrainedModel
 
 
@@ -19,8 +19,8 @@ def session(tiny_bundle: Path) -> onnxruntime.InferenceSession:
 
 
 def attribute(session: onnxruntime.InferenceSession, x: Tensor) -> dict[str, Tensor]:
-    outputs = session.run(list(ATTRIBUTION_OUTPUTS), {"x": x.numpy()})
-    return {name: torch.from_numpy(value) for name, value in zip(ATTRIBUTION_OUTPUTS, outputs, strict=True)}
+    outputs = session.run(list(ATTRIBUTION_PARTS[-1]), {"x": x.numpy()})
+    return {name: torch.from_numpy(value) for name, value in zip(ATTRIBUTION_PARTS[-1], outputs, strict=True)}
 
 
 def pictures(model: TrainedModel, batch: int) -> Tensor:
@@ -60,6 +60,6 @@ def test_guided_gradient_is_that_of_captum(session: onnxruntime.InferenceSession
 
 def test_gradients_vary_with_the_image(session: onnxruntime.InferenceSession, tiny_model: TrainedModel) -> None:
     found = attribute(session, pictures(tiny_model, 2))
-    for name in ATTRIBUTION_OUTPUTS:
+    for name in ATTRIBUTION_PARTS[-1]:
         first, second = found[name].numpy()
         assert np.abs(first - second).max() > 0.01 * np.abs(first).max(), name

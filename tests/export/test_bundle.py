@@ -4,16 +4,20 @@ import re
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 from google.protobuf import json_format
 from torch import Tensor
 
+from medxgan.bundle import load_bundle
+from medxgan.bundle.graphs import ATTRIBUTION_PARTS
 from medxgan.export import decompositions
 from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import DescriptionError, DestinationError, VerificationError
 from medxgan.export.model_card import model_card
-from medxgan.server.bundle import load_bundle
 from medxgan.training.model import TrainedModel
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import Bundle, Classification, GraphRole
@@ -24,12 +28,12 @@ def description(tiny_bundle: Path) -> Bundle:
     return json_format.Parse((tiny_bundle / "bundle.json").read_text(encoding="utf-8"), Bundle())
 
 
-def test_the_server_takes_the_bundle(tiny_bundle: Path) -> None:
+def test_the_bundle_can_be_read(tiny_bundle: Path) -> None:
     assert load_bundle(tiny_bundle).description.name == "tiny"
 
 
 def test_every_file_is_described_by_its_hash(tiny_bundle: Path, description: Bundle) -> None:
-    hashes = {graph.file: graph.sha256 for graph in description.graphs}
+    hashes = {each.file: each.sha256 for each in (*description.graphs, *description.data_files)}
     found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in tiny_bundle.iterdir()}
     assert found.keys() - hashes.keys() == {"bundle.json", "MODEL_CARD.md"}
     assert hashes.items() <= found.items()
@@ -55,10 +59,54 @@ def test_graphs_have_the_tensors_that_the_description_states(tiny_bundle: Path, 
             }
 
 
+def test_each_weight_is_stored_once_for_all_graphs(tiny_bundle: Path, tiny_model: TrainedModel) -> None:
+    places: dict[str, set[tuple[str, str]]] = {}
+    for file in tiny_bundle.glob("*.onnx"):
+        for weight in onnx.load(file, load_external_data=False).graph.initializer:
+            if weight.data_location == onnx.TensorProto.EXTERNAL:
+                entries = {each.key: each.value for each in weight.external_data}
+                assert int(entries["offset"]) % 4096 == 0
+                places.setdefault(file.stem, set()).add((entries["offset"], entries["length"]))
+    # The generator's linear layers are read the other way round by the gradient, from the same bytes.
+    assert places["generator"] == places["close"] == places["inversion_step"]
+    assert places["classifier"] < places["generator"]
+    assert all(places["classifier"] <= each for each in places.values())
+    stored = [int(length) for _, length in set.union(*places.values())]
+    padding = 4096 * len(stored)
+    assert sum(stored) <= (tiny_bundle / "weights.bin").stat().st_size < sum(stored) + padding
+    parameters = (tiny_model.generator, tiny_model.encoder, tiny_model.classifier, tiny_model.familiarity.measures)
+    assert sum(stored) <= sum(4 * each.numel() for module in parameters for each in module.state_dict().values())
+
+
+@pytest.mark.parametrize("file", ["open", "classifier", "close", "inversion_step", "class_activation"])
+def test_no_pooling_gives_indices_that_nothing_reads(tiny_bundle: Path, file: str) -> None:
+    pools = [node for node in onnx.load(tiny_bundle / f"{file}.onnx").graph.node if node.op_type == "MaxPool"]
+    assert pools
+    assert all(len(node.output) == 1 for node in pools)
+
+
+def test_the_parts_of_the_attribution_agree(tiny_bundle: Path, tiny_model: TrainedModel) -> None:
+    sizes, found = [], []
+    with torch.no_grad():
+        x = tiny_model.generator(torch.randn(3, 18, generator=torch.Generator().manual_seed(1))).numpy()
+    for name in ("class_activation", "gradient", "attribution"):
+        session = onnxruntime.InferenceSession(tiny_bundle / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_outputs()]
+        found.append(dict(zip(names, session.run(names, {"x": x}), strict=True)))
+        sizes.append(len(onnx.load(tiny_bundle / f"{name}.onnx").graph.node))
+    assert [tuple(each) for each in found] == list(ATTRIBUTION_PARTS)
+    assert sizes == sorted(set(sizes))
+    for part in found[:-1]:
+        for name, value in part.items():
+            np.testing.assert_allclose(value, found[-1][name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_no_file_says_where_it_was_made(tiny_bundle: Path) -> None:
     repository = Path(__file__).parents[2]
-    paths = [str(repository).encode(), str(Path.home()).encode(), b"site-packages", b".py"]
     for file in tiny_bundle.iterdir():
+        paths = [str(repository).encode(), str(Path.home()).encode(), b"site-packages"]
+        # Three bytes of a weight may spell it by chance.
+        paths += [] if file.suffix == ".bin" else [b".py"]
         contents = [file.read_bytes()]
         if file.suffix == ".pt2":
             with zipfile.ZipFile(file) as archive:
@@ -122,12 +170,16 @@ def test_a_folder_that_is_no_name_and_version_is_refused(
 
 
 def test_a_description_that_breaks_a_rule_is_refused(tiny_model: TrainedModel, tmp_path: Path) -> None:
-    unnamed = dataclasses.replace(tiny_model, classification=Classification(decision_threshold=0.5))
+    unnamed = dataclasses.replace(
+        tiny_model, classification=Classification(decision_threshold=0.5, activation="OUTPUT_ACTIVATION_LOGISTIC")
+    )
     with pytest.raises(DescriptionError, match=r"classification: .*positive_class"):
         export_bundle(unnamed, tmp_path / "chest" / "1")
 
 
 def test_parts_of_different_sizes_are_refused(tiny_model: TrainedModel, tmp_path: Path) -> None:
     mixed = dataclasses.replace(tiny_model, preprocess=Preprocess(64, 1, 99, "crop"))
-    with pytest.raises(DescriptionError, match=r"32 in the description, 64 in the preprocessing, 32 in the generator"):
+    with pytest.raises(
+        DescriptionError, match="32 x 32 in the description, 64 x 64 in the preprocessing, 32 x 32 in the generator"
+    ):
         export_bundle(mixed, tmp_path / "chest" / "1")

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from medxgan.export.attribution import ATTRIBUTION_OUTPUTS
+from medxgan.bundle.graphs import ATTRIBUTION_PARTS, positive_output
 from medxgan.export.bundle import export_bundle
 from medxgan.export.comparison import Output, Tolerance, require_agreement
 from medxgan.export.errors import VerificationError
@@ -66,6 +66,8 @@ class Case:
     layer: str
     outputs: int = 1
     positive: int = 0
+    exclusive: bool = True
+    positive_class: str = "lesion"
     fed: Callable[[Tensor], Tensor] = lambda x: x
 
 
@@ -77,12 +79,12 @@ CASES = {
         mean = [0.485, 0.456, 0.406]
         std = [0.229, 0.224, 0.225]
         outputs = ["healthy", "benign", "malignant"]
-        positive = "malignant"
         """,
         lambda: resnet18(spatial_dims=2, n_input_channels=3, num_classes=3),
         "layer4.1.act",
         outputs=3,
         positive=2,
+        positive_class="malignant",
         fed=lambda x: (
             ((x + 1) / 2 - torch.tensor([0.485, 0.456, 0.406])[:, None, None])
             / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
@@ -105,7 +107,7 @@ CASES = {
     "efficientnet": Case(
         """source = "monai.networks.nets.efficientnet:EfficientNet"
         outputs = ["ill", "healthy"]
-        positive = "ill"
+        activation = "logistic"
         [external_classifier.arguments]
         blocks_args_str = ["r1_k3_s11_e1_i32_o16_se0.25", "r1_k5_s22_e6_i16_o24_se0.25"]
         spatial_dims = 2
@@ -120,9 +122,11 @@ CASES = {
         ),
         "_swish",
         outputs=2,
+        positive_class="ill",
+        exclusive=False,
     ),
     "onnx": Case(
-        'source = "small.onnx"\noutputs = ["ill", "healthy"]\npositive = "ill"', SmallNet, "head.2", outputs=2
+        'source = "small.onnx"\noutputs = ["ill", "healthy"]', SmallNet, "head.2", outputs=2, positive_class="ill"
     ),
 }
 
@@ -151,7 +155,7 @@ def exported(
 ) -> Exported:
     case, folder = CASES[request.param], tmp_path_factory.mktemp("external")
     network = lively(case.make())
-    (folder / "classifier.toml").write_text(f"{configuration}[external_classifier]\n{case.section}\n")
+    (folder / "classifier.toml").write_text(f"{positive(configuration, case)}[external_classifier]\n{case.section}\n")
     arguments = ["--config", str(folder / "classifier.toml"), "--out", str(folder / "models" / "external" / "1")]
     if request.param == "onnx":
         write_onnx(network, folder / "small.onnx")
@@ -161,6 +165,11 @@ def exported(
     outcome = CliRunner().invoke(command, arguments)
     assert outcome.exit_code == 0, outcome.output
     return Exported(case, network, folder / "models" / "external" / "1")
+
+
+def positive(configuration: str, case: Case) -> str:
+    """The configuration with the name of the case's positive class."""
+    return configuration.replace('positive = "lesion"', f'positive = "{case.positive_class}"')
 
 
 def lively(network: nn.Module) -> nn.Module:
@@ -232,7 +241,7 @@ def test_every_output_is_attributed_as_autograd_does(exported: Exported) -> None
         inputs["target"] = nn.functional.one_hot(target, outputs).float()
     found = exported.run("attribution.onnx", **inputs)
     expected = autograd(exported, x, target)
-    for name in ATTRIBUTION_OUTPUTS:
+    for name in ATTRIBUTION_PARTS[-1]:
         scale = expected[name].abs().max()
         # A unit within rounding of its kink falls on either side, as threads and processors sum: two of six rows may.
         tolerance = Tolerance(usual=1e-3, utmost=0.05, exceptions=0.34 if "grad" in name else 0.0)
@@ -257,9 +266,11 @@ def test_the_target_chooses_the_output(exported: Exported) -> None:
 def test_the_logit_is_that_of_the_probability(exported: Exported) -> None:
     x, case = pictures(4), exported.case
     outputs = exported.network(case.fed(x))
-    probability = outputs.softmax(1)[:, case.positive] if case.outputs > 1 else outputs[:, 0].sigmoid()
-    found = exported.run("classifier.onnx", x=x)["logit"]
-    torch.testing.assert_close(found.sigmoid(), probability, rtol=1e-3, atol=1e-5)
+    exclusive = case.outputs > 1 and case.exclusive
+    probability = (outputs.softmax(1) if exclusive else outputs.sigmoid())[:, case.positive]
+    found = exported.run("classifier.onnx", x=x)
+    torch.testing.assert_close(found["logit"].sigmoid(), probability, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found["outputs"], outputs, rtol=1e-3, atol=1e-4)
 
 
 def test_the_bundle_says_what_it_holds(exported: Exported) -> None:
@@ -268,10 +279,10 @@ def test_the_bundle_says_what_it_holds(exported: Exported) -> None:
     assert {GraphRole.Name(graph.role).removeprefix("GRAPH_ROLE_") for graph in description.graphs} == {
         "ATTRIBUTION",
         "CLASSIFIER",
-        "PREPROCESS",
+        "OPEN",
     }
-    assert len(description.classification.outputs) == (exported.case.outputs if exported.case.outputs > 1 else 0)
-    assert description.classification.positive_output == exported.case.positive
+    assert len(description.classification.outputs) == exported.case.outputs
+    assert positive_output(description.classification) == exported.case.positive
     assert "external_classifier" in description.provenance.configuration
     card = (exported.bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "This bundle holds no generator" in card
@@ -282,10 +293,13 @@ def test_the_bundle_says_what_it_holds(exported: Exported) -> None:
 def test_a_trained_model_without_generator_makes_a_bundle_of_the_classifier(
     tiny_model: TrainedModel, tmp_path: Path
 ) -> None:
-    alone = dataclasses.replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
+    alone = dataclasses.replace(
+        tiny_model, generator=None, encoder=None, inversion=None, reliability=None, familiarity=None
+    )
     export_bundle(alone, tmp_path / "alone" / "1")
     description = json_format.Parse((tmp_path / "alone" / "1" / "bundle.json").read_text(encoding="utf-8"), Bundle())
-    assert len(description.graphs) == 3
+    assert len(description.graphs) == 5
+    assert not description.HasField("familiarity")
     assert not description.HasField("latent")
     assert not description.HasField("reliability")
 

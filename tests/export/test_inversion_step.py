@@ -15,22 +15,27 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from medxgan.bundle import load_bundle
+from medxgan.bundle.graphs import CONSTANTS, LOSSES, STATE
 from medxgan.export.computations import ANY, Computation, sample, tensor
 from medxgan.export.decompositions import gradient_decompositions
-from medxgan.export.inversion_step import STEP_INPUTS, STEP_OUTPUTS, binary_cross_entropy, inversion_step
-from medxgan.export.onnx_graphs import write_onnx
-from medxgan.export.programs import export_program
+from medxgan.export.inversion_step import binary_cross_entropy, inversion_step
+from medxgan.export.onnx_graphs import onnx_model, write_onnx
+from medxgan.export.programs import export_program, read_program
 from medxgan.export.reference import StepState
+from medxgan.export.step_verification import TRAJECTORY
 from medxgan.export.tracing import trace
+from medxgan.export.weight_file import WeightFile
 from medxgan.training.inversion import invert
 from medxgan.training.model import TrainedModel
-from medxgan.v1.bundle_pb2 import GRAPH_ROLE_INVERSION_STEP, InversionSpecification
+from medxgan.v1.bundle_pb2 import GRAPH_FORMAT_TORCH_EXPORT, GRAPH_ROLE_INVERSION_STEP, InversionSpecification
 
 Array = NDArray[np.float32]
 Tensors = dict[str, Array]
 Step = Callable[[Mapping[str, Array]], Tensors]
 
-STATE = STEP_INPUTS[:4]
+STEP_INPUTS = (*STATE, *CONSTANTS)
+STEP_OUTPUTS = (*(f"next_{name}" for name in STATE), *LOSSES)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,9 @@ def onnx_step(tiny_bundle: Path) -> Step:
 
 @pytest.fixture(scope="module")
 def program_step(tiny_bundle: Path) -> Step:
-    program = torch.export.load(tiny_bundle / "inversion_step.pt2").module()
+    graph = load_bundle(tiny_bundle).graph(GRAPH_ROLE_INVERSION_STEP, GRAPH_FORMAT_TORCH_EXPORT)
+    assert graph is not None
+    program = read_program(graph, tiny_bundle).module()
 
     def step(inputs: Mapping[str, Array]) -> Tensors:
         outputs = program(*(torch.from_numpy(inputs[name]) for name in STEP_INPUTS))
@@ -71,7 +78,7 @@ def rows(model: TrainedModel, batch: int, seed: int = 0) -> Tensors:
         "step": np.zeros(batch, np.float32),
         "image": image.numpy(),
         "target": target.numpy(),
-        "learning_rate": np.linspace(0.01, 0.03, batch, dtype=np.float32),
+        "learning_rate": np.linspace(0.01, 0.03, batch, dtype=np.float32)[:, None].repeat(18, 1),
         "reconstruction_weight": np.linspace(8, 2, batch, dtype=np.float32),
     }
 
@@ -83,7 +90,7 @@ def advanced(state: Tensors, outputs: Tensors) -> Tensors:
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_the_losses_follow_the_reference_inversion(step: Step, tiny_model: TrainedModel, batch: int) -> None:
     state = rows(tiny_model, batch) | {
-        "learning_rate": np.full(batch, 0.02, np.float32),
+        "learning_rate": np.full((batch, 18), 0.02, np.float32),
         "reconstruction_weight": np.full(batch, 4, np.float32),
     }
     reference = invert(
@@ -101,10 +108,13 @@ def test_the_losses_follow_the_reference_inversion(step: Step, tiny_model: Train
         reconstruction.append(outputs["reconstruction_loss"])
         classification.append(outputs["classification_loss"])
         state = advanced(state, outputs)
-    # Adam moves a latent without gradient either way, so the ways part; where the loss notices, they don't.
-    np.testing.assert_allclose(reconstruction, reference.reconstruction_loss, rtol=0.02, atol=1e-4)
-    np.testing.assert_allclose(classification, reference.classification_loss, rtol=0.02, atol=1e-3)
     total = 4 * reference.reconstruction_loss + reference.classification_loss
+    found = 4 * torch.from_numpy(np.stack(reconstruction)) + torch.from_numpy(np.stack(classification))
+    # A row that comes within rounding of a ReLU's kink takes another step there than PyTorch in float32, which itself
+    # takes another than in float64; from then on the ways part, by less than `TRAJECTORY` of the first loss.
+    assert bool(((found - total).abs() < TRAJECTORY * total[0]).all())
+    # Before Adam has amplified any rounding, they are the same.
+    torch.testing.assert_close(found[:3], total[:3], rtol=1e-4, atol=1e-4)
     assert (total[-1] < total[0]).all()
 
 
@@ -123,7 +133,7 @@ def test_each_row_counts_its_own_steps(step: Step, tiny_model: TrainedModel) -> 
     state = rows(tiny_model, 3) | {"step": np.array([0, 5, 99], np.float32)}
     outputs = step(state)
     assert outputs["next_step"].tolist() == [1, 6, 100]
-    moved = np.abs(outputs["next_z"] - state["z"]).max(1) / state["learning_rate"]
+    moved = np.abs(outputs["next_z"] - state["z"]).max(1) / state["learning_rate"][:, 0]
     counts = outputs["next_step"]
     expected = 0.5 / (1 - 0.5**counts) / np.sqrt(0.001 / (1 - 0.999**counts))
     np.testing.assert_allclose(moved, expected, rtol=1e-3)
@@ -149,6 +159,16 @@ def test_losses_are_those_before_the_update(step: Step, tiny_model: TrainedModel
     classification = F.binary_cross_entropy_with_logits(logit, torch.from_numpy(state["target"]), reduction="none")
     np.testing.assert_allclose(outputs["reconstruction_loss"], reconstruction, rtol=1e-5)
     np.testing.assert_allclose(outputs["classification_loss"], classification, rtol=1e-4, atol=1e-6)
+
+
+def test_a_latent_of_rate_zero_stays_and_the_others_move_as_they_would(step: Step, tiny_model: TrainedModel) -> None:
+    state = rows(tiny_model, 2)
+    held = state["learning_rate"].copy()
+    held[:, :12] = 0
+    free, still = step(state), step(state | {"learning_rate": held})
+    np.testing.assert_array_equal(still["next_z"][:, :12], state["z"][:, :12])
+    np.testing.assert_array_equal(still["next_z"][:, 12:], free["next_z"][:, 12:])
+    assert (free["next_z"][:, :12] != state["z"][:, :12]).any()
 
 
 def test_the_step_can_stand_inside_a_loop(tiny_bundle: Path, onnx_step: Step, tiny_model: TrainedModel) -> None:
@@ -216,11 +236,14 @@ class Indifferent(nn.Module):
 def test_epsilon_still_counts_where_gradients_are_as_small(tmp_path: Path) -> None:
     """An optimizer of graphs may take 1e-8 for 0, and Adam would then go a full step along the tiniest gradient."""
     adam = InversionSpecification(beta1=0.5, beta2=0.999, epsilon=1e-8)
-    latents = {name: tensor(name, ANY, 4) for name in STATE[:3]} | {"image": tensor("image", ANY, 1, 2, 2)}
+    latents = {name: tensor(name, ANY, 4) for name in (*STATE[:3], "learning_rate")} | {
+        "image": tensor("image", ANY, 1, 2, 2)
+    }
     inputs = tuple(latents.get(name, tensor(name, ANY)) for name in STEP_INPUTS)
     traced = trace(inversion_step(Echo(), Indifferent(), adam), sample(inputs), gradient_decompositions())
     computation = Computation(GRAPH_ROLE_INVERSION_STEP, traced, inputs, STEP_OUTPUTS)
-    write_onnx(computation, export_program(computation), tmp_path / "step.onnx")
+    model = onnx_model(computation, export_program(computation))
+    write_onnx(model, tmp_path / "step.onnx", WeightFile(tmp_path / "weights.bin"))
 
     state = StepState(
         z=torch.tensor([[1.0, 2.0, -1.0, -4.0]]),
@@ -229,7 +252,7 @@ def test_epsilon_still_counts_where_gradients_are_as_small(tmp_path: Path) -> No
         step=torch.zeros(1),
         image=torch.zeros(1, 1, 2, 2),
         target=torch.full((1,), 0.5),
-        learning_rate=torch.full((1,), 0.1),
+        learning_rate=torch.full((1, 4), 0.1),
         reconstruction_weight=torch.full((1,), 2e-8),
     )
     session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from medxgan.export.computations import ANY, Computation, sample, tensor
 from medxgan.export.decompositions import gradient_decompositions
-from medxgan.export.onnx_graphs import write_onnx
+from medxgan.export.onnx_graphs import onnx_model, write_onnx
 from medxgan.export.programs import export_program
 from medxgan.export.tracing import trace
+from medxgan.export.weight_file import WeightFile
 from medxgan.v1.bundle_pb2 import GRAPH_ROLE_CLASSIFIER
 
 
@@ -27,7 +28,8 @@ def test_max_pooling_and_its_gradient(shape: tuple[int, int, int, int], ceil_mod
     inputs = (tensor("x", ANY, 3, 11, 12),)
     traced = trace(pooled_and_gradient, sample(inputs), gradient_decompositions())
     computation = Computation(GRAPH_ROLE_CLASSIFIER, traced, inputs, ("pooled", "gradient"))
-    write_onnx(computation, export_program(computation), tmp_path / "pool.onnx")
+    model = onnx_model(computation, export_program(computation))
+    write_onnx(model, tmp_path / "pool.onnx", WeightFile(tmp_path / "weights.bin"))
 
     session = onnxruntime.InferenceSession(tmp_path / "pool.onnx", providers=["CPUExecutionProvider"])
     x = torch.randint(-9, 10, (4, 3, 11, 12)).float()

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 RESNET = """[external_classifier]
 source = "monai.networks.nets:resnet18"
 arguments = { spatial_dims = 2, n_input_channels = 1, num_classes = 2 }
-outputs = ["ill", "healthy"]
-positive = "ill"
+outputs = ["lesion", "healthy"]
 """
 FOREIGN = """
 import torch
@@ -69,10 +68,10 @@ constant = 3
             'no layer "6" gives activations [B, C, H, W]; the last that do are 1, 0',
         ),
         (
-            'source = "foreign_nets:net"\noutputs = ["a", "b"]\npositive = "b"',
+            'source = "foreign_nets:net"\noutputs = ["lesion", "b"]',
             "expected the names of the network's 1 outputs",
         ),
-        ('source = "foreign_nets:net"\noutputs = ["a", "b"]', "positive: expected one of a, b, found None"),
+        ('source = "foreign_nets:net"\noutputs = ["a", "b"]', "classes.positive: expected one of a, b, found lesion"),
         ('source = "foreign_nets:probability"', "expected logits"),
         ('source = "foreign_nets:infinite"', "not finite"),
         ('source = "foreign_nets:batchwise"', "depend on the others of its batch"),

@@ -19,6 +19,7 @@ from medxgan.training.networks.layers import LayerError
 from medxgan.training.runs import Run, RunError, load_trained_model
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_generator import train_generator
+from medxgan.v1.bundle_pb2 import OUTPUT_ACTIVATION_SOFTMAX
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 
@@ -49,7 +50,12 @@ channels = 3
 mean = [0.5]
 std = [0.25]
 outputs = ["none", "small", "large"]
+
+[classes]
 positive = "large"
+
+[familiarity]
+steps = 2
 
 [generator]
 z1_size = 6
@@ -105,21 +111,23 @@ def test_a_generator_trains_against_it(
 
 def test_what_export_needs_of_such_a_run(configuration: TrainingConfig, tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", configuration)
-    evaluation = run.folder / "evaluation.json"
-    evaluation.write_text('{"metrics": []}')
     model = load_trained_model(run.folder)
     assert (model.generator, model.inversion, model.reliability) == (None, None, None)
-    assert list(model.classification.outputs) == ["none", "small", "large"]
-    assert model.classification.positive_output == 2
+    assert [output.name for output in model.classification.outputs] == ["none", "small", "large"]
+    assert (model.classification.positive_class, model.classification.activation) == (
+        "large",
+        OUTPUT_ACTIVATION_SOFTMAX,
+    )
+    assert model.familiarity is None
     assert json.loads(model.provenance.configuration["data"])["kind"] == "phantom"
     external = json.loads(model.provenance.configuration["external_classifier"])
     assert external["weights"] == "foreign.safetensors"
     assert len(external["sha256"]) == 64
     train_generator(configuration, tmp_path, run.folder)
-    with pytest.raises(RunError, match="evaluated without its generator"):
-        load_trained_model(run.folder)
-    evaluation.write_text('{"metrics": [], "reliability": {"maximum_reconstruction_mse": 0.5, "method": "by hand"}}')
-    assert load_trained_model(run.folder).generator is not None
+    model = load_trained_model(run.folder)
+    assert model.generator is not None
+    # The generator's training is the first that sees the films of such a run.
+    assert model.familiarity is not None
 
 
 def test_it_is_not_trained(configuration: TrainingConfig, tmp_path: Path) -> None:
@@ -144,6 +152,22 @@ def test_a_bundle_of_it_alone_takes_a_training_configuration(foreign: nn.Module,
     wrong.write_text('extends = "foreign.toml"\n[generaator]\nsteps = 3\n')
     with pytest.raises(ValidationError, match="generaator"):
         load_served_classifier(wrong)
+
+
+def test_the_positive_class_is_one_of_the_outputs(foreign: nn.Module, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('extends = "foreign.toml"\n[classes]\npositive = "huge"\n')
+    for load in (load_configuration, load_served_classifier):
+        with pytest.raises(ValidationError, match=r"classes\.positive: expected one of none, small, large, found huge"):
+            load(wrong)
+
+
+def test_outputs_that_do_not_exclude_each_other_stand_for_themselves(foreign: nn.Module) -> None:
+    outputs = torch.tensor([[1.0, -2.0, 0.5]])
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.LazyLinear(3))
+    exclusive, own = (ExternalClassifier(network, 16, positive=2, exclusive=each) for each in (True, False))
+    torch.testing.assert_close(exclusive.positive_logit(outputs).sigmoid(), outputs.softmax(1)[:, 2])
+    torch.testing.assert_close(own.positive_logit(outputs), outputs[:, 2])
 
 
 class Branches(nn.Module):

@@ -35,6 +35,67 @@ def test_crop_keeps_the_centred_square() -> None:
     )
 
 
+def test_crop_goes_by_lengths_and_not_by_numbers_of_pixels() -> None:
+    """Pixels twice as high as wide: 64 x 96 of them are 128 long and 96 wide."""
+    image, twice = picture(64, 96), torch.tensor([2.0])
+    cropped = Preprocess(32, 0, 100, "crop")(image, UPRIGHT, twice)
+    part = Preprocess(32, 0, 100, "stretch")(image[:, :, 8:56], UPRIGHT)
+    # As above: the resampling at the cut looks beyond it.
+    torch.testing.assert_close(
+        stretched(cropped[:, :, 2:-2, 2:-2]), stretched(part[:, :, 2:-2, 2:-2]), atol=0.02, rtol=0
+    )
+
+
+def test_pad_goes_by_lengths_and_not_by_numbers_of_pixels() -> None:
+    padded = Preprocess(32, 0, 100, "pad")(picture(48, 192), UPRIGHT, torch.tensor([2.0]))
+    assert (padded[:, :, :8] == -1).all()
+    assert (padded[:, :, -8:] == -1).all()
+    assert (padded[:, :, 8:-8] > -1).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("aspect", ["crop", "pad", "stretch"])
+def test_square_pixels_need_not_be_stated(aspect: str) -> None:
+    preprocess, image = Preprocess(32, 0.5, 99.5, aspect), picture(90, 61)
+    assert torch.equal(preprocess(image, UPRIGHT), preprocess(image, UPRIGHT, torch.ones(1)))
+    assert torch.equal(preprocess.box(image), preprocess.box(image, torch.ones(1)))
+
+
+@pytest.mark.parametrize(
+    ("aspect", "pixel_aspect", "box"),
+    [
+        ("crop", 1.0, [10, 0, 50, 40]),
+        ("pad", 1.0, [0, -10, 60, 50]),
+        ("stretch", 1.0, [0, 0, 60, 40]),
+        ("crop", 2.0, [20, 0, 40, 40]),
+        ("pad", 2.0, [0, -40, 60, 80]),
+        ("crop", 0.5, [0, 5, 60, 35]),
+        ("pad", 0.5, [-10, 0, 70, 40]),
+        ("stretch", 0.5, [0, 0, 60, 40]),
+    ],
+)
+def test_the_box_is_the_part_of_the_film_that_is_seen(aspect: str, pixel_aspect: float, box: list[float]) -> None:
+    """A film of 60 rows and 40 columns."""
+    found = Preprocess(32, 0.5, 99.5, aspect).box(picture(60, 40), torch.tensor([pixel_aspect]))
+    assert found.tolist() == box
+
+
+@pytest.mark.parametrize("aspect", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("pixel_aspect", [0.6, 1.0, 1.7])
+def test_a_mark_on_the_film_is_where_the_box_says(aspect: str, pixel_aspect: float) -> None:
+    image = torch.zeros(1, 1, 120, 90)
+    image[0, 0, 57:60, 41:44] = 1
+    shape = torch.tensor([pixel_aspect])
+    preprocess = Preprocess(32, 0, 100, aspect)
+    x = preprocess(image, UPRIGHT, shape)[0, 0] + 1
+    top, left, bottom, right = preprocess.box(image, shape).tolist()
+    places = (torch.arange(32) + 0.5) / 32
+    row = top + (bottom - top) * float((x.sum(1) * places).sum() / x.sum())
+    column = left + (right - left) * float((x.sum(0) * places).sum() / x.sum())
+    # The mark's centre, to half a pixel of the film.
+    assert abs(row - 58.5) < 0.5
+    assert abs(column - 42.5) < 0.5
+
+
 def test_pad_fills_the_shorter_side_with_the_darkest_level() -> None:
     padded = Preprocess(32, 0, 100, "pad")(picture(96, 48), UPRIGHT)
     assert (padded[..., :8] == -1).all()

@@ -51,6 +51,9 @@ precision = "32-true"
 steps = 6
 checkpoint_interval = 3
 batch_size = 4
+
+[familiarity]
+steps = 2
 """
 
 BOTH_TRAININGS = """

@@ -30,6 +30,7 @@ def configured(precision: str) -> TrainingConfig:
     stated = load_configuration(PHANTOM).model_dump()
     stated["data"] |= {"count": 60, "size": 48}
     stated["classifier"] |= {"width": 4, "epochs": 1}
+    stated["familiarity"] |= {"steps": 2}
     stated["generator"] |= {
         "channels": (8, 8, 6), "pathology_channels": (8, 6, 4), "fine_z1": 2, "fine_z2": 2,
         "discriminator_channels": (4, 6, 8), "encoder_channels": (4, 6, 8),

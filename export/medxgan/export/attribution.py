@@ -12,11 +12,9 @@ from medxgan.export.tracing import trace
 from medxgan.training.networks import ExplainedClassifier
 from medxgan.training.networks.layers import captured
 
-ATTRIBUTION_OUTPUTS = ("logit", "gradient", "activations", "activation_gradients", "guided_gradient")
-
 
 def trace_attribution(classifier: ExplainedClassifier, x: Tensor, target: Tensor | None = None) -> GraphModule:
-    """The graph from x, and the target where there is one, to `ATTRIBUTION_OUTPUTS`.
+    """The graph from x, and the target where there is one, to all that attribution may need (`ATTRIBUTION_PARTS`).
 
     Guided backpropagation (Springenberg et al., 2015) is the same trace with another gradient of ReLU. As usual,
     the gradients of all other activations stay what they are: in a network without ReLU (SiLU, GELU), the guided

@@ -1,6 +1,5 @@
 """From a trained model to a bundle: the graphs, their description and the model card in one folder."""
 
-import hashlib
 import re
 import shutil
 import tempfile
@@ -8,15 +7,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 import protovalidate
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from medxgan.bundle import load_bundle
+from medxgan.bundle.hashing import sha256_of
+from medxgan.bundle.schema import (
+    CARD_FILE,
+    DESCRIPTION_FILE,
+    NAME_PATTERN,
+    SCHEMA_VERSION,
+    VERSION_PATTERN,
+    WEIGHTS_FILE,
+    description_json,
+)
 from medxgan.export.computations import Computation, computations
 from medxgan.export.errors import DescriptionError, DestinationError
 from medxgan.export.model_card import model_card
-from medxgan.export.onnx_graphs import OPSET, write_onnx
+from medxgan.export.onnx_graphs import OPSET, onnx_model, part_of, write_onnx
 from medxgan.export.programs import export_program, output_specifications, write_program
 from medxgan.export.verification import verify, verify_conversion
+from medxgan.export.weight_file import WeightFile
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
 from medxgan.v1.bundle_pb2 import (
@@ -24,17 +34,10 @@ from medxgan.v1.bundle_pb2 import (
     GRAPH_FORMAT_TORCH_EXPORT,
     GRAPH_ROLE_INVERSION_STEP,
     Bundle,
+    DataFile,
     Graph,
-    GraphFormat,
     LatentSpecification,
 )
-
-SCHEMA_VERSION = 1
-DESCRIPTION_FILE = "bundle.json"
-CARD_FILE = "MODEL_CARD.md"
-
-NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
-VERSION_PATTERN = r"[1-9][0-9]{0,8}"
 
 EXPORTERS = ("medxgan", "onnx", "onnxruntime", "onnxscript", "torch")
 """Libraries that have a say in what the graphs look like."""
@@ -55,29 +58,36 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
         VerificationError: a graph disagrees with PyTorch.
     """
     out = out.absolute()
-    _check_destination(out)
+    check_destination(out)
     description = _describe(model, name=out.parent.name, number=out.name)
     if model.classifier_file is not None and isinstance(model.classifier, ExternalClassifier):
-        verify_conversion(model.classifier_file, model.classifier, model.image.size)
+        verify_conversion(model.classifier_file, model.classifier, model.image.height)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / out.name
-        folder.mkdir()
-        for computation in computations(model):
-            graphs = _write_graphs(computation, folder)
+        folder = Path(temporary) / out.parent.name / out.name
+        folder.mkdir(parents=True)
+        weights = WeightFile(folder / WEIGHTS_FILE)
+        for computation in computations(model, description):
+            graphs = _write_graphs(computation, folder, weights)
             verify(model, graphs, folder)
             description.graphs.extend(graphs)
+        if weights.file.exists():
+            description.data_files.append(DataFile(file=WEIGHTS_FILE, sha256=sha256_of(weights.file)))
         _validate("bundle", description)
-        stored = json_format.MessageToJson(description, preserving_proto_field_name=True, indent=2, sort_keys=True)
-        (folder / DESCRIPTION_FILE).write_text(stored + "\n", encoding="utf-8")
+        (folder / DESCRIPTION_FILE).write_text(description_json(description), encoding="utf-8")
         (folder / CARD_FILE).write_text(model_card(description), encoding="utf-8")
+        load_bundle(folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists():
             out.rmdir()
         shutil.move(folder, out)
 
 
-def _check_destination(out: Path) -> None:
-    """See that `out` can become NAME/VERSION."""
+def check_destination(out: Path) -> None:
+    """See that `out` can become the folder NAME/VERSION of a new bundle.
+
+    Raises:
+        DestinationError: it has another name, or holds something.
+    """
     if not re.fullmatch(NAME_PATTERN, out.parent.name):
         raise DestinationError(
             f"{out}: expected NAME/VERSION with a name of lower-case letters, digits and hyphens, "
@@ -89,29 +99,40 @@ def _check_destination(out: Path) -> None:
         raise DestinationError(f"{out}: exists already; a bundle never changes, so give it another version")
 
 
-def _write_graphs(computation: Computation, folder: Path) -> list[Graph]:
-    """Write a computation in every format that a server may want it in, and describe the files."""
+def _write_graphs(computation: Computation, folder: Path, weights: WeightFile) -> list[Graph]:
+    """Write a computation in every format and part that a server may want it in, and describe the files."""
     program = export_program(computation)
-    outputs = output_specifications(computation, program)
-
-    def describe(file: Path, graph_format: GraphFormat, opset: int) -> Graph:
-        return Graph(
-            role=computation.role,
-            format=graph_format,
-            file=file.name,
-            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-            opset=opset,
-            inputs=computation.inputs,
-            outputs=outputs,
+    specifications = output_specifications(computation, program)
+    model = onnx_model(computation, program)
+    graphs = []
+    for name, outputs in computation.files.items():
+        file = folder / f"{name}.onnx"
+        write_onnx(part_of(model, outputs), file, weights)
+        graphs.append(
+            Graph(
+                role=computation.role,
+                format=GRAPH_FORMAT_ONNX,
+                file=file.name,
+                sha256=sha256_of(file),
+                opset=OPSET,
+                inputs=computation.inputs,
+                outputs=[specifications[output] for output in outputs],
+            )
         )
-
-    file = folder / f"{computation.name}.onnx"
-    write_onnx(computation, program, file)
-    graphs = [describe(file, GRAPH_FORMAT_ONNX, OPSET)]
     if computation.role == GRAPH_ROLE_INVERSION_STEP:
-        file = folder / f"{computation.name}.pt2"
-        write_program(program, file)
-        graphs.append(describe(file, GRAPH_FORMAT_TORCH_EXPORT, 0))
+        file = folder / "inversion_step.pt2"
+        places = write_program(program, file, weights)
+        graphs.append(
+            Graph(
+                role=computation.role,
+                format=GRAPH_FORMAT_TORCH_EXPORT,
+                file=file.name,
+                sha256=sha256_of(file),
+                inputs=computation.inputs,
+                outputs=specifications.values(),
+                weights=places,
+            )
+        )
     return graphs
 
 
@@ -122,12 +143,13 @@ def _describe(model: TrainedModel, name: str, number: str) -> Bundle:
         DescriptionError: a field breaks a rule of bundle.proto, or the parts of the model have different sizes.
     """
     generator = model.generator
-    sizes = {"description": model.image.size, "preprocessing": model.preprocess.size}
+    sizes = {"description": (model.image.height, model.image.width)}
+    sizes["preprocessing"] = (model.preprocess.size,) * 2
     if generator is not None:
-        sizes["generator"] = generator.image_size
+        sizes["generator"] = (generator.image_size,) * 2
     if len({*sizes.values()}) > 1:
-        found = ", ".join(f"{size} in the {part}" for part, size in sizes.items())
-        raise DescriptionError(f"image.size: expected one size, found {found}")
+        found = ", ".join(f"{height} x {width} in the {part}" for part, (height, width) in sizes.items())
+        raise DescriptionError(f"image: expected one size, found {found}")
     description = Bundle(
         schema_version=SCHEMA_VERSION,
         name=name,
@@ -139,6 +161,7 @@ def _describe(model: TrainedModel, name: str, number: str) -> Bundle:
         reliability=model.reliability,
         provenance=model.provenance,
         metrics=model.metrics,
+        familiarity=None if model.familiarity is None else model.familiarity.description,
     )
     for library in EXPORTERS:
         description.provenance.versions[f"{library} (export)"] = version(library)
@@ -153,6 +176,8 @@ def _describe(model: TrainedModel, name: str, number: str) -> Bundle:
             "inversion": description.inversion,
             "reliability": description.reliability,
         }
+    if model.familiarity is not None:
+        parts["familiarity"] = description.familiarity
     parts |= {f"metrics[{index}]": metric for index, metric in enumerate(description.metrics)}
     for part, message in parts.items():
         _validate(part, message)

@@ -8,12 +8,13 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from medxgan.bundle import BundleError
 from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import ExportError
+from medxgan.export.sealing import export_measured_run
 from medxgan.training.configuration import load_served_classifier
 from medxgan.training.load_classifier import ClassifierSourceError
-from medxgan.training.model import TrainedModel
-from medxgan.training.runs import RunError, load_trained_model
+from medxgan.training.runs import RunError
 from medxgan.training.served_classifier import served_classifier
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the bundle to write: models/NAME/VERSION.")]
@@ -22,8 +23,8 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of the bundle to write:
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of the training run.", exists=True, file_okay=False)], out: Out
 ) -> None:
-    """Write a model bundle from a training run: graphs that need no PyTorch, checked against PyTorch."""
-    _export(lambda: load_trained_model(run), out)
+    """Write the bundle of a training run that has been evaluated: graphs that need no PyTorch, checked against it."""
+    _export(lambda: export_measured_run(run, out), out)
 
 
 def export_classifier(
@@ -41,26 +42,29 @@ def export_classifier(
 ) -> None:
     """Write a model bundle from a classifier that was trained elsewhere: it can be attributed without a generator."""
 
-    def load() -> TrainedModel:
-        return served_classifier(load_served_classifier(config, source, weights))
+    def write() -> None:
+        export_bundle(served_classifier(load_served_classifier(config, source, weights)), out)
 
     try:
-        _export(load, out)
+        _export(write, out)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+            # What concerns two sections names them itself.
+            "".join(f"{key}: " for key in [".".join(map(str, item["loc"]))] if key)
+            + item["msg"].removeprefix("Value error, ")
+            for item in error.errors()
         )
         raise _failure(f"{config}: {problems}") from error
     except FileNotFoundError as error:
         raise _failure(f"no such file: {error.filename}") from error
 
 
-def _export(load: Callable[[], TrainedModel], out: Path) -> None:
+def _export(write: Callable[[], None], out: Path) -> None:
     console = Console(stderr=True)
     try:
-        with console.status("Tracing gradients, writing graphs and comparing them with PyTorch"):
-            export_bundle(load(), out)
-    except (RunError, ClassifierSourceError, ExportError) as error:
+        with console.status("Writing graphs that agree with PyTorch"):
+            write()
+    except (BundleError, RunError, ClassifierSourceError, ExportError) as error:
         raise _failure(str(error)) from error
     console.print(f"Wrote {out}: every graph agrees with PyTorch.", markup=False, highlight=False, soft_wrap=True)
 

@@ -1,29 +1,32 @@
 """What a bundle's graphs compute, before it is said in a file format: modules, and the names of their tensors."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from medxgan.export.attribution import ATTRIBUTION_OUTPUTS, trace_attribution
+from medxgan.bundle.graphs import ATTRIBUTION_PARTS, signature
+from medxgan.export.attribution import trace_attribution
 from medxgan.export.decompositions import gradient_decompositions
 from medxgan.export.freezing import folded, frozen
-from medxgan.export.inversion_step import STEP_INPUTS, STEP_OUTPUTS, inversion_step
+from medxgan.export.inversion_step import inversion_step
+from medxgan.export.served_modules import Closing, Generated, Opening, Scored
 from medxgan.export.tracing import trace
 from medxgan.training.model import TrainedModel
-from medxgan.training.networks import Encoder, ExplainedClassifier, Generator
+from medxgan.training.networks import ExplainedClassifier, Generator
 from medxgan.v1.bundle_pb2 import (
     DATA_TYPE_FLOAT32,
     GRAPH_ROLE_ATTRIBUTION,
     GRAPH_ROLE_CLASSIFIER,
-    GRAPH_ROLE_ENCODER,
+    GRAPH_ROLE_CLOSE,
     GRAPH_ROLE_GENERATOR,
     GRAPH_ROLE_INVERSION_STEP,
-    GRAPH_ROLE_PREPROCESS,
+    GRAPH_ROLE_OPEN,
+    Bundle,
     GraphRole,
-    InversionSpecification,
     TensorSpecification,
 )
 
@@ -32,6 +35,9 @@ ANY = -1
 
 SMALLEST_BATCH = 13
 """Rows of a sample: more than a usual kernel is wide, so that a convolution does not take the batch for its kernel."""
+
+ATTRIBUTION_FILES = dict(zip(("class_activation", "gradient", "attribution"), ATTRIBUTION_PARTS, strict=True))
+"""The attribution's parts by the names of their files, without suffix."""
 
 
 @dataclass(frozen=True)
@@ -43,61 +49,82 @@ class Computation:
         module: how, as a PyTorch module on the CPU: its weights are frozen and it takes no gradients.
         inputs: names, types and shapes of the module's arguments.
         outputs: names of its results.
+        parts: the files to write, by name without suffix, with the outputs of each; by default one with all of them.
     """
 
     role: GraphRole
     module: nn.Module
     inputs: tuple[TensorSpecification, ...]
     outputs: tuple[str, ...]
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """File name without its suffix: "inversion_step"."""
-        return GraphRole.Name(self.role).removeprefix("GRAPH_ROLE_").lower()
+    def files(self) -> Mapping[str, tuple[str, ...]]:
+        """The files to write, by name without suffix ("inversion_step"), with the outputs of each."""
+        return self.parts or {GraphRole.Name(self.role).removeprefix("GRAPH_ROLE_").lower(): self.outputs}
 
     def sample(self) -> tuple[Tensor, ...]:
         """Inputs to trace with."""
         return sample(self.inputs)
 
 
-def computations(model: TrainedModel) -> Iterator[Computation]:
+def computations(model: TrainedModel, description: Bundle) -> Iterator[Computation]:
     """Everything that a bundle of this model computes, the gradients first: they are the likeliest to be refused.
+
+    Args:
+        model: the networks.
+        description: what the bundle says of them; its graphs are not looked at.
 
     Raises:
         UnsupportedOperatorError: a gradient can't be stored.
         TracingError: a network can't be written as one graph.
     """
-    classifier, size, outputs = folded(model.classifier), model.image.size, len(model.classification.outputs)
-    x = tensor("x", ANY, 1, size, size)
-    if model.generator is not None and model.inversion is not None:
-        yield from _generator_computations(model.generator, model.encoder, classifier, model.inversion)
-    explained = (x, tensor("target", ANY, outputs)) if outputs > 1 else (x,)
-    attribution = trace_attribution(classifier, *sample(explained))
-    yield Computation(GRAPH_ROLE_ATTRIBUTION, attribution, explained, ATTRIBUTION_OUTPUTS)
+    classifier = folded(model.classifier)
+    if model.generator is not None:
+        yield from _generator_computations(folded(model.generator), classifier, description)
+    x, *target = sample(_inputs(GRAPH_ROLE_ATTRIBUTION, description))
+    attribution = trace_attribution(classifier, x, *target)
+    yield _computation(GRAPH_ROLE_ATTRIBUTION, attribution, description, ATTRIBUTION_FILES)
 
-    levels = (tensor("image", ANY, 1, ANY, ANY), tensor("inverted", ANY))
-    yield Computation(GRAPH_ROLE_PREPROCESS, frozen(model.preprocess), levels, ("x",))
-    logit = trace(classifier, sample([x]), gradient_decompositions(), classifier.body)
-    yield Computation(GRAPH_ROLE_CLASSIFIER, logit, (x,), ("logit",))
+    scored = trace(Scored(classifier), [x], gradient_decompositions(), classifier.body)
+    yield _computation(GRAPH_ROLE_CLASSIFIER, scored, description)
+    encoder = None if model.encoder is None else folded(model.encoder)
+    familiarity = None if model.familiarity is None else folded(model.familiarity.measures)
+    opening = Opening(frozen(model.preprocess), scored, familiarity, encoder)
+    yield _computation(GRAPH_ROLE_OPEN, opening, description, without=() if encoder is not None else ("z",))
 
 
 def _generator_computations(
-    trained: Generator, encoder: Encoder | None, classifier: ExplainedClassifier, adam: InversionSpecification
+    generator: Generator, classifier: ExplainedClassifier, description: Bundle
 ) -> Iterator[Computation]:
     """What a bundle with a generator computes besides."""
-    generator = folded(trained)
-    latents, size = generator.z1_size + generator.z2_size, generator.image_size
-    z = tensor("z", ANY, latents)
-    shaped = {"z": z, "image": tensor("image", ANY, 1, size, size)}
-    shaped |= {name: tensor(name, ANY, latents) for name in ("first_moment", "second_moment")}
-    state = tuple(shaped.get(name, tensor(name, ANY)) for name in STEP_INPUTS)
-    function = inversion_step(generator, classifier, adam)
-    step = trace(function, sample(state), gradient_decompositions(), classifier.body)
-    yield Computation(GRAPH_ROLE_INVERSION_STEP, step, state, STEP_OUTPUTS)
-    yield Computation(GRAPH_ROLE_GENERATOR, generator, (z,), ("image",))
-    if encoder is not None:
-        x = tensor("x", ANY, 1, size, size)
-        yield Computation(GRAPH_ROLE_ENCODER, folded(encoder), (x,), ("z",))
+    traced: dict[GraphRole, Callable[..., Any]] = {
+        GRAPH_ROLE_INVERSION_STEP: inversion_step(generator, classifier, description.inversion),
+        GRAPH_ROLE_GENERATOR: Generated(generator, classifier),
+        GRAPH_ROLE_CLOSE: Closing(generator, classifier),
+    }
+    for role, function in traced.items():
+        inputs = sample(_inputs(role, description))
+        graph = trace(function, inputs, gradient_decompositions(), classifier.body)
+        yield _computation(role, graph, description)
+
+
+def _computation(
+    role: GraphRole,
+    module: nn.Module,
+    description: Bundle,
+    parts: Mapping[str, tuple[str, ...]] | None = None,
+    without: Sequence[str] = (),
+) -> Computation:
+    outputs = tuple(name for name in signature(role, description).outputs if name not in without)
+    return Computation(role, module, _inputs(role, description), outputs, parts or {})
+
+
+def _inputs(role: GraphRole, description: Bundle) -> tuple[TensorSpecification, ...]:
+    shapes = signature(role, description).inputs
+    return tuple(
+        tensor(name, *(ANY if extent is None else extent for extent in shape)) for name, shape in shapes.items()
+    )
 
 
 def tensor(name: str, *shape: int) -> TensorSpecification:

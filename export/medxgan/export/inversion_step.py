@@ -9,25 +9,6 @@ from medxgan.v1.bundle_pb2 import InversionSpecification
 
 StepFunction = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
-STEP_INPUTS = (
-    "z",
-    "first_moment",
-    "second_moment",
-    "step",
-    "image",
-    "target",
-    "learning_rate",
-    "reconstruction_weight",
-)
-STEP_OUTPUTS = (
-    "next_z",
-    "next_first_moment",
-    "next_second_moment",
-    "next_step",
-    "reconstruction_loss",
-    "classification_loss",
-)
-
 
 def inversion_step(generator: nn.Module, classifier: nn.Module, adam: InversionSpecification) -> StepFunction:
     """One gradient step of  argmin over z of  λ · MSE(G(z), x) + BCE(C(G(z)), C(x))  (Dravid et al., CVPR-W 2022).
@@ -38,8 +19,8 @@ def inversion_step(generator: nn.Module, classifier: nn.Module, adam: InversionS
         adam: states beta1, beta2 and epsilon, which become constants.
 
     Returns:
-        A function with the inputs `STEP_INPUTS` and the outputs `STEP_OUTPUTS`. Each row has its own step count,
-        learning rate and λ; the losses are those of z before the update.
+        A function with the inputs and outputs of `GRAPH_ROLE_INVERSION_STEP` in `medxgan.bundle.graphs`. Each row has
+        its own step count and λ, each latent its own learning rate; the losses are those of z before the update.
     """
 
     def step(
@@ -68,7 +49,7 @@ def inversion_step(generator: nn.Module, classifier: nn.Module, adam: InversionS
         unbiased_second = next_second_moment / (1 - adam.beta2**next_step)[:, None]
         update = unbiased_first / (unbiased_second.sqrt() + adam.epsilon)
         return (
-            z - learning_rate[:, None] * update,
+            z - learning_rate * update,
             next_first_moment,
             next_second_moment,
             next_step,

@@ -1,4 +1,4 @@
-"""From a program to an ONNX file."""
+"""From a program to ONNX files."""
 
 import logging
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from onnx_ir import Model
+from onnx_ir import AttrInt64, ExternalTensor, Graph, Model, Node, Shape, Value, save
 from onnx_ir.passes import Sequential
 from onnx_ir.passes.common import (
     ClearMetadataAndDocStringPass,
@@ -29,12 +29,13 @@ from torch.export import ExportedProgram
 
 from medxgan.export.computations import Computation
 from medxgan.export.errors import UnsupportedOperatorError
+from medxgan.export.weight_file import SMALLEST, WeightFile
 
 OPSET = opset20.version
 
 
-def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -> None:
-    """Write the program as one ONNX file, weights inside, with the tensor names of the computation.
+def onnx_model(computation: Computation, program: ExportedProgram) -> Model:
+    """The program as an ONNX model with the tensor names of the computation.
 
     Raises:
         UnsupportedOperatorError: ONNX has no form of an operator.
@@ -53,8 +54,40 @@ def write_onnx(computation: Computation, program: ExportedProgram, file: Path) -
     if exported is None:
         raise TypeError("torch.onnx.export returned no program")
     _tidy(exported.model)
-    exported.model.graph.name = computation.name
-    exported.save(file, external_data=False)
+    return exported.model
+
+
+def part_of(model: Model, outputs: Sequence[str]) -> Model:
+    """What these outputs need of a model, in the order that the model has them. Every input stays.
+
+    ONNX Runtime computes a whole graph whichever outputs are fetched; a graph of its own for a part does less work and
+    is fused better. Its fast layout for convolutions ends at a MaxPool that gives indices, read or not: where the part
+    leaves them unread, they go.
+    """
+    part = model.clone()
+    part.graph.outputs[:] = [output for output in part.graph.outputs if output.name in outputs]
+    RemoveUnusedNodesPass()(part)
+    return part
+
+
+def write_onnx(model: Model, file: Path, weights: WeightFile) -> None:
+    """Write a model, its large weights into the file of weights beside it. The model then refers to that file."""
+    model.graph.name = file.stem
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes < SMALLEST:
+            continue
+        content = tensor.tobytes()
+        value.const_value = ExternalTensor(
+            weights.file.name,
+            weights.add(content),
+            len(content),
+            tensor.dtype,
+            shape=Shape(tensor.shape.numpy()),
+            name=value.name or "",
+            base_dir=weights.file.parent,
+        )
+    save(model, file)
 
 
 def _max_pool2d_with_indices(
@@ -88,6 +121,7 @@ def _tidy(model: Model) -> None:
     The exporter's own optimizer is not used: it takes numbers that are nearly 0 for 0, and drops Adam's epsilon.
     """
     InlinePass()(model)
+    _untranspose(model.graph)
     fold_constants(model)
     simplify = Sequential(
         RemoveUnusedNodesPass(),
@@ -102,6 +136,29 @@ def _tidy(model: Model) -> None:
         ClearMetadataAndDocStringPass(),
     )
     simplify(model)
+
+
+def _untranspose(graph: Graph) -> None:
+    """Let linear layers read their weight as it is stored, forward and back, instead of two transposed copies of it."""
+    for node in graph:
+        for index, value in enumerate(node.inputs[:2]):
+            transposed = _transposed(value.producer() if value is not None else None)
+            if transposed is None:
+                continue
+            if node.op_type == "Gemm":
+                key = ("transA", "transB")[index]
+                flag = node.attributes.get_int(key, 0)
+                node.attributes[key] = AttrInt64(key, 1 - flag)
+                node.replace_input_with(index, transposed)
+            elif (twice := _transposed(transposed.producer())) is not None:
+                node.replace_input_with(index, twice)
+
+
+def _transposed(node: Node | None) -> Value | None:
+    """What a node swaps the two axes of, or None where it does anything else."""
+    if node is None or node.op_type != "Transpose" or node.attributes.get_ints("perm", ()) != (1, 0):
+        return None
+    return node.inputs[0]
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from medxgan.export.attribution import explained_logit
-from medxgan.training.networks import ExplainedClassifier
+from medxgan.training.model import TrainedModel
+from medxgan.training.networks import ExplainedClassifier, Generator
 from medxgan.training.networks.layers import captured
 from medxgan.v1.bundle_pb2 import InversionSpecification
 
@@ -25,7 +26,7 @@ class StepState:
         step: [B] steps that each row has taken.
         image: [B, 1, S, S].
         target: [B] probability.
-        learning_rate: [B].
+        learning_rate: [B, D].
         reconstruction_weight: [B].
     """
 
@@ -59,34 +60,78 @@ class StepResult:
 def reference_step(
     generator: nn.Module, classifier: nn.Module, adam: InversionSpecification, state: StepState
 ) -> StepResult:
-    """One gradient step with `torch.autograd` and `torch.optim.Adam`, every row a parameter group of its own."""
-    rows = [row.clone().requires_grad_(True) for row in state.z]
+    """One gradient step with `torch.autograd` and `torch.optim.Adam`.
+
+    The latents of a row that have one learning rate are a parameter group of their own.
+    """
+    groups = [
+        (torch.full_like(latents, row), latents, rate)
+        for row, rates in enumerate(state.learning_rate)
+        for rate in rates.unique()
+        for latents in (rates == rate).nonzero(as_tuple=True)
+    ]
+    parameters = [state.z[row, latents].requires_grad_(True) for row, latents, _ in groups]
     optimizer = torch.optim.Adam(
-        [{"params": [row], "lr": rate} for row, rate in zip(rows, state.learning_rate.tolist(), strict=True)],
+        [{"params": [each], "lr": rate.item()} for each, (*_, rate) in zip(parameters, groups, strict=True)],
         betas=(adam.beta1, adam.beta2),
         eps=adam.epsilon,
     )
-    for row, count, first, second in zip(rows, state.step, state.first_moment, state.second_moment, strict=True):
-        optimizer.state[row] = {"step": count.clone(), "exp_avg": first.clone(), "exp_avg_sq": second.clone()}
+    for each, (row, latents, _) in zip(parameters, groups, strict=True):
+        optimizer.state[each] = {
+            "step": state.step[row[0]].clone(),
+            "exp_avg": state.first_moment[row, latents],
+            "exp_avg_sq": state.second_moment[row, latents],
+        }
 
-    picture = generator(torch.stack(rows))
+    def together(parts: list[Tensor]) -> Tensor:
+        """[B, D] of the groups' parts."""
+        whole = torch.zeros_like(state.z)
+        for (row, latents, _), part in zip(groups, parts, strict=True):
+            whole = whole.index_put((row, latents), part)
+        return whole
+
+    picture = generator(together(parameters))
     reconstruction = F.mse_loss(picture, state.image, reduction="none").mean((1, 2, 3))
     classification = F.binary_cross_entropy_with_logits(classifier(picture), state.target, reduction="none")
     (state.reconstruction_weight * reconstruction + classification).sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
-    moments = [optimizer.state[row] for row in rows]
+    moments = [optimizer.state[each] for each in parameters]
     return StepResult(
         tensors={
-            "next_z": torch.stack([row.detach() for row in rows]),
-            "next_first_moment": torch.stack([moment["exp_avg"] for moment in moments]),
-            "next_second_moment": torch.stack([moment["exp_avg_sq"] for moment in moments]),
-            "next_step": torch.stack([moment["step"] for moment in moments]),
+            "next_z": together([each.detach() for each in parameters]),
+            "next_first_moment": together([moment["exp_avg"] for moment in moments]),
+            "next_second_moment": together([moment["exp_avg_sq"] for moment in moments]),
+            "next_step": state.step + 1,
             "reconstruction_loss": reconstruction.detach(),
             "classification_loss": classification.detach(),
         },
-        gradient=torch.stack([_gradient(row) for row in rows]),
+        gradient=together([_gradient(each) for each in parameters]),
     )
+
+
+@torch.no_grad()
+def reference_opening(model: TrainedModel, image: Tensor, inverted: Tensor, pixel_aspect: Tensor) -> dict[str, Tensor]:
+    """OPEN's outputs."""
+    x = model.preprocess(image, inverted, pixel_aspect)
+    opened = {"x": x, "box": model.preprocess.box(image, pixel_aspect), "logit": model.classifier(x)}
+    if model.familiarity is not None:
+        opened["unfamiliarity"] = model.familiarity.measures(x)
+    if model.encoder is not None:
+        opened["z"] = model.encoder(x)
+    return opened
+
+
+@torch.no_grad()
+def reference_closing(generator: Generator, classifier: nn.Module, x: Tensor, z: Tensor) -> dict[str, Tensor]:
+    """CLOSE's outputs, each picture drawn and scored by itself."""
+    reconstruction, negative = generator(z), generator.negative(z)
+    pictures = {
+        "reconstruction": reconstruction,
+        "negative_realization": negative,
+        "applied_negative": (x - (reconstruction - negative)).clamp(-1, 1),
+    }
+    return pictures | {f"{name}_logit": classifier(picture) for name, picture in pictures.items()}
 
 
 def reference_attribution(
@@ -118,7 +163,7 @@ class _OnlyPositiveThroughRelu(TorchDispatchMode):  # type: ignore[no-untyped-ca
         return func(*args, **(kwargs or {}))
 
 
-def _gradient(row: Tensor) -> Tensor:
-    if row.grad is None:
+def _gradient(part: Tensor) -> Tensor:
+    if part.grad is None:
         raise RuntimeError("the loss does not depend on z")
-    return row.grad
+    return part.grad

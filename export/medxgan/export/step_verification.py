@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from medxgan.bundle.graphs import LOSSES, STATE
 from medxgan.export.comparison import (
     GRADIENT,
     VALUE,
@@ -17,7 +18,6 @@ from medxgan.export.comparison import (
     require_variation,
 )
 from medxgan.export.errors import VerificationError
-from medxgan.export.inversion_step import STEP_OUTPUTS
 from medxgan.export.reference import StepResult, StepState, reference_step
 from medxgan.training.networks import ExplainedClassifier, Generator
 from medxgan.training.networks.classifier import probability
@@ -25,6 +25,8 @@ from medxgan.v1.bundle_pb2 import InversionSpecification
 
 Runner = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Runs a stored graph: inputs and outputs by name."""
+
+STEP_OUTPUTS = (*(f"next_{name}" for name in STATE), *LOSSES)
 
 STEPS = 50
 
@@ -144,10 +146,17 @@ def _verify_dependence(graph: str, run: Runner, start: StepState) -> None:
 
 
 def _start(model: Inverted, batch: int, random: torch.Generator) -> StepState:
-    """Rows that count different steps and have settings of their own, with images near to what the generator makes."""
-    settings, spread = model.inversion, torch.linspace(0.5, 2, batch)
+    """Rows that count different steps and have settings of their own, with images near to what the generator makes.
+
+    z1 and z2 have different learning rates; the last of several rows holds z1 still.
+    """
+    settings, spread, z1_size = model.inversion, torch.linspace(0.5, 2, batch), model.generator.z1_size
     image = likely_images(model.generator, batch, random)
-    z = torch.randn(batch, model.generator.z1_size + model.generator.z2_size, generator=random)
+    z = torch.randn(batch, z1_size + model.generator.z2_size, generator=random)
+    learning_rate = (settings.default_learning_rate * spread)[:, None].repeat(1, z.shape[1])
+    learning_rate[:, z1_size:] *= 1.5
+    if batch > 1:
+        learning_rate[-1, :z1_size] = 0
     return StepState(
         z=0.5 * z,
         first_moment=torch.zeros_like(z),
@@ -155,7 +164,7 @@ def _start(model: Inverted, batch: int, random: torch.Generator) -> StepState:
         step=7.0 * torch.arange(batch),
         image=image,
         target=probability(model.classifier, image),
-        learning_rate=settings.default_learning_rate * spread,
+        learning_rate=learning_rate,
         reconstruction_weight=settings.default_reconstruction_weight * spread.flip(0),
     )
 
@@ -184,7 +193,7 @@ def _scales(reference: StepResult, learning_rate: Tensor, adam: InversionSpecifi
     # Of the quotient of the two moments, to first order; the factor 4 leaves room for their ratio.
     update = 1 + 4 * largest / (unbiased.sqrt() + adam.epsilon)
     return {
-        "next_z": learning_rate[:, None] * update + 0.01 * z.abs().clamp_min(1),
+        "next_z": learning_rate * update + 0.01 * z.abs().clamp_min(1),
         "next_first_moment": (1 - adam.beta1) * largest + 0.01 * first.abs(),
         "next_second_moment": 2 * (1 - adam.beta2) * largest**2 + 0.01 * second,
         "next_step": torch.zeros_like(count),

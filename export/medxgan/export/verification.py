@@ -27,7 +27,8 @@ from medxgan.export.comparison import (
 )
 from medxgan.export.errors import VerificationError
 from medxgan.export.freezing import frozen
-from medxgan.export.reference import reference_attribution
+from medxgan.export.programs import read_program
+from medxgan.export.reference import reference_attribution, reference_closing, reference_opening
 from medxgan.export.step_verification import Inverted, Runner, likely_images, verify_step
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
@@ -35,10 +36,10 @@ from medxgan.v1.bundle_pb2 import (
     GRAPH_FORMAT_ONNX,
     GRAPH_ROLE_ATTRIBUTION,
     GRAPH_ROLE_CLASSIFIER,
-    GRAPH_ROLE_ENCODER,
+    GRAPH_ROLE_CLOSE,
     GRAPH_ROLE_GENERATOR,
     GRAPH_ROLE_INVERSION_STEP,
-    GRAPH_ROLE_PREPROCESS,
+    GRAPH_ROLE_OPEN,
     Graph,
     GraphRole,
 )
@@ -79,7 +80,7 @@ def verify(model: TrainedModel, graphs: list[Graph], folder: Path) -> None:
             if graph.role == GRAPH_ROLE_INVERSION_STEP:
                 verify_step(_inverted(model), graph.file, run, batch)
             else:
-                reference, exact = _reference(model, graph.role), None
+                reference, exact = _reference(model, graph), None
                 if graph.role == GRAPH_ROLE_ATTRIBUTION:
                     exact = partial(_in_double_precision, model)
                 verify_stateless(graph.file, run, _draw(model, graph.role), reference, batch, exact)
@@ -108,8 +109,10 @@ def verify_stateless(
     expected = [reference(each) for each in inputs]
     for name in expected[0]:
         output = Output(graph, name, batch)
-        found = torch.cat([each[name] for each in computed])
-        wanted = torch.cat([each[name] for each in expected])
+        # A box is of all rows of a batch, so that there is one for each draw.
+        join = torch.stack if name == "box" else torch.cat
+        found = join([each[name] for each in computed])
+        wanted = join([each[name] for each in expected])
         largest = wanted.reshape(len(wanted), -1).abs().amax(1).reshape(-1, *[1] * (wanted.ndim - 1))
         if name.endswith(("gradient", "gradients")):
             try:
@@ -166,20 +169,21 @@ def _draw(model: TrainedModel, role: GraphRole) -> Draw:
     """What a graph of this role is tried with."""
 
     def levels(batch: int, random: torch.Generator) -> dict[str, Tensor]:
-        height, width = torch.randint(model.image.size // 2, 4 * model.image.size, (2,), generator=random).tolist()
+        height, width = torch.randint(model.image.height // 2, 4 * model.image.height, (2,), generator=random).tolist()
         depth = 255 if height % 2 else 65535
         return {
             "image": torch.randint(0, depth, (batch, 1, height, width), generator=random).float(),
             "inverted": torch.randint(0, 2, (batch,), generator=random).float(),
+            "pixel_aspect": 0.5 + 1.5 * torch.rand(1, generator=random),
         }
 
     def code(batch: int, random: torch.Generator) -> dict[str, Tensor]:
-        inverted = _inverted(model)
-        return {"z": torch.randn(batch, inverted.generator.z1_size + inverted.generator.z2_size, generator=random)}
+        generator = _inverted(model).generator
+        return {"z": torch.randn(batch, generator.z1_size + generator.z2_size, generator=random)}
 
     def picture(batch: int, random: torch.Generator) -> dict[str, Tensor]:
         if model.generator is None:
-            return {"x": drawn_images(model.image.size, batch, random)}
+            return {"x": drawn_images(model.image.height, batch, random)}
         return {"x": likely_images(model.generator, batch, random)}
 
     def explained(batch: int, random: torch.Generator) -> dict[str, Tensor]:
@@ -190,8 +194,9 @@ def _draw(model: TrainedModel, role: GraphRole) -> Draw:
         return inputs
 
     draws: dict[GraphRole, Draw] = {
-        GRAPH_ROLE_PREPROCESS: levels,
+        GRAPH_ROLE_OPEN: levels,
         GRAPH_ROLE_GENERATOR: code,
+        GRAPH_ROLE_CLOSE: lambda batch, random: picture(batch, random) | code(batch, random),
         GRAPH_ROLE_ATTRIBUTION: explained,
     }
     return draws.get(role, picture)
@@ -210,24 +215,28 @@ def _inverted(model: TrainedModel) -> Inverted:
     return Inverted(model.generator, model.classifier, model.inversion)
 
 
-def _reference(model: TrainedModel, role: GraphRole) -> Runner:
-    """What a graph of this role ought to compute."""
+def _reference(model: TrainedModel, graph: Graph) -> Runner:
+    """What a graph ought to compute."""
 
-    def encode(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        if model.encoder is None:
-            raise ValueError("an encoder's graph of a model without encoder")
-        return {"z": model.encoder(inputs["x"])}
+    def scored(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"logit": model.classifier(inputs["x"]), "outputs": model.classifier.outputs(inputs["x"])}
+
+    def generated(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        image = _inverted(model).generator(inputs["z"])
+        return {"image": image, "logit": model.classifier(image)}
+
+    def attributed(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        outputs = reference_attribution(model.classifier, inputs["x"], inputs.get("target"))
+        return {each.name: outputs[each.name] for each in graph.outputs}
 
     references: dict[GraphRole, Runner] = {
-        GRAPH_ROLE_PREPROCESS: lambda inputs: {"x": model.preprocess(inputs["image"], inputs["inverted"])},
-        GRAPH_ROLE_CLASSIFIER: lambda inputs: {"logit": model.classifier(inputs["x"])},
-        GRAPH_ROLE_GENERATOR: lambda inputs: {"image": _inverted(model).generator(inputs["z"])},
-        GRAPH_ROLE_ENCODER: encode,
-        GRAPH_ROLE_ATTRIBUTION: lambda inputs: reference_attribution(
-            model.classifier, inputs["x"], inputs.get("target")
-        ),
+        GRAPH_ROLE_OPEN: lambda inputs: reference_opening(model, **inputs),
+        GRAPH_ROLE_CLASSIFIER: scored,
+        GRAPH_ROLE_GENERATOR: generated,
+        GRAPH_ROLE_CLOSE: lambda inputs: reference_closing(_inverted(model).generator, model.classifier, **inputs),
+        GRAPH_ROLE_ATTRIBUTION: attributed,
     }
-    return references[role]
+    return references[graph.role]
 
 
 def _in_double_precision(model: TrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -257,7 +266,7 @@ def _options() -> onnxruntime.SessionOptions:
 
 def _program_runner(graph: Graph, folder: Path) -> Runner:
     """Runs a `torch.export` program, whose tensors have the order of its description instead of names."""
-    program = torch.export.load(folder / graph.file).module()
+    program = read_program(graph, folder).module()
 
     def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         outputs = program(*(inputs[each.name] for each in graph.inputs))

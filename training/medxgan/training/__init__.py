@@ -1,1 +1,1 @@
-"""PyTorch: data, networks, objectives, training runs, evaluation."""
+"""PyTorch: data, networks, objectives, training runs, familiarity."""

@@ -33,7 +33,7 @@ class ImageConfig(Section):
 class ClassesConfig(Section):
     """What the classifier decides."""
 
-    positive: str = Field(description="What a positive image shows.")
+    positive: str = Field(description="What a positive image shows; of several outputs, the name of the positive one.")
     negative: str = Field(description="What a negative image shows.")
     decision_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is positive.")
 
@@ -77,7 +77,9 @@ class ExternalClassifierConfig(Section):
     mean: tuple[float, ...] = Field((), description="Taken from (x + 1) / 2: one number, or one a channel.")
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field((), description="What is then divided by; see `mean`.")
     outputs: tuple[str, ...] = Field((), description="Names of the outputs, where there is more than one.")
-    positive: str | None = Field(None, description="The output that is the positive class, where there are several.")
+    activation: Literal["softmax", "logistic"] = Field(
+        "softmax", description="Whether several outputs exclude each other, or each stands for itself."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -86,10 +88,6 @@ class ExternalClassifierConfig(Section):
                 raise ValueError(f"{name}: expected 1 or {self.channels} numbers, found {len(values)}")
         if len(self.outputs) == 1 or len(set(self.outputs)) < len(self.outputs):
             raise ValueError("outputs: expected at least two different names, or none where there is one output")
-        if self.outputs and self.positive not in self.outputs:
-            raise ValueError(f"positive: expected one of {', '.join(self.outputs)}, found {self.positive}")
-        if not self.outputs and self.positive is not None:
-            raise ValueError("positive: names one of `outputs`, which is empty")
         if self.from_onnx and (self.weights is not None or self.arguments):
             raise ValueError("source: an ONNX file holds its weights and takes no arguments")
         return self
@@ -99,10 +97,14 @@ class ExternalClassifierConfig(Section):
         """Whether the source is an ONNX file."""
         return self.source.endswith(".onnx")
 
-    @property
-    def positive_output(self) -> int:
-        """Index of the positive class among the outputs."""
-        return self.outputs.index(self.positive) if self.positive is not None else 0
+    def check_positive(self, positive: str) -> None:
+        """See that the positive class is one of the outputs, where there are several.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if self.outputs and positive not in self.outputs:
+            raise ValueError(f"classes.positive: expected one of {', '.join(self.outputs)}, found {positive}")
 
 
 class ObjectiveWeights(Section):
@@ -182,6 +184,12 @@ class EncoderConfig(Section):
     learning_rate: float = Field(1e-3, gt=0)
 
 
+class FamiliarityConfig(Section):
+    """The measures that tell images unlike the training's; see `medxgan.training.familiarity`."""
+
+    steps: int = Field(700, ge=1, description="Steps of their network's training.")
+
+
 class InversionConfig(Section):
     """Defaults and ranges of the inversion that the bundle states."""
 
@@ -219,11 +227,14 @@ class TrainingConfig(Section):
     external_classifier: ExternalClassifierConfig | None = None
     generator: GeneratorConfig = GeneratorConfig()
     encoder: EncoderConfig = EncoderConfig()
+    familiarity: FamiliarityConfig = FamiliarityConfig()
     inversion: InversionConfig = InversionConfig()
     card: CardConfig
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.external_classifier is not None:
+            self.external_classifier.check_positive(self.classes.positive)
         try:
             doublings(self.image.size)
         except ValueError as error:
@@ -244,6 +255,11 @@ class ServedClassifierConfig(Section):
     classes: ClassesConfig
     external_classifier: ExternalClassifierConfig
     card: CardConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.external_classifier.check_positive(self.classes.positive)
+        return self
 
 
 def load_configuration(file: Path) -> TrainingConfig:

@@ -14,17 +14,20 @@ from medxgan.training.configuration import (
 )
 from medxgan.v1.bundle_pb2 import (
     Classification,
-    FloatRange,
+    ClassifierOutput,
     ImageSpecification,
+    Interval,
     InversionSpecification,
     Provenance,
+    Reliability,
 )
 
 
 def image_specification(image: ImageConfig) -> ImageSpecification:
     """How a picture becomes x."""
     return ImageSpecification(
-        size=image.size,
+        height=image.size,
+        width=image.size,
         channels=1,
         lower_percentile=image.lower_percentile,
         upper_percentile=image.upper_percentile,
@@ -35,12 +38,14 @@ def image_specification(image: ImageConfig) -> ImageSpecification:
 
 def classification(classes: ClassesConfig, external: ExternalClassifierConfig | None) -> Classification:
     """What the classifier decides; only an external one has several outputs."""
+    several = external is not None and external.outputs
+    activation = external.activation if external is not None and several else "logistic"
     return Classification(
+        outputs=[ClassifierOutput(name=name) for name in (several or (classes.positive,))],
+        activation=f"OUTPUT_ACTIVATION_{activation.upper()}",
         positive_class=classes.positive,
         negative_class=classes.negative,
         decision_threshold=classes.decision_threshold,
-        outputs=() if external is None else external.outputs,
-        positive_output=0 if external is None else external.positive_output,
     )
 
 
@@ -50,11 +55,11 @@ def inversion_specification(inversion: InversionConfig) -> InversionSpecificatio
         default_steps=inversion.steps,
         maximum_steps=inversion.maximum_steps,
         default_learning_rate=inversion.learning_rate,
-        learning_rate_range=FloatRange(
+        learning_rate_range=Interval(
             minimum=inversion.learning_rate_range[0], maximum=inversion.learning_rate_range[1]
         ),
         default_reconstruction_weight=inversion.reconstruction_weight,
-        reconstruction_weight_range=FloatRange(
+        reconstruction_weight_range=Interval(
             minimum=inversion.reconstruction_weight_range[0], maximum=inversion.reconstruction_weight_range[1]
         ),
         tolerance=inversion.tolerance,
@@ -63,6 +68,11 @@ def inversion_specification(inversion: InversionConfig) -> InversionSpecificatio
         beta2=inversion.beta2,
         epsilon=inversion.epsilon,
     )
+
+
+def unmeasured_reliability() -> Reliability:
+    """The reliability of a draft: pictures in [-1, 1] are never further apart, so that no reconstruction is too far."""
+    return Reliability(maximum_reconstruction_mse=4.0, method="not set: nothing has been measured")
 
 
 def provenance(card: CardConfig, sections: Mapping[str, str], seed: int, versions: Mapping[str, str]) -> Provenance:

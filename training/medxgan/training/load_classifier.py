@@ -24,12 +24,15 @@ class ClassifierSourceError(Exception):
     """A foreign classifier can't be had, or is not what the configuration says; the message says what is wrong."""
 
 
-def load_external_classifier(configuration: ExternalClassifierConfig, image_size: int) -> ExternalClassifier:
+def load_external_classifier(
+    configuration: ExternalClassifierConfig, image_size: int, positive: str
+) -> ExternalClassifier:
     """The network that a configuration names, with its weights, frozen.
 
     Args:
         configuration: with absolute paths.
         image_size: side S of x in pixels.
+        positive: name of the positive class; of several outputs one has it.
 
     Raises:
         ClassifierSourceError: it can't be had, or does not take or give what the configuration says.
@@ -45,7 +48,8 @@ def load_external_classifier(configuration: ExternalClassifierConfig, image_size
         classifier = ExternalClassifier(
             network,
             image_size,
-            positive=configuration.positive_output,
+            positive=configuration.outputs.index(positive) if configuration.outputs else 0,
+            exclusive=configuration.activation == "softmax",
             channels=configuration.channels,
             mean=configuration.mean,
             deviation=configuration.std,

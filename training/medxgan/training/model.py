@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from medxgan.training.familiarity import FamiliarityCheck
 from medxgan.training.networks import Encoder, ExplainedClassifier, Generator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import (
@@ -26,6 +27,7 @@ class TrainedModel:
         encoder: x to a first guess of z, if one was trained.
         inversion: settings of the inversion; None without a generator.
         reliability: thresholds of the verdict; None without a generator.
+        familiarity: tells images unlike the training's; None where there were no films to fit it on.
         classifier_file: the ONNX file that the classifier was made of, if it was.
     """
 
@@ -39,4 +41,5 @@ class TrainedModel:
     reliability: Reliability | None
     provenance: Provenance
     metrics: tuple[Metric, ...]
+    familiarity: FamiliarityCheck | None = None
     classifier_file: Path | None = None

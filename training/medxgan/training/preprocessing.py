@@ -20,7 +20,7 @@ class Preprocess(nn.Module):
         lower_percentile: percentile (0 to 100) that becomes -1.
         upper_percentile: percentile (0 to 100) that becomes +1.
         aspect: "crop" keeps the largest centred square, "pad" fills the shorter side up with the darkest level,
-            "stretch" scales both sides on their own.
+            "stretch" scales both sides on their own. Sides are lengths on the patient: pixels need not be square.
     """
 
     def __init__(self, size: int, lower_percentile: float, upper_percentile: float, aspect: Aspect) -> None:
@@ -30,24 +30,24 @@ class Preprocess(nn.Module):
         self.upper_percentile = upper_percentile
         self.aspect = aspect
 
-    def forward(self, image: Tensor, inverted: Tensor) -> Tensor:
-        """Preprocess pictures of one size.
+    def forward(self, image: Tensor, inverted: Tensor, pixel_aspect: Tensor | None = None) -> Tensor:
+        """Preprocess films of one size.
 
         Args:
             image: [B, 1, H, W] grey levels of any finite range.
             inverted: [B], 1 where a high level means dark (DICOM MONOCHROME1), else 0.
+            pixel_aspect: [1] height of a film pixel over its width; None for square pixels.
 
         Returns:
-            [B, 1, S, S] in [-1, 1].
+            x: [B, 1, S, S] in [-1, 1].
         """
+        return self.stretch(self.resize(image, inverted, pixel_aspect))
+
+    def resize(self, image: Tensor, inverted: Tensor, pixel_aspect: Tensor | None = None) -> Tensor:
+        """The films at the size of x, [B, 1, S, S], as grey levels less each film's own mean; high means bright."""
         rows, columns = _extent(image[0, 0, :, 0]), _extent(image[0, 0, 0, :])
         height, width = rows[-1] + 1, columns[-1] + 1
-        if self.aspect == "crop":
-            height_seen = width_seen = torch.minimum(height, width)
-        elif self.aspect == "pad":
-            height_seen = width_seen = torch.maximum(height, width)
-        else:
-            height_seen, width_seen = height, width
+        height_seen, width_seen = self._seen(height, width, pixel_aspect)
         vertical, inside_vertical = self._resampling(rows, height, height_seen)
         horizontal, inside_horizontal = self._resampling(columns, width, width_seen)
 
@@ -57,14 +57,35 @@ class Preprocess(nn.Module):
         resized = vertical @ (signed - centre) @ horizontal.T
         darkest = resized.amin((2, 3), keepdim=True)
         inside = inside_vertical[:, None] * inside_horizontal[None, :]
-        resized = torch.where(inside > 0, resized, darkest)
+        return torch.where(inside > 0, resized, darkest)
 
-        ordered = torch.sort(resized.flatten(1), dim=1).values
+    def stretch(self, levels: Tensor) -> Tensor:
+        """x: [B, 1, S, S] in [-1, 1] from what `resize` gives."""
+        ordered = torch.sort(levels.flatten(1), dim=1).values
         low, high = self._percentile(ordered, self.lower_percentile), self._percentile(ordered, self.upper_percentile)
         span = (high - low)[:, None, None, None]
         # A picture of one level has no contrast to stretch: it becomes mid-grey.
-        stretched = 2 * (resized - low[:, None, None, None]) / span.clamp_min(1e-6) - 1
+        stretched = 2 * (levels - low[:, None, None, None]) / span.clamp_min(1e-6) - 1
         return torch.where(span > 1e-6, stretched, torch.zeros_like(stretched)).clamp(-1, 1)
+
+    def box(self, image: Tensor, pixel_aspect: Tensor | None = None) -> Tensor:
+        """[4] top, left, bottom, right: the part of the film that x covers, in film pixels from the film's top left.
+
+        Beyond the film where "pad" has filled it up.
+        """
+        height, width = _extent(image[0, 0, :, 0])[-1] + 1, _extent(image[0, 0, 0, :])[-1] + 1
+        height_seen, width_seen = self._seen(height, width, pixel_aspect)
+        top, left = (height - height_seen) / 2, (width - width_seen) / 2
+        return torch.stack([top, left, top + height_seen, left + width_seen])
+
+    def _seen(self, height: Tensor, width: Tensor, pixel_aspect: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Rows and columns of the film that x covers: a square, in units of length, unless the film is stretched."""
+        if self.aspect == "stretch":
+            return height, width
+        aspect = torch.ones_like(height) if pixel_aspect is None else pixel_aspect[0]
+        length = height * aspect
+        side = torch.minimum(length, width) if self.aspect == "crop" else torch.maximum(length, width)
+        return side / aspect, side
 
     def _resampling(self, positions: Tensor, extent: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [S, N] of a triangle filter as wide as an output pixel, and [S] 1 where one lies on the picture."""

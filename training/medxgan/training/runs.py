@@ -4,7 +4,7 @@ RUN/options.json              the configuration in force and the versions of the
 RUN/classifier/               checkpoint.safetensors, metrics.jsonl, TensorBoard events
 RUN/generator/                the same, and samples/step-NNNNNN.png from fixed noise
 RUN/encoder/                  the same, where an encoder was trained on its own
-RUN/evaluation.json           figures on the test split, thresholds from the training split
+RUN/familiarity/              checkpoint.safetensors, familiarity.json: measures and their maxima
 """
 
 import json
@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from torch.utils.tensorboard import SummaryWriter
 
 from medxgan.training import processes
-from medxgan.training.checkpoint import load_weights
+from medxgan.training.checkpoint import load_weights, save_checkpoint
 from medxgan.training.configuration import ServedClassifierConfig, TrainingConfig
 from medxgan.training.description import (
     classification,
@@ -26,7 +26,9 @@ from medxgan.training.description import (
     image_specification,
     inversion_specification,
     provenance,
+    unmeasured_reliability,
 )
+from medxgan.training.familiarity import Familiarity, FamiliarityCheck
 from medxgan.training.load_classifier import ClassifierSourceError, load_external_classifier
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import (
@@ -40,9 +42,10 @@ from medxgan.training.networks import (
 )
 from medxgan.training.networks.channels import decoder_channels, encoder_channels
 from medxgan.training.preprocessing import Preprocess
-from medxgan.v1.bundle_pb2 import Metric, Reliability
+from medxgan.v1.bundle_pb2 import Familiarity as FamiliarityMessage
 
 CHECKPOINT = "checkpoint.safetensors"
+FAMILIARITY = "familiarity.json"
 LIBRARIES = ("torch", "numpy", "lightning-fabric", "medxgan")
 
 
@@ -110,7 +113,11 @@ class Run:
         """
         if self.configuration.external_classifier is not None:
             try:
-                return load_external_classifier(self.configuration.external_classifier, self.configuration.image.size)
+                return load_external_classifier(
+                    self.configuration.external_classifier,
+                    self.configuration.image.size,
+                    self.configuration.classes.positive,
+                )
             except ClassifierSourceError as error:
                 raise RunError(str(error)) from error
         classifier = build_classifier(self.configuration)
@@ -136,6 +143,24 @@ class Run:
             self._load("encoder", {"encoder": encoder})
         frozen = None if encoder is None else encoder.eval().requires_grad_(False)
         return generator.eval().requires_grad_(False), frozen
+
+    def save_familiarity(self, check: FamiliarityCheck) -> None:
+        """Keep the familiarity measures and their maxima."""
+        file = self.checkpoint("familiarity")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(file, self.configuration.familiarity.steps, {"familiarity": check.measures})
+        stored = json_format.MessageToJson(check.description, preserving_proto_field_name=True)
+        file.with_name(FAMILIARITY).write_text(stored + "\n", encoding="utf-8")
+
+    def familiarity(self) -> FamiliarityCheck | None:
+        """The familiarity measures and their maxima; None where they were not fitted."""
+        file = self.checkpoint("familiarity")
+        if not file.exists():
+            return None
+        measures = Familiarity(self.configuration.image.size)
+        load_weights(file, {"familiarity": measures})
+        description = json_format.Parse(file.with_name(FAMILIARITY).read_text(encoding="utf-8"), FamiliarityMessage())
+        return FamiliarityCheck(measures.eval().requires_grad_(False), description)
 
     def _load(self, part: str, modules: Mapping[str, torch.nn.Module]) -> None:
         file = self.checkpoint(part)
@@ -213,18 +238,14 @@ def build_preprocess(configuration: TrainingConfig | ServedClassifierConfig) -> 
 
 
 def load_trained_model(folder: Path) -> TrainedModel:
-    """Everything that export needs of a run.
+    """Everything that export needs of a run: a draft, on which nothing has been measured.
 
     A run without a generator gives a model without one.
 
     Raises:
-        RunError: the classifier has not been trained, or the run has not been evaluated.
+        RunError: the classifier has not been trained.
     """
     run = Run.open(folder)
-    evaluation = folder / "evaluation.json"
-    if not evaluation.exists():
-        raise RunError(f"{folder}: has not been evaluated; run `medxgan evaluate {folder}`")
-    measured = json.loads(evaluation.read_text(encoding="utf-8"))
     configuration, external = run.configuration, run.configuration.external_classifier
     classifier = run.classifier()
     sections = {"data": configuration.data.model_dump_json()}
@@ -236,8 +257,6 @@ def load_trained_model(folder: Path) -> TrainedModel:
     if run.has("generator"):
         generator, encoder = run.generator()
         sections["generator"] = configuration.generator.model_dump_json()
-        if "reliability" not in measured:
-            raise RunError(f"{folder}: was evaluated without its generator; run `medxgan evaluate {folder}` again")
     return TrainedModel(
         preprocess=build_preprocess(configuration),
         classifier=classifier,
@@ -246,8 +265,9 @@ def load_trained_model(folder: Path) -> TrainedModel:
         image=image_specification(configuration.image),
         classification=classification(configuration.classes, external),
         inversion=None if generator is None else inversion_specification(configuration.inversion),
-        reliability=None if generator is None else json_format.ParseDict(measured["reliability"], Reliability()),
+        reliability=None if generator is None else unmeasured_reliability(),
         provenance=provenance(configuration.card, sections, configuration.seed, run.versions()),
-        metrics=tuple(json_format.ParseDict(metric, Metric()) for metric in measured["metrics"]),
+        metrics=(),
+        familiarity=run.familiarity(),
         classifier_file=None if external is None or not external.from_onnx else Path(external.source),
     )

@@ -18,7 +18,7 @@ def served_classifier(configuration: ServedClassifierConfig) -> TrainedModel:
         ClassifierSourceError: it can't be had, or is not what the configuration says.
     """
     external = configuration.external_classifier
-    classifier = load_external_classifier(external, configuration.image.size)
+    classifier = load_external_classifier(external, configuration.image.size, configuration.classes.positive)
     sections = {"external_classifier": external_provenance(external)}
     if configuration.data is not None:
         sections["data"] = configuration.data.model_dump_json()

@@ -15,10 +15,13 @@ from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.networks.classifier import probability
 from medxgan.training.runs import Run, RunError, RunLog, build_classifier, build_preprocess
+from medxgan.training.train_familiarity import train_familiarity
 
 
 def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
     """Train C with AdamW and a one-cycle schedule on the training split; report its AUC on the test split.
+
+    The familiarity measures are fitted along, which see the same films.
 
     Args:
         configuration: the whole configuration; its `classifier` section is used here.
@@ -84,5 +87,6 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     log.close()
     if fabric.is_global_zero:
         save_checkpoint(run.checkpoint("classifier"), settings.epochs, {"classifier": classifier})
+        train_familiarity(run, split)
     fabric.barrier()
     return run

@@ -26,6 +26,7 @@ from medxgan.training.runs import (
     build_preprocess,
 )
 from medxgan.training.sample_grid import SampleGrid
+from medxgan.training.train_familiarity import train_familiarity
 from medxgan.training.trap import TrapGuard
 
 
@@ -52,8 +53,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     # --- Data, as the frozen classifier sees it ---
     classifier = run.classifier()
     fabric.to_device(classifier)
-    images = configuration.data.load(data_root).train
-    x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
+    split = configuration.data.load(data_root)
+    x = fabric.to_device(preprocess_images(build_preprocess(configuration), split.train).x)
     decision, focus = classifier_focus(classifier, x, configuration.classes.decision_threshold)
 
     # --- Networks and optimizers ---
@@ -147,6 +148,9 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
                 grid.write(out / "generator" / "samples" / f"step-{step:06d}.png")
                 save_checkpoint(run.checkpoint("generator"), step, modules, optimizers)
     log.close()
+    if fabric.is_global_zero and not run.has("familiarity"):
+        # The classifier was trained elsewhere, so that nothing has seen the films before.
+        train_familiarity(run, split)
     fabric.barrier()
     return run
 

@@ -4,7 +4,7 @@ from medxgan.export.model_card.figures import Figures
 from medxgan.export.model_card.in_short import in_short
 from medxgan.export.model_card.markdown import section
 from medxgan.export.model_card.shortcuts import shortcuts
-from medxgan.export.model_card.technical import classes, image, inversion, metrics, provenance
+from medxgan.export.model_card.technical import classes, familiarity, image, inversion, metrics, provenance
 from medxgan.export.model_card.verdict import verdict
 from medxgan.v1.bundle_pb2 import Bundle
 
@@ -28,6 +28,9 @@ def model_card(bundle: Bundle) -> str:
                 "When an explanation can be relied on", verdict(bundle.reliability, bundle.classification, figures)
             ),
         )
+    turned_away: tuple[str, ...] = ()
+    if bundle.HasField("familiarity"):
+        turned_away = (section("Which images it turns away", familiarity(bundle.familiarity)),)
     sections = [
         f"# {bundle.name}, version {bundle.version}",
         "**Not a medical device.** For research; not for diagnosis or treatment.",
@@ -35,6 +38,7 @@ def model_card(bundle: Bundle) -> str:
         *explanation,
         section("Known shortcuts and limitations", shortcuts(bundle, figures)),
         section("What it looks at", image(bundle.image)),
+        *turned_away,
         section("What it decides", classes(bundle.classification)),
         section("Measured on images it was not trained on", metrics(bundle.metrics)),
     ]

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 
+from medxgan.bundle.graphs import output_names
 from medxgan.export.model_card.figures import title
-from medxgan.export.model_card.markdown import bullets, interval, number, table
+from medxgan.export.model_card.markdown import bullets, interval, number, percent, table
 from medxgan.v1.bundle_pb2 import (
     ASPECT_CROP,
     ASPECT_PAD,
     ASPECT_STRETCH,
+    OUTPUT_ACTIVATION_SOFTMAX,
     Aspect,
     Classification,
+    Familiarity,
     ImageSpecification,
     InversionSpecification,
     Metric,
@@ -25,12 +28,12 @@ ASPECTS: dict[Aspect, str] = {
 
 def image(specification: ImageSpecification) -> str:
     """What is done to a picture before the classifier sees it."""
-    size = specification.size
+    height, width = specification.height, specification.width
     lower, upper = number(specification.lower_percentile), number(specification.upper_percentile)
     return (
-        f"One grey image ({specification.modality}), reduced to {size} x {size} pixels: what is smaller than a pixel "
-        f"of that grid is not seen. {ASPECTS[specification.aspect].capitalize()}. Grey levels are stretched between "
-        f"percentile {lower} and percentile {upper} of the image."
+        f"One grey image ({specification.modality}), reduced to {height} x {width} pixels: what is smaller than a "
+        f"pixel of that grid is not seen. {ASPECTS[specification.aspect].capitalize()}. Grey levels are stretched "
+        f"between percentile {lower} and percentile {upper} of the image."
     )
 
 
@@ -41,12 +44,25 @@ def classes(classification: Classification) -> str:
         f"Negative: {classification.negative_class}.",
         f"An image counts as positive from a probability of {number(classification.decision_threshold)}.",
     ]
-    if classification.outputs:
-        positive = classification.outputs[classification.positive_output]
-        lines.append(
-            f'Its outputs are {", ".join(classification.outputs)}; positive is "{positive}", negative all others.'
-        )
+    if len(classification.outputs) > 1:
+        names = ", ".join(output_names(classification))
+        others = ", negative all others" if classification.activation == OUTPUT_ACTIVATION_SOFTMAX else ""
+        lines.append(f'Its outputs are {names}; positive is "{classification.positive_class}"{others}.')
     return bullets(lines)
+
+
+def familiarity(check: Familiarity) -> str:
+    """Which images the server calls unlike those of the training."""
+    rows = [(f"`{each.name}`", number(each.maximum), each.description) for each in check.measures]
+    rate = ""
+    if check.HasField("false_alarm_rate"):
+        share = percent(check.false_alarm_rate)
+        rate = f" Real images that are called unlike all the same: {share} ({check.measured_on})."
+    return (
+        "The server says **not applicable** of an image unlike those of the training (blank, noise, another part of "
+        f"the body, a photograph): where a measure exceeds its maximum.{rate}\n\n"
+        f"{table(('Measure', 'Maximum', 'Meaning'), rows)}\n\nHow the maxima were set: {check.method}."
+    )
 
 
 def inversion(settings: InversionSpecification) -> str:

@@ -29,9 +29,13 @@ class ExplainedClassifier(nn.Module):
         """Activations of the deeper stages, [B, C, H, W] each: what pictures have in common that C takes for alike."""
         raise NotImplementedError
 
+    def positive_logit(self, outputs: Tensor) -> Tensor:
+        """Logit [B] of the positive class, whose logistic function is its probability, from all outputs [B, K]."""
+        raise NotImplementedError
+
     def forward(self, x: Tensor) -> Tensor:
         """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""
-        raise NotImplementedError
+        return self.positive_logit(self.outputs(x))
 
 
 class Classifier(ExplainedClassifier):
@@ -68,9 +72,11 @@ class Classifier(ExplainedClassifier):
 
     def head(self, activations: Tensor) -> Tensor:
         """Logit [B] from the last block's activations."""
-        pooled = self.pool(activations).mean((2, 3))
-        logit: Tensor = self.output(self.dropout(pooled))
-        return logit.squeeze(1)
+        return self.positive_logit(self._output(activations))
+
+    def _output(self, activations: Tensor) -> Tensor:
+        output: Tensor = self.output(self.dropout(self.pool(activations).mean((2, 3))))
+        return output
 
     def deeper_features(self, x: Tensor) -> list[Tensor]:
         """Activations of the last two blocks."""
@@ -78,12 +84,11 @@ class Classifier(ExplainedClassifier):
 
     def outputs(self, x: Tensor) -> Tensor:
         """The logit [B, 1]."""
-        logit: Tensor = self(x)
-        return logit[:, None]
+        return self._output(self.features(x)[-1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""
-        return self.head(self.features(x)[-1])
+    def positive_logit(self, outputs: Tensor) -> Tensor:
+        """The only output is the logit."""
+        return outputs.squeeze(1)
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

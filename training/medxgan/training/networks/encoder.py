@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from medxgan.training.networks.generator import Generator, TwoBranchGenerator
+from medxgan.training.networks.generator import FINE_STRIDE, Generator, TwoBranchGenerator
 
 
 class Encoder(nn.Module):
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         side = generator.image_size // 2 ** len(channels)
         self.project = nn.Linear(inputs * side * side, z1 + z2)
         self.coarse = [z1, z2]
-        places = (generator.image_size // 8) ** 2
+        places = (generator.image_size // FINE_STRIDE) ** 2
         self.fine = [fine_z1 // places, fine_z2 // places]
         self.detail = nn.Conv2d(channels[2], sum(self.fine), 3, 1, 1) if sum(self.fine) else None
 

@@ -16,6 +16,7 @@ class ExternalClassifier(ExplainedClassifier):
         network: from [B, channels, S, S] to [B, K] or, for one output, [B]: logits, not probabilities.
         image_size: side S of x in pixels.
         positive: index of the positive class among the outputs.
+        exclusive: whether several outputs exclude each other (softmax); else each stands for itself (logistic).
         channels: 1, or 3 to show the grey picture three times.
         mean: what is taken from each channel of (x + 1) / 2; one number, or one a channel.
         deviation: what each channel is then divided by.
@@ -34,6 +35,7 @@ class ExternalClassifier(ExplainedClassifier):
         image_size: int,
         *,
         positive: int = 0,
+        exclusive: bool = True,
         channels: int = 1,
         mean: Sequence[float] = (),
         deviation: Sequence[float] = (),
@@ -42,6 +44,7 @@ class ExternalClassifier(ExplainedClassifier):
         super().__init__()
         self.network = network.eval()
         self.positive = positive
+        self.exclusive = exclusive
         self.channels = channels
         self.normalized = bool(mean) or bool(deviation)
         self.register_buffer("mean", torch.tensor(list(mean) or [0.0]).view(1, -1, 1, 1))
@@ -71,14 +74,14 @@ class ExternalClassifier(ExplainedClassifier):
             self.outputs(x)
         return [activations[name] for name in self.stages]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logit [B] of the positive class against all others, for x: [B, 1, S, S] in [-1, 1].
+    def positive_logit(self, outputs: Tensor) -> Tensor:
+        """Logit [B] of the positive class from outputs [B, K].
 
-        Of softmax outputs o it is o[positive] - log sum exp(o[others]): its sigmoid is the softmax's probability.
+        Where they exclude each other it is o[positive] - log sum exp(o[others]): its sigmoid is the softmax's
+        probability. Else it is the output itself.
         """
-        outputs = self.outputs(x)
         logit = outputs[:, self.positive]
-        if outputs.shape[1] == 1:
+        if outputs.shape[1] == 1 or not self.exclusive:
             return logit
         others = [outputs[:, : self.positive], outputs[:, self.positive + 1 :]]
         return logit - torch.logsumexp(torch.cat(others, 1), 1)

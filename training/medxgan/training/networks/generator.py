@@ -84,10 +84,8 @@ class TwoBranchGenerator(Generator):
 
     def forward(self, z: Tensor) -> Tensor:
         """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
-        z1, z2 = z[:, : self.z1_size], z[:, self.z1_size :]
+        z2 = z[:, self.z1_size :]
         gate = (1 - torch.exp(-GATE_STEEPNESS * (z2 * z2).mean(1)))[:, None, None, None]
-        if self.pathology.detail is None:
-            return torch.tanh(self.anatomy(z1) + gate * self.pathology(z))
         coarse_1, fine_1, coarse_2, fine_2 = torch.split(z, self.parts, 1)
         pathology = self.pathology(torch.cat([coarse_1, coarse_2], 1), torch.cat([fine_1, fine_2], 1))
         return torch.tanh(self.anatomy(coarse_1, fine_1) + gate * pathology)
