@@ -1,5 +1,6 @@
 """A real gRPC server on a free port whose answers and failures the tests choose."""
 
+import io
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,12 +15,52 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
+from PIL import Image
 
 from medxgan.v1 import bundle_pb2, explanation_pb2, explanation_pb2_grpc
 
 SIZE = 16
 IDENTITY = explanation_pb2.ModelIdentity(name="chest", version="2", bundle_sha256="ab" * 32)
 EXECUTION = explanation_pb2.Execution(engine="onnxruntime", provider="CPUExecutionProvider", requested="auto")
+# A film of 40 rows and 50 columns, cropped to its middle 40 columns.
+GEOMETRY = explanation_pb2.Geometry(
+    rows=40,
+    columns=50,
+    orientation=explanation_pb2.ORIENTATION_AS_STORED,
+    box=explanation_pb2.Box(top=0, left=5, bottom=40, right=45),
+    pixel_spacing=explanation_pb2.PixelSpacing(row_mm=0.2, column_mm=0.2),
+    pixel_aspect=1,
+)
+
+INVERSION = explanation_pb2.MAP_NEED_INVERSION
+PATH = explanation_pb2.MAP_NEED_PATH
+NEEDS: dict[str, tuple[int, ...]] = {
+    "original": (),
+    "reconstruction": (INVERSION,),
+    "negative_realization": (INVERSION,),
+    "applied_negative": (INVERSION,),
+    "positive_realization": (INVERSION, explanation_pb2.MAP_NEED_POSITIVE_SEARCH),
+    "difference": (INVERSION,),
+    "colorized": (INVERSION,),
+    "residual": (INVERSION,),
+    "evidence": (INVERSION, PATH),
+    "uncertainty": (INVERSION, explanation_pb2.MAP_NEED_RESTARTS),
+    "gradient": (),
+    "guided_backpropagation": (),
+    "grad_cam": (),
+    "guided_grad_cam": (),
+    "integrated_gradients": (PATH,),
+    "latent_integrated_gradients": (INVERSION, PATH),
+    "occlusion": (explanation_pb2.MAP_NEED_WINDOWS,),
+}
+"""What each map of the wire needs, by its name."""
+DEFAULT_KINDS = ("original", "reconstruction", "negative_realization", "difference", "colorized")
+INTEGRALS = ("integrated_gradients", "latent_integrated_gradients")
+
+
+def number(name: str) -> int:
+    """The wire's number of a map."""
+    return explanation_pb2.MapKind.Value(f"MAP_KIND_{name.upper()}")
 
 
 def tensor(values: NDArray[np.float32]) -> explanation_pb2.Tensor:
@@ -27,24 +68,29 @@ def tensor(values: NDArray[np.float32]) -> explanation_pb2.Tensor:
     return explanation_pb2.Tensor(shape=values.shape, data_type=bundle_pb2.DATA_TYPE_FLOAT32, data=data)
 
 
+def png(values: NDArray[np.float32], low: float, high: float) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.rint((values - low) * 255 / (high - low)).astype(np.uint8)).save(file, format="png")
+    return file.getvalue()
+
+
 def map_values() -> dict[int, NDArray[np.float32]]:
+    """A map of every kind, by its number."""
     random = np.random.default_rng(7)
-    original, reconstruction, negative = random.uniform(-1, 1, (3, SIZE, SIZE)).astype(np.float32)
-    return {
-        explanation_pb2.MAP_KIND_ORIGINAL: original,
-        explanation_pb2.MAP_KIND_RECONSTRUCTION: reconstruction,
-        explanation_pb2.MAP_KIND_NEGATIVE_REALIZATION: negative,
-        explanation_pb2.MAP_KIND_DIFFERENCE: reconstruction - negative,
-        explanation_pb2.MAP_KIND_COLORIZED: random.uniform(0, 1, (SIZE, SIZE, 3)).astype(np.float32),
-        explanation_pb2.MAP_KIND_APPLIED_NEGATIVE: random.uniform(-1, 1, (SIZE, SIZE)).astype(np.float32),
-        explanation_pb2.MAP_KIND_RESIDUAL: random.uniform(-0.2, 0.1, (SIZE, SIZE)).astype(np.float32),
-        explanation_pb2.MAP_KIND_UNCERTAINTY: random.uniform(0, 0.05, (SIZE, SIZE)).astype(np.float32),
-        explanation_pb2.MAP_KIND_POSITIVE_REALIZATION: random.uniform(-1, 1, (SIZE, SIZE)).astype(np.float32),
-    }
+    values = {number(name): random.uniform(-1, 1, (SIZE, SIZE)).astype(np.float32) for name in NEEDS}
+    values[number("difference")] = values[number("reconstruction")] - values[number("negative_realization")]
+    values[number("colorized")] = random.uniform(0, 1, (SIZE, SIZE, 3)).astype(np.float32)
+    values[number("residual")] *= 0.2
+    values[number("uncertainty")] = np.abs(values[number("uncertainty")]) * np.float32(0.05)
+    values[number("grad_cam")] = np.abs(values[number("grad_cam")])
+    return values
 
 
-FIRST_KINDS = list(map_values())[:5]
-"""What a request gets that names no map."""
+def map_range(kind: int, values: NDArray[np.float32]) -> tuple[float, float]:
+    fixed = {number("difference"): (-2.0, 2.0), number("colorized"): (0.0, 1.0)}
+    magnitude = float(np.abs(values).max())
+    pictures = {number(name) for name in DEFAULT_KINDS[:3]}
+    return fixed.get(kind, (-1.0, 1.0) if kind in pictures else (-magnitude, magnitude))
 
 
 @dataclass
@@ -53,16 +99,23 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
 
     address: str = ""
     requests: list[Any] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
     failures: deque[status_pb2.Status] = field(default_factory=deque)
     maps: dict[int, NDArray[np.float32]] = field(default_factory=map_values)
     answer: explanation_pb2.ExplainResponse = field(default_factory=explanation_pb2.ExplainResponse)
     unreadable: bytes | None = None
     events: Iterable[explanation_pb2.ExplainStreamResponse] | None = None
-    fail_after_events: bool = False
+    break_off: int = 0
     has_generator: bool = True
+    is_default: bool = True
+    new_maps: list[explanation_pb2.MapDescription] = field(default_factory=list)
     positive_score: float = 0.7
     hold: threading.Event = field(default_factory=threading.Event)
     dropped: threading.Event = field(default_factory=threading.Event)
+    server: grpc.Server | None = None
+
+    number = staticmethod(number)
+    tensor = staticmethod(tensor)
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -70,26 +123,36 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
             explanation_pb2.ExplainResponse(
                 model=IDENTITY,
                 execution=EXECUTION,
-                inversion=explanation_pb2.InversionSettings(
-                    steps=200, learning_rate=0.05, reconstruction_weight=4, restarts=1
-                ),
+                settings=explanation_pb2.ExplainSettings(target_class="pneumonia", seed=0),
                 scores=explanation_pb2.Scores(
-                    original=0.9,
-                    reconstruction=0.8,
-                    negative_realization=0.1,
-                    applied_negative=0.6,
-                    decision_threshold=0.5,
+                    original=explanation_pb2.Score(probability=0.9, positive=True), decision_threshold=0.5
                 ),
                 verdict=explanation_pb2.Verdict(status=explanation_pb2.VERDICT_STATUS_RELIABLE),
-                outcome=explanation_pb2.InversionOutcome(
-                    steps_taken=160, converged=True, reconstruction_mse=0.01, classification_loss=0.3
-                ),
-                timing=explanation_pb2.Timing(
-                    queued_ms=1, preprocess_ms=2, inversion_ms=30, positive_realization_ms=5, maps_ms=4, total_ms=42
-                ),
+                image_checks=[
+                    explanation_pb2.ImageCheck(name="feature_distance", measured=1.5, maximum=4, passed=True)
+                ],
+                geometry=GEOMETRY,
+                timing=explanation_pb2.Timing(queued_ms=1, preprocess_ms=2, maps_ms=4, total_ms=42),
                 notes=["colour was converted to grey"],
             )
         )
+
+    def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
+        """Serve, where it was served before; on a free port the first time."""
+        self.server = grpc.server(ThreadPoolExecutor(4))
+        explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(self, self.server)
+        address = self.address or "127.0.0.1:0"
+        if credentials is None:
+            port = self.server.add_insecure_port(address)
+        else:
+            port = self.server.add_secure_port(address, credentials)
+        self.address = f"127.0.0.1:{port}"
+        self.server.start()
+
+    def stop(self) -> None:
+        """End serving at once."""
+        assert self.server is not None
+        self.server.stop(grace=None).wait()
 
     def fail(self, code: grpc.StatusCode, message: str, *details: Any, times: int = 1) -> None:
         """Queue a failure of the next calls."""
@@ -102,6 +165,7 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
 
     def _receive(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         context.add_callback(self.dropped.set)
         self.hold.wait()
         if self.unreadable is not None and self._encoded(request) == self.unreadable:
@@ -118,25 +182,71 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
     def _explanation(self, request: explanation_pb2.ExplainRequest) -> explanation_pb2.ExplainResponse:
         answer = explanation_pb2.ExplainResponse()
         answer.CopyFrom(self.answer)
-        answer.seed = request.seed
-        kinds = [entry.kind for entry in request.maps] or FIRST_KINDS
-        for kind in kinds:
-            answer.maps.add(kind=kind, tensor=tensor(self.maps[kind]))
-        if request.inversion.restarts:
-            answer.inversion.restarts = request.inversion.restarts
-        if request.inversion.restarts > 1:
-            answer.outcome.restart, answer.outcome.difference_spread = 2, 0.025
-        if explanation_pb2.MAP_KIND_POSITIVE_REALIZATION in kinds or request.HasField("trajectory"):
-            answer.scores.positive_realization = self.positive_score
+        answer.settings.seed = request.settings.seed
+        kinds = {entry.kind: entry.form for entry in request.maps} or {
+            number(name): explanation_pb2.MAP_FORM_TENSOR for name in DEFAULT_KINDS
+        }
+        names = {name for name in NEEDS if number(name) in kinds}
+        for kind, form in kinds.items():
+            if kind not in self.maps:
+                answer.maps.add(kind=kind, tensor=tensor(self.maps[number("gradient")]), elapsed_ms=3)
+                continue
+            low, high = map_range(kind, self.maps[kind])
+            entry = answer.maps.add(
+                kind=kind, range=bundle_pb2.Interval(minimum=low, maximum=high), elapsed_ms=kind / 10
+            )
+            if form == explanation_pb2.MAP_FORM_PNG:
+                entry.png = png(self.maps[kind], low, high)
+            else:
+                entry.tensor.CopyFrom(tensor(self.maps[kind]))
+            if kind in map(number, INTEGRALS):
+                entry.completeness.CopyFrom(explanation_pb2.Completeness(attributed=3.1, change=3.2, error=0.1))
+        needs = {need for name in names for need in NEEDS[name]}
+        if INVERSION in needs or request.HasField("trajectory"):
+            self._invert(request, answer)
+        if PATH in needs:
+            answer.settings.integrated_gradients.CopyFrom(
+                explanation_pb2.IntegratedGradientsSettings(steps=50, baseline=-1)
+            )
+        if "occlusion" in names:
+            answer.settings.occlusion.CopyFrom(explanation_pb2.OcclusionSettings(window=2, stride=1, level=-1))
+        if any(INVERSION not in NEEDS[name] for name in names - {"original"}):
+            answer.target.class_name, answer.target.logit = request.settings.target_class or "pneumonia", 2.5
+        if "positive_realization" in names or request.HasField("trajectory"):
+            score = explanation_pb2.Score(probability=self.positive_score, positive=self.positive_score >= 0.5)
+            answer.scores.positive_realization.CopyFrom(score)
             answer.positive_realization.CopyFrom(
                 explanation_pb2.PositiveRealizationOutcome(
-                    found=self.positive_score >= 0.5, steps_taken=12, scale=0.75, change_mse=0.02
+                    found=score.positive, steps_taken=12, scale=0.75, change_mse=0.02
                 )
             )
         for position in np.linspace(0, 1, request.trajectory.frames):
             picture = tensor(np.full((SIZE, SIZE), 2 * position - 1, np.float32))
-            answer.trajectory.add(position=position, score=position, tensor=picture)
+            score = explanation_pb2.Score(probability=position, positive=position >= 0.5)
+            answer.trajectory.add(position=position, score=score, tensor=picture)
         return answer
+
+    def _invert(self, request: explanation_pb2.ExplainRequest, answer: explanation_pb2.ExplainResponse) -> None:
+        answer.settings.inversion.CopyFrom(
+            explanation_pb2.InversionSettings(
+                steps=200,
+                learning_rate=0.05,
+                reconstruction_weight=4,
+                restarts=request.settings.inversion.restarts or 1,
+            )
+        )
+        for name, probability in (("reconstruction", 0.8), ("negative_realization", 0.1), ("applied_negative", 0.6)):
+            if not answer.scores.HasField(name):
+                score = explanation_pb2.Score(probability=probability, positive=probability >= 0.5)
+                getattr(answer.scores, name).CopyFrom(score)
+        answer.outcome.CopyFrom(
+            explanation_pb2.InversionOutcome(
+                steps_taken=160, converged=True, reconstruction_mse=0.01, classification_loss=0.3
+            )
+        )
+        answer.timing.inversion_ms, answer.timing.positive_realization_ms = 30, 5
+        if request.settings.inversion.restarts > 1:
+            answer.outcome.restart, answer.outcome.difference_spread = 2, 0.025
 
     def Explain(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._receive(request, context)
@@ -146,69 +256,37 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
         self._receive(request, context)
         if self.events is not None:
             yield from self.events
-        else:
-            for steps in (80, 160):
-                progress = explanation_pb2.Progress(
-                    steps_taken=steps,
-                    steps_total=200,
-                    reconstruction_mse=0.1,
-                    phase=explanation_pb2.PROGRESS_PHASE_INVERSION,
-                )
-                yield explanation_pb2.ExplainStreamResponse(progress=progress)
-            yield explanation_pb2.ExplainStreamResponse(result=self._explanation(request))
-        if self.fail_after_events:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
+            return
+        for steps in (80, 160):
+            progress = explanation_pb2.Progress(
+                steps_taken=steps,
+                steps_total=200,
+                reconstruction_mse=0.1,
+                phase=explanation_pb2.PROGRESS_PHASE_INVERSION,
+            )
+            yield explanation_pb2.ExplainStreamResponse(progress=progress)
+            if self.break_off:
+                self.break_off -= 1
+                context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
+        yield explanation_pb2.ExplainStreamResponse(result=self._explanation(request))
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._receive(request, context)
         return explanation_pb2.ClassifyResponse(
             model=IDENTITY,
             execution=EXECUTION,
-            probability=0.9,
+            score=self.answer.scores.original,
             decision_threshold=0.5,
             predicted_class="pneumonia",
+            familiar=True,
+            image_checks=self.answer.image_checks,
+            geometry=self.answer.geometry,
             notes=["colour was converted to grey"],
         )
-
-    def Attribute(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        self._receive(request, context)
-        original = self.maps[explanation_pb2.MAP_KIND_ORIGINAL]
-        answer = explanation_pb2.AttributeResponse(
-            model=IDENTITY,
-            execution=EXECUTION,
-            logit=2.5,
-            image=tensor(original),
-            target=request.target,
-            target_class="pneumonia",
-            seed=request.seed,
-            notes=["colour was converted to grey"],
-        )
-        integrating = {
-            explanation_pb2.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
-            explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
-        }
-        generating = {
-            explanation_pb2.ATTRIBUTION_METHOD_LATENT_INTEGRATED_GRADIENTS,
-            explanation_pb2.ATTRIBUTION_METHOD_DIFFERENCE_MAP,
-            explanation_pb2.ATTRIBUTION_METHOD_RESIDUAL_MAP,
-            explanation_pb2.ATTRIBUTION_METHOD_EVIDENCE_MAP,
-        }
-        for method in request.methods:
-            entry = answer.attributions.add(method=method, values=tensor(original * method), elapsed_ms=method / 10)
-            if method in integrating:
-                entry.completeness.CopyFrom(explanation_pb2.Completeness(attributed=3.1, change=3.2, error=0.1))
-        if {*integrating, explanation_pb2.ATTRIBUTION_METHOD_EVIDENCE_MAP} & {*request.methods}:
-            answer.integrated_gradients.steps, answer.integrated_gradients.baseline = 50, -1
-        if explanation_pb2.ATTRIBUTION_METHOD_OCCLUSION in request.methods:
-            answer.occlusion.CopyFrom(explanation_pb2.OcclusionSettings(window=2, stride=1, level=-1))
-        if generating & {*request.methods}:
-            answer.inversion.CopyFrom(self.answer.inversion)
-            answer.verdict.CopyFrom(self.answer.verdict)
-        return answer
 
     def ListModels(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._receive(request, context)
-        answer = explanation_pb2.ListModelsResponse()
+        answer = explanation_pb2.ListModelsResponse(server=self._server())
         answer.models.add(
             model=IDENTITY,
             modality="frontal chest radiograph",
@@ -216,33 +294,76 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
             negative_class="no finding",
             license="Apache-2.0",
             execution=EXECUTION,
+            has_generator=self.has_generator,
+            is_default=self.is_default,
         )
         return answer
 
     def GetModel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._receive(request, context)
+        if not (request.model.name or self.is_default):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "name a model")
         bundle = bundle_pb2.Bundle(
             name="chest", version="2", classification=bundle_pb2.Classification(positive_class="pneumonia")
         )
-        if self.has_generator:
-            bundle.graphs.add(role=bundle_pb2.GRAPH_ROLE_GENERATOR)
-        return explanation_pb2.GetModelResponse(model=IDENTITY, bundle=bundle, execution=EXECUTION)
+        answer = explanation_pb2.GetModelResponse(
+            model=IDENTITY,
+            bundle=bundle,
+            execution=EXECUTION,
+            server=self._server(),
+            default_settings=explanation_pb2.ExplainSettings(target_class="pneumonia", seed=0),
+        )
+        for name, needs in NEEDS.items():
+            if self.has_generator or INVERSION not in needs:
+                answer.maps.add(
+                    kind=number(name),
+                    name=name,
+                    title=name.replace("_", " ").capitalize(),
+                    unit="logit",
+                    channels=3 if name == "colorized" else 1,
+                    needs=needs,
+                    cost=3,
+                    is_default=name in (DEFAULT_KINDS if self.has_generator else ("gradient", "grad_cam")),
+                    any_class=INVERSION not in needs and name != "original",
+                )
+        answer.maps.extend(self.new_maps)
+        return answer
+
+    @staticmethod
+    def _server() -> explanation_pb2.ServerDescription:
+        limits = explanation_pb2.Limits(
+            message_bytes=1,
+            image_side=2,
+            image_pixels=3,
+            decompressed_bytes=4,
+            maps=5,
+            restarts=6,
+            path_steps=7,
+            occlusion_windows=8,
+            trajectory_frames=9,
+        )
+        forms = [explanation_pb2.IMAGE_FORM_TENSOR, explanation_pb2.IMAGE_FORM_DICOM]
+        return explanation_pb2.ServerDescription(version="0.2.0", limits=limits, image_forms=forms)
 
 
 @pytest.fixture
 def service() -> Iterator[FakeService]:
     """A fake service that is up."""
     fake = FakeService()
-    server = grpc.server(ThreadPoolExecutor(4))
-    explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(fake, server)
-    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
+    fake.start()
     yield fake
     fake.hold.set()
-    server.stop(grace=None).wait()
+    fake.stop()
 
 
 @pytest.fixture
 def grey() -> NDArray[np.uint8]:
     """A small grey picture, [9, 8] uint8."""
     return np.arange(72, dtype=np.uint8).reshape(9, 8)
+
+
+@pytest.fixture(autouse=True)
+def no_bundles_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Bundles that are installed on this machine are not found."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    monkeypatch.setattr("medxgan.client.command.bundle_search.MODELS_PACKAGE", "medxgan_models_of_no_one")

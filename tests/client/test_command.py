@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from grpc import StatusCode
 from PIL import Image
 from typer.testing import CliRunner
 
-from medxgan.client.command import app
-from medxgan.client.commands.folders import output_folders
-from medxgan.client.commands.lent import LENT_COMMANDS
-from medxgan.client.commands.methods import OPTIONS, Method
+from medxgan.client.command import embedded, rooms
+from medxgan.client.command.app import app
+from medxgan.client.command.folders import output_folders
+from medxgan.client.command.rooms import SUBCOMMANDS, Subcommand
 from medxgan.v1 import explanation_pb2
 
 FILES = {
@@ -28,9 +29,9 @@ FILES = {
     "explanation.json",
 }
 
-
-METHODS = [method.value for method in Method if method not in (Method.MEDXGAN, Method.ALL)]
-GENERATOR_METHODS = {"latent-integrated-gradients", "difference-map", "residual-map", "evidence-map"}
+PLAIN = ("gradient", "guided-backpropagation", "grad-cam", "guided-grad-cam", "integrated-gradients", "occlusion")
+INVERTING = ("difference", "residual", "evidence", "latent-integrated-gradients")
+MAPS = (*PLAIN, *INVERTING)
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -46,70 +47,102 @@ def run(*arguments: object):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def words(text: str) -> str:
+    """A text without the terminal's line breaks and frames."""
+    return " ".join(text.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
+
+
 def test_explain_writes_all_files_and_ends_with_the_panels_path(service, film, tmp_path) -> None:
     result = run("explain", film, "--server", service.address, "--out", tmp_path / "results", "--seed", 3, "--steps", 9)
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in (tmp_path / "results").iterdir()} == FILES
+    assert names(tmp_path / "results") == FILES
     assert result.stdout.splitlines()[-1] == str(tmp_path / "results" / "panel.png")
     for text in ("0.900", "0.800", "0.100", "RELIABLE", "30 ms", "CPUExecutionProvider", "converted to grey"):
         assert text in result.stdout
     assert "0.600, still positive" in result.stdout
     assert "uncertainty" not in result.stdout
     sent = service.requests[-1]
-    assert (sent.seed, sent.inversion.steps) == (3, 9)
-    assert json.loads((tmp_path / "results" / "explanation.json").read_text())["seed"] == 3
+    assert (sent.settings.seed, sent.settings.inversion.steps) == (3, 9)
+    assert json.loads((tmp_path / "results" / "explanation.json").read_text())["settings"]["seed"] == 3
 
 
 def test_restarts_tell_the_uncertainty(service, film, tmp_path) -> None:
     result = run("explain", film, "--server", service.address, "--restarts", 4)
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"uncertainty.png"}
+    assert names(tmp_path / "out") == FILES | {"uncertainty.png"}
     assert "0.025 on average over 4 restarts" in result.stdout
-    assert service.requests[-1].inversion.restarts == 4
+    assert service.requests[-1].settings.inversion.restarts == 4
 
 
 @pytest.mark.parametrize(
     ("positive_score", "said"), [(0.7, "was found in 12 steps"), (0.3, "nearest attempt scores 0.3")]
 )
 def test_a_negative_image_gets_what_would_make_it_positive(service, film, tmp_path, positive_score, said) -> None:
-    service.answer.scores.original = 0.2
+    service.answer.scores.original.positive = False
     service.positive_score = positive_score
     result = run("explain", film, "--server", service.address)
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"positive.png", "positive-panel.png"}
-    assert said in " ".join(result.stdout.split())
+    assert names(tmp_path / "out") == FILES | {"positive.png", "positive-panel.png"}
+    assert said in words(result.stdout)
 
 
 @pytest.mark.parametrize(
     ("original", "applied", "said"),
     [
-        (0.9, 0.6, "still positive"),
-        (0.9, 0.1, "negative: taking the difference away from the original is enough"),
-        (0.2, 0.1, "negative, as the original is"),
-        (0.2, 0.6, "positive, although the original is not"),
+        (True, True, "still positive"),
+        (True, False, "negative: taking the difference away from the original is enough"),
+        (False, False, "negative, as the original is"),
+        (False, True, "positive, although the original is not"),
     ],
 )
-def test_the_applied_negative_is_told_in_words(service, film, original, applied, said) -> None:
-    service.answer.scores.original, service.answer.scores.applied_negative = original, applied
+def test_the_applied_negative_is_told_in_words_by_the_servers_decision(service, film, original, applied, said) -> None:
+    scores = service.answer.scores
+    scores.original.probability, scores.original.positive = 0.5, original
+    scores.applied_negative.probability, scores.applied_negative.positive = 0.5, applied
     result = run("explain", film, "--server", service.address)
-    assert f"{applied:.3f}, {said}" in " ".join(result.stdout.split())
+    assert f"0.500, {said}" in words(result.stdout)
 
 
-def test_frames_become_an_animation_and_scores_in_the_report(service, film, tmp_path) -> None:
-    result = run("explain", film, "--server", service.address, "--frames", 5)
+def test_a_trajectory_becomes_an_animation_and_scores_in_the_report(service, film, tmp_path) -> None:
+    result = run("explain", film, "--server", service.address, "--trajectory", 5)
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"trajectory.gif"}
+    assert names(tmp_path / "out") == FILES | {"trajectory.gif"}
     report = json.loads((tmp_path / "out" / "explanation.json").read_text())
-    assert [frame["score"] for frame in report["trajectory"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert [frame["score"]["probability"] for frame in report["trajectory"]] == [0, 0.25, 0.5, 0.75, 1]
 
 
-def test_nothing_is_left_over_from_the_image_before(service, film, tmp_path) -> None:
-    service.answer.scores.original = 0.2
-    assert run("explain", film, "--server", service.address, "--restarts", 2, "--frames", 3).exit_code == 0
+@pytest.mark.parametrize("method", ["medxgan", "grad-cam", "all"])
+def test_nothing_is_left_over_from_the_image_before(service, film, tmp_path, method) -> None:
+    service.answer.scores.original.positive = False
+    everything = ("--restarts", 2, "--trajectory", 3, "--film-size", "--method", "all")
+    assert run("explain", film, "--server", service.address, *everything).exit_code == 0
+    before = names(tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("the caller's own")
-    service.answer.scores.original = 0.9
+    (tmp_path / "out" / "unrecognised-99.png").touch()
+    service.answer.scores.original.positive = True
+    assert run("explain", film, "--server", service.address, "--method", method).exit_code == 0
+    after = names(tmp_path / "out")
+    assert run("explain", film, "--server", service.address, "--method", method, "--out", "fresh").exit_code == 0
+    assert after == names(tmp_path / "fresh") | {"notes.txt"}
+    assert len(before) > len(after)
+
+
+def test_an_image_that_fails_leaves_no_pictures_of_the_one_before(service, film, tmp_path) -> None:
     assert run("explain", film, "--server", service.address).exit_code == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"notes.txt"}
+    assert run("explain", "none.png", "--server", service.address).exit_code == 1
+    assert names(tmp_path / "out") == set()
+
+
+def test_several_images_leave_no_pictures_of_a_single_one_beside_them(service, film, tmp_path) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(film.read_bytes())
+    assert run("explain", film, "--server", service.address).exit_code == 0
+    assert run("explain", film, other, "--server", service.address).exit_code == 0
+    assert names(tmp_path / "out") == {"film", "other"}
 
 
 def test_every_image_is_explained_by_the_version_that_was_found_first(service, film) -> None:
@@ -117,6 +150,18 @@ def test_every_image_is_explained_by_the_version_that_was_found_first(service, f
     asked, *explained = [(request.model.name, request.model.version) for request in service.requests]
     assert asked == ("chest", "")
     assert explained == [("chest", "2"), ("chest", "2")]
+
+
+def test_the_default_model_needs_no_name(service, film) -> None:
+    assert run("explain", film, "--server", service.address).exit_code == 0
+    assert service.requests[0].model.name == ""
+
+
+def test_a_server_without_a_default_lists_its_models(service, film) -> None:
+    service.is_default = False
+    result = run("explain", film, "--server", service.address)
+    assert result.exit_code == 1
+    assert result.stderr == "error: the server has no default model; name one with --model: chest\n"
 
 
 def test_one_image_fails_and_the_others_are_done(service, film, tmp_path) -> None:
@@ -127,58 +172,100 @@ def test_one_image_fails_and_the_others_are_done(service, film, tmp_path) -> Non
     assert result.exit_code == 1
     assert "error: none.png: No such file or directory" in result.stderr
     assert f"error: {other}: image.encoded: not an image" in result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"film"}
-    assert {path.name for path in (tmp_path / "out" / "film").iterdir()} == FILES
+    assert names(tmp_path / "out") == {"film"}
+    assert names(tmp_path / "out" / "film") == FILES
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_other_methods_write_an_attribution(service, film, tmp_path, method) -> None:
+@pytest.mark.parametrize("method", MAPS)
+def test_a_single_map_has_a_panel_of_its_own(service, film, tmp_path, method) -> None:
     result = run("explain", film, "--server", service.address, "--method", method)
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "original.png",
-        "attribution.png",
-        "panel.png",
-        "explanation.json",
-    }
-    assert "+2.500 of pneumonia" in result.stdout
-    assert ("verdict" in result.stdout) == (method in GENERATOR_METHODS)
-    assert ("error 0.1" in result.stdout) == (method.endswith("integrated-gradients"))
+    assert names(tmp_path / "out") == {"original.png", f"{method}.png", "panel.png", "explanation.json"}
+    assert ("+2.500 of pneumonia" in result.stdout) == (method in PLAIN)
+    assert ("error 0.1" in result.stdout) == method.endswith("integrated-gradients")
     report = json.loads((tmp_path / "out" / "explanation.json").read_text())
-    assert report["methods"] == [method.replace("-", "_")]
+    assert set(report["maps"]) == {"original", method.replace("-", "_")}
+    assert report["maps"][method.replace("-", "_")]["file"] == f"{method}.png"
+
+
+def test_several_maps_and_the_counterpart_come_from_one_request(service, film, tmp_path) -> None:
+    methods = ("--method", "medxgan", "--method", "grad_cam", "--method", "evidence")
+    result = run("explain", film, "--server", service.address, *methods)
+    assert result.exit_code == 0, result.stderr
+    assert names(tmp_path / "out") == FILES | {"grad-cam.png", "evidence.png", "comparison.png"}
+    assert result.stdout.splitlines()[-1] == str(Path("out") / "comparison.png")
+    assert len(service.requests) == 2
 
 
 @pytest.mark.parametrize("has_generator", [True, False])
-def test_all_methods_are_compared_in_one_request(service, film, tmp_path, has_generator) -> None:
+def test_all_maps_come_from_one_request(service, film, tmp_path, has_generator) -> None:
     service.has_generator = has_generator
-    expected = [method for method in METHODS if has_generator or method not in GENERATOR_METHODS]
     result = run("explain", film, "--server", service.address, "--method", "all")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[-1] == str(Path("out") / "comparison.png")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    own = {"original.png", "comparison.png", "explanation.json", *(f"{method}.png" for method in PLAIN)}
+    with_generator = FILES | {f"{method}.png" for method in INVERTING}
+    assert names(tmp_path / "out") == (own | with_generator if has_generator else own)
+    _, request = service.requests
+    assert len(request.maps) == len({entry.kind for entry in request.maps}) == (16 if has_generator else 7)
+
+
+def test_a_model_without_a_generator_shows_its_default_maps(service, film, tmp_path) -> None:
+    service.has_generator = False
+    result = run("explain", film, "--server", service.address)
+    assert result.exit_code == 0, result.stderr
+    assert names(tmp_path / "out") == {
         "original.png",
+        "gradient.png",
+        "grad-cam.png",
         "comparison.png",
         "explanation.json",
-        *(f"{method}.png" for method in expected),
-    }
-    _, request = service.requests
-    assert len(request.methods) == len(expected)
-    assert json.loads((tmp_path / "out" / "explanation.json").read_text())["files"] == {
-        method.replace("-", "_"): f"{method}.png" for method in expected
     }
 
 
-@pytest.mark.parametrize(("target", "count"), [(0, 10), (1, 6)])
-def test_methods_of_the_positive_class_are_left_out_for_another(service, film, target: int, count: int) -> None:
-    result = run("explain", film, "--server", service.address, "--method", "all", "--target", target)
+def test_maps_of_the_positive_class_are_left_out_for_another(service, film) -> None:
+    result = run("explain", film, "--server", service.address, "--method", "all", "--target", "no finding")
     assert result.exit_code == 0, result.stderr
-    assert len(service.requests[-1].methods) == count
-    assert service.requests[-1].target == target
+    assert "+2.500 of no finding" in result.stdout
+    assert len(service.requests[-1].maps) == 1 + len(PLAIN)
+    assert service.requests[-1].settings.target_class == "no finding"
 
 
-def test_the_options_of_the_methods_are_sent(service, film) -> None:
+def test_a_map_that_the_model_lacks_is_refused_with_those_that_it_has(service, film) -> None:
+    result = run("explain", film, "--server", service.address, "--method", "dream")
+    assert result.exit_code == 2
+    assert "chest 2 has no map 'dream'; there is: medxgan, all, original, reconstruction" in words(result.stderr)
+
+
+def test_a_map_newer_than_this_client_may_be_asked_for(service, film, tmp_path) -> None:
+    service.new_maps.append(explanation_pb2.MapDescription(kind=99, name="shapley", title="Shapley values"))
+    service.answer.verdict.status = 99
+    service.answer.verdict.reasons.add(code=99)
+    result = run("explain", film, "--server", service.address, "--method", "shapley", "--film-size")
+    assert result.exit_code == 0, result.stderr
+    assert {"unrecognised-99.png", "unrecognised-99-film.png", "panel.png"} <= names(tmp_path / "out")
+    assert "UNRECOGNISED (99)" in result.stdout
+    report = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert report["verdict"]["status"] == "unrecognised (99)"
+    assert report["maps"]["unrecognised (99)"]["file"] == "unrecognised-99.png"
+
+
+def test_maps_in_a_form_that_is_not_recognised_leave_the_others(service, film, tmp_path) -> None:
+    answer = explanation_pb2.ExplainResponse()
+    answer.CopyFrom(service.answer)
+    answer.maps.add(kind=service.number("original"), tensor=service.tensor(np.zeros((4, 4), np.float32)))
+    answer.maps.add(kind=service.number("difference"), tensor=service.tensor(np.zeros((4, 4, 4), np.float32)))
+    answer.maps.add(kind=service.number("grad_cam"))
+    service.events = [explanation_pb2.ExplainStreamResponse(result=answer)]
+    result = run("explain", film, "--server", service.address, "--method", "all")
+    assert result.exit_code == 0, result.stderr
+    assert "came in a form that this client does not recognise" in words(result.stdout)
+    assert names(tmp_path / "out") == {"original.png", "panel.png", "explanation.json"}
+
+
+def test_the_options_are_sent(service, film) -> None:
     options = {
-        "--target": 0,
+        "--target": "pneumonia",
         "--path-steps": 20,
         "--baseline": 0.5,
         "--window": 4,
@@ -189,36 +276,89 @@ def test_the_options_of_the_methods_are_sent(service, film) -> None:
         "--reconstruction-weight": 2,
         "--restarts": 2,
         "--seed": 3,
+        "--frame": 5,
+        "--pixel-spacing": "0.25,0.5",
     }
     arguments = [argument for pair in options.items() for argument in pair]
     result = run("explain", film, "--server", service.address, "--method", "all", *arguments)
     assert result.exit_code == 0, result.stderr
     sent = service.requests[-1]
-    assert sent.HasField("target")
-    assert sent.integrated_gradients == explanation_pb2.IntegratedGradientsSettings(steps=20, baseline=0.5)
-    assert sent.occlusion == explanation_pb2.OcclusionSettings(window=4, stride=2, level=0.25)
-    assert sent.inversion == explanation_pb2.InversionSettings(
-        steps=9, learning_rate=0.5, reconstruction_weight=2, restarts=2
+    assert sent.settings == explanation_pb2.ExplainSettings(
+        target_class="pneumonia",
+        seed=3,
+        inversion=explanation_pb2.InversionSettings(steps=9, learning_rate=0.5, reconstruction_weight=2, restarts=2),
+        integrated_gradients=explanation_pb2.IntegratedGradientsSettings(steps=20, baseline=0.5),
+        occlusion=explanation_pb2.OcclusionSettings(window=4, stride=2, level=0.25),
     )
-    assert sent.seed == 3
+    assert sent.image.frame == 5
+    assert (sent.image.pixel_spacing.row_mm, sent.image.pixel_spacing.column_mm) == (0.25, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("method", "option"),
-    [(method, option) for option, methods in OPTIONS.items() for method in Method if method not in methods],
+    ("method", "option", "value"),
+    [
+        ("grad-cam", "--steps", 1),
+        ("grad-cam", "--learning-rate", 1),
+        ("occlusion", "--reconstruction-weight", 1),
+        ("gradient", "--restarts", 1),
+        ("gradient", "--seed", 1),
+        ("medxgan", "--path-steps", 1),
+        ("difference", "--baseline", 1),
+        ("medxgan", "--window", 1),
+        ("evidence", "--stride", 1),
+        ("grad-cam", "--occlusion-level", 1),
+        ("difference", "--target", "x"),
+    ],
 )
-def test_an_option_is_refused_where_it_means_nothing(method: Method, option: str) -> None:
-    flag = f"--{option.replace('_', '-')}"
-    result = run("explain", "x.png", "--server", "127.0.0.1:9", "--method", method, flag, 1)
+def test_an_option_is_refused_where_it_means_nothing(service, film, method, option, value) -> None:
+    result = run("explain", film, "--server", service.address, "--method", method, option, value)
     assert result.exit_code == 2
-    assert flag in result.stderr
-    assert f"not for {method}" in " ".join(result.stderr.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
+    assert option in result.stderr
+    assert "means nothing to the maps asked for; it is for:" in words(result.stderr)
+
+
+def test_the_seed_means_something_to_a_trajectory(service, film) -> None:
+    options = ("--method", "grad-cam", "--trajectory", 3, "--seed", 5)
+    assert run("explain", film, "--server", service.address, *options).exit_code == 0
+
+
+def test_the_report_names_the_file_only_where_asked(service, film, tmp_path) -> None:
+    digest = hashlib.sha256(film.read_bytes()).hexdigest()
+    for options, image in (((), {"sha256": digest}), (("--name-files",), {"name": "film.png", "sha256": digest})):
+        assert run("explain", film, "--server", service.address, *options).exit_code == 0
+        text = (tmp_path / "out" / "explanation.json").read_text()
+        assert json.loads(text)["image"] == image
+        assert ("film.png" in text) == bool(options)
+
+
+def test_maps_are_written_at_the_size_of_the_film(service, film, tmp_path) -> None:
+    result = run("explain", film, "--server", service.address, "--film-size")
+    assert result.exit_code == 0, result.stderr
+    assert {"difference-film.png", "colorized-film.png"} <= names(tmp_path / "out")
+    with Image.open(tmp_path / "out" / "difference-film.png") as image:
+        assert (image.mode, image.size) == ("LA", (50, 40))
+        alpha = np.asarray(image)[..., 1]
+    assert not alpha[:, :5].any()
+    assert (alpha[:, 5:45] == 255).all()
+    with Image.open(tmp_path / "out" / "colorized-film.png") as image:
+        assert image.mode == "RGBA"
+    report = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert report["maps"]["difference"]["film_file"] == "difference-film.png"
+    assert report["geometry"]["box"] == {"top": 0, "left": 5, "bottom": 40, "right": 45}
+
+
+def test_a_film_turned_in_an_unrecognised_way_has_its_maps_all_the_same(service, film, tmp_path) -> None:
+    service.answer.geometry.orientation = 99
+    result = run("explain", film, "--server", service.address, "--film-size")
+    assert result.exit_code == 0
+    assert "no maps at the size of the film" in words(result.stderr)
+    assert names(tmp_path / "out") == FILES
 
 
 def test_models_are_listed(service) -> None:
     result = run("models", "--server", service.address)
     assert result.exit_code == 0
-    for text in ("chest 2", "frontal chest radiograph", "no finding", "Apache-2.0", "CPUExecutionProvider"):
+    for text in ("chest 2 (default)", "frontal chest radiograph", "no finding", "Apache-2.0", "CPUExecutionProvider"):
         assert text in result.stdout
 
 
@@ -233,7 +373,6 @@ def test_an_unknown_model_is_heard_of_before_any_work(service, film) -> None:
     result = run("explain", film, "--server", service.address, "--model", "brain")
     assert result.exit_code == 1
     assert result.stderr == "error: no model 'brain' is served; there is: chest\n"
-    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -242,38 +381,44 @@ def test_an_unknown_model_is_heard_of_before_any_work(service, film) -> None:
         (["explain"], "Missing argument"),
         (["explain", "x.png", "--server", "127.0.0.1:9", "--models", "m"], "--server names another"),
         (["models", "--server", "127.0.0.1:9", "--provider", "cpu"], "--server names another"),
-        (["explain", "x.png", "--method", "gradient", "--learning-rate", "0.1"], "is for --method medxgan"),
+        (["explain", "x.png", "--pixel-spacing", "0.1"], "expected ROW,COLUMN in mm"),
         (["explain", "x.png", "--seed", "-1"], "--seed"),
         (["explain", "x.png", "--models", "nowhere"], "there is no folder nowhere"),
-        (["models"], "there is no folder models"),
+        (["models"], "no bundle was found in models"),
         (["dream"], "No such command"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], complaint: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
-    assert complaint in result.stderr
+    assert complaint in words(result.stderr)
 
 
 def test_folders_are_told_apart_when_stems_are_not() -> None:
     images = [Path(name) for name in ("a/IM1.dcm", "b/im1.png", "c/IM1-2.dcm", "d/IM2")]
-    names = [folder.name for folder in output_folders(images, Path("out"))]
-    assert names == ["IM1", "im1-2", "IM1-2-2", "IM2"]
+    folders = [folder.name for folder in output_folders(images, Path("out"))]
+    assert folders == ["IM1", "im1-2", "IM1-2-2", "IM2"]
     assert output_folders(images[:1], Path("out")) == [Path("out")]
+
+
+def test_files_named_by_uid_keep_their_whole_name() -> None:
+    images = [Path(name) for name in ("1.3.6.1.4.1.10", "1.3.6.1.4.1.11", "1.2.840.DCM", "film.2.tiff", "scan.v2")]
+    folders = [folder.name for folder in output_folders(images, Path("out"))]
+    assert folders == ["1.3.6.1.4.1.10", "1.3.6.1.4.1.11", "1.2.840", "film.2", "scan.v2"]
 
 
 def test_help_lists_every_subcommand_and_imports_neither_rooms_nor_heavy_libraries() -> None:
     code = (
-        "import sys; from medxgan.client.command import app\n"
+        "import sys; from medxgan.client.command.app import app\n"
         "try: app(['--help'])\n"
         "finally: print([name for name in sys.modules if name.split('.')[0] in {heavy}"
         " or name.startswith({rooms})])"
     ).format(
         heavy={"grpc", "matplotlib", "numpy", "torch"},
-        rooms=("medxgan.server", "medxgan.training", "medxgan.export"),
+        rooms=("medxgan.server", "medxgan.training", "medxgan.export", "medxgan.bundle"),
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for name in ["explain", "models", *(lent.name for lent in LENT_COMMANDS)]:
+    for name in ["explain", "models", *(subcommand.name for subcommand in SUBCOMMANDS)]:
         assert name in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -283,21 +428,12 @@ def test_the_version_is_the_distributions() -> None:
 
 
 @pytest.fixture
-def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins for the other rooms, lent by a distribution that goes before the installed one."""
-    metadata = tmp_path / "site" / "medxgan-0.0.1.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: medxgan\nVersion: 0.0.1\n")
-    (metadata / "entry_points.txt").write_text(
-        "[medxgan.commands]\n"
-        "serve = stand_in_rooms:serve\n"
-        "train = stand_in_rooms:train\n"
-        "export = stand_in_rooms_without_their_extra:export\n"
-        "[medxgan.embedded_server]\n"
-        "server = stand_in_rooms:EmbeddedServer\n"
-    )
-    (tmp_path / "site" / "stand_in_rooms_without_their_extra.py").write_text("import a_library_that_is_not_there\n")
-    (tmp_path / "site" / "stand_in_rooms.py").write_text(
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for what the command uses of other rooms."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "stand_in_rooms_without_their_extra.py").write_text("import a_library_that_is_not_there\n")
+    (site / "stand_in_rooms.py").write_text(
         "import os\n"
         "from pathlib import Path\n"
         "import typer\n"
@@ -323,13 +459,27 @@ def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    def __exit__(self, *error):\n"
         "        (self.models / 'closed').touch()\n"
     )
-    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(embedded, "TARGET", "stand_in_rooms:EmbeddedServer")
     models = tmp_path / "models"
-    models.mkdir()
+    (models / "chest" / "2").mkdir(parents=True)
+    (models / "chest" / "2" / "bundle.json").touch()
     return models
 
 
-def test_a_lent_function_reads_its_own_options(rooms) -> None:
+def mounted(*targets: str):
+    """The command with stand-ins for the subcommands of other rooms."""
+    import typer
+
+    stand_in = typer.Typer()
+    stand_in.callback()(lambda: None)
+    for target in targets:
+        rooms.mount(stand_in, Subcommand(target.partition(":")[2], "Stands in.", target, "server"))
+    return lambda *arguments: CliRunner().invoke(stand_in, [str(argument) for argument in arguments])
+
+
+def test_a_function_of_another_room_reads_its_own_options(stand_ins) -> None:
+    run = mounted("stand_in_rooms:serve")
     assert run("serve", "--workers", 3, "--models", "m").stdout == "serving m 3\n"
     assert "Serve for real." in run("serve", "--help").stdout
     wrong = run("serve", "--wrong")
@@ -337,27 +487,33 @@ def test_a_lent_function_reads_its_own_options(rooms) -> None:
     assert "No such option" in wrong.stderr
 
 
-def test_a_lent_app_has_its_own_subcommands(rooms) -> None:
+def test_an_app_of_another_room_has_its_own_subcommands(stand_ins) -> None:
+    run = mounted("stand_in_rooms:train")
     assert run("train", "classifier", "x.toml").stdout == "classifier from x.toml\n"
     assert run("train", "generator").exit_code == 7
     assert "medxgan train" in run("train", "--help").stdout
 
 
-@pytest.mark.parametrize(("name", "extra"), [("export", "export"), ("evaluate", "evaluation")])
-def test_a_missing_extra_is_named(rooms, name: str, extra: str) -> None:
-    result = run(name, "RUN")
+def test_a_missing_extra_is_named(stand_ins) -> None:
+    result = mounted("stand_in_rooms_without_their_extra:export")("export", "RUN")
     assert result.exit_code == 2
-    assert f"error: `medxgan {name}` needs the {extra} extra: pip install 'medxgan[{extra}]'" in result.stderr
+    assert "error: `medxgan export` needs the server extra: pip install 'medxgan[server]'" in result.stderr
+    assert "a_library_that_is_not_there" in result.stderr
 
 
-def test_without_a_server_one_is_embedded_for_the_commands_life(rooms, service, film, monkeypatch) -> None:
+def test_a_missing_part_of_medxgan_itself_is_no_missing_extra(stand_ins) -> None:
+    result = mounted("medxgan.nowhere:export")("export")
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+def test_without_a_server_one_is_embedded_for_the_commands_life(stand_ins, service, film, monkeypatch) -> None:
     monkeypatch.setenv("STAND_IN_ADDRESS", service.address)
     result = run("explain", film, "--provider", "cpu")
     assert result.exit_code == 0, result.stderr
-    assert (rooms / "closed").exists()
+    assert (stand_ins / "closed").exists()
 
 
-def test_an_embedded_server_that_cannot_start_says_why(rooms, film) -> None:
+def test_an_embedded_server_that_cannot_start_says_why(stand_ins, film) -> None:
     result = run("explain", film, "--provider", "cuda")
     assert result.exit_code == 1
     assert result.stderr == "error: the embedded server can't start: 'no GPU here'\n"

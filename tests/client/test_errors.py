@@ -47,7 +47,10 @@ def test_the_table_covers_every_status_and_every_error() -> None:
 @pytest.mark.parametrize("code", EXPECTED)
 def test_a_status_becomes_its_error_with_the_servers_words(service, code) -> None:
     service.fail(code, "these words")
-    with Client(service.address, retries=0) as client, pytest.raises(MedxganClientError, match="these words") as caught:
+    with (
+        Client(service.address, patience=0) as client,
+        pytest.raises(MedxganClientError, match="these words") as caught,
+    ):
         client.models()
     assert type(caught.value) is EXPECTED[code]
 
@@ -82,7 +85,7 @@ def test_a_busy_server_says_for_how_long(service) -> None:
         "the queue is full",
         error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000)),
     )
-    with Client(service.address, retries=0) as client, pytest.raises(BusyError) as caught:
+    with Client(service.address, patience=0) as client, pytest.raises(BusyError) as caught:
         client.models()
     assert caught.value.retry_delay == 1.5
 

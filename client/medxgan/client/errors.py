@@ -9,6 +9,8 @@ MedxganClientError
 ├── UnavailableError         no server was reached, or the call was cut off
 ├── DeadlineExceededError    the timeout passed first
 └── ServerFaultError         the server failed; its log holds the id
+
+MissingExtraError is apart: a part of this installation that was needed is not there.
 """
 
 from collections.abc import Callable
@@ -73,6 +75,21 @@ class ServerFaultError(MedxganClientError):
     def __init__(self, message: str, id: str = "") -> None:  # noqa: A002 (the server's word for it)
         super().__init__(message if id in message else f"{message} (id {id})")
         self.id = id
+
+
+class MissingExtraError(Exception):
+    """What was asked for needs an extra that is not installed; the message says which.
+
+    Args:
+        purpose: what needs it: "`medxgan train`".
+        extra: the extra of the distribution.
+        cause: the import that failed.
+    """
+
+    def __init__(self, purpose: str, extra: str, cause: ModuleNotFoundError) -> None:
+        super().__init__(
+            f"{purpose} needs the {extra} extra: pip install 'medxgan[{extra}]' (there is no module {cause.name!r})"
+        )
 
 
 @dataclass(frozen=True)

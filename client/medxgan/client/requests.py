@@ -1,35 +1,39 @@
 """From a caller's arguments to the wire's requests: only what the caller chose is sent."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from medxgan.client.enums import to_wire
+from google.protobuf.message import Message
+
 from medxgan.client.errors import InvalidRequestError
 from medxgan.client.images import ImageInput, image_message
-from medxgan.client.results import AttributionMethod, IntegratedGradientsSettings, MapKind, OcclusionSettings
+from medxgan.client.results import IntegratedGradientsSettings, InversionSettings, OcclusionSettings, Settings
+from medxgan.client.vocabulary import MapForm, MapKind, Unrecognised, to_wire
 from medxgan.v1 import explanation_pb2
+
+Chosen = TypeVar("Chosen", bound=Message)
 
 
 def explain(
     image: ImageInput,
     model: str,
     version: str,
-    inversion: explanation_pb2.InversionSettings | None,
     *,
-    seed: int,
-    maps: Sequence[MapKind],
+    maps: Sequence[MapKind | Unrecognised],
+    form: MapForm,
+    settings: Settings,
     trajectory: int | None,
 ) -> explanation_pb2.ExplainRequest:
     """The request of Explain and ExplainStream; raises InvalidRequestError where it has no place on the wire."""
+    if form is MapForm.PNG and not maps:
+        raise InvalidRequestError("maps", "expected the maps wanted as PNG; a request that names none gets tensors")
     frames = _whole("trajectory.frames", trajectory)
     return explanation_pb2.ExplainRequest(
         model=selector(model, version),
         image=image_message(image),
-        inversion=inversion,
-        maps=[explanation_pb2.MapRequest(kind=to_wire(kind), form=explanation_pb2.MAP_FORM_TENSOR) for kind in maps],
-        seed=_whole("seed", seed, bits=64),
-        trajectory=None
-        if frames is None
-        else explanation_pb2.TrajectoryRequest(frames=frames, form=explanation_pb2.MAP_FORM_TENSOR),
+        maps=[explanation_pb2.MapRequest(kind=to_wire(kind), form=to_wire(form)) for kind in maps],
+        settings=_settings(settings),
+        trajectory=None if frames is None else explanation_pb2.TrajectoryRequest(frames=frames, form=to_wire(form)),
     )
 
 
@@ -38,55 +42,51 @@ def classify(image: ImageInput, model: str, version: str) -> explanation_pb2.Cla
     return explanation_pb2.ClassifyRequest(model=selector(model, version), image=image_message(image))
 
 
-def attribute(
-    image: ImageInput,
-    methods: Sequence[AttributionMethod],
-    model: str,
-    version: str,
-    target: int | None,
-    *,
-    integrated_gradients: IntegratedGradientsSettings,
-    occlusion: OcclusionSettings,
-    inversion: explanation_pb2.InversionSettings | None,
-    seed: int,
-) -> explanation_pb2.AttributeRequest:
-    """The request of Attribute; raises InvalidRequestError where it has no place on the wire."""
-    path = explanation_pb2.IntegratedGradientsSettings(
-        steps=_whole("integrated_gradients.steps", integrated_gradients.steps), baseline=integrated_gradients.baseline
-    )
-    windows = explanation_pb2.OcclusionSettings(
-        window=_whole("occlusion.window", occlusion.window),
-        stride=_whole("occlusion.stride", occlusion.stride),
-        level=occlusion.level,
-    )
-    return explanation_pb2.AttributeRequest(
-        model=selector(model, version),
-        image=image_message(image),
-        methods=[to_wire(method) for method in methods],
-        target=_whole("target", target),
-        integrated_gradients=path if path.ListFields() else None,
-        occlusion=windows if windows.ListFields() else None,
-        inversion=inversion,
-        seed=_whole("seed", seed, bits=64),
-    )
-
-
-def inversion(
-    steps: int | None, learning_rate: float | None, reconstruction_weight: float | None, restarts: int | None
-) -> explanation_pb2.InversionSettings | None:
-    """The inversion's settings; None where the caller chose none of them."""
-    settings = explanation_pb2.InversionSettings(
-        steps=_whole("inversion.steps", steps),
-        learning_rate=learning_rate,
-        reconstruction_weight=reconstruction_weight,
-        restarts=_whole("inversion.restarts", restarts),
-    )
-    return settings if settings.ListFields() else None
+def get_model(name: str, version: str) -> explanation_pb2.GetModelRequest:
+    """The request of GetModel."""
+    return explanation_pb2.GetModelRequest(model=selector(name, version))
 
 
 def selector(name: str, version: str) -> explanation_pb2.ModelSelector:
     """Which model to use."""
     return explanation_pb2.ModelSelector(name=name, version=version)
+
+
+def _settings(settings: Settings) -> explanation_pb2.ExplainSettings | None:
+    inversion = settings.inversion or InversionSettings()
+    path = settings.integrated_gradients or IntegratedGradientsSettings()
+    windows = settings.occlusion or OcclusionSettings()
+    return _chosen(
+        explanation_pb2.ExplainSettings(
+            target_class=settings.target_class,
+            seed=_whole("settings.seed", settings.seed, bits=64),
+            inversion=_chosen(
+                explanation_pb2.InversionSettings(
+                    steps=_whole("settings.inversion.steps", inversion.steps),
+                    learning_rate=inversion.learning_rate,
+                    reconstruction_weight=inversion.reconstruction_weight,
+                    restarts=_whole("settings.inversion.restarts", inversion.restarts),
+                )
+            ),
+            integrated_gradients=_chosen(
+                explanation_pb2.IntegratedGradientsSettings(
+                    steps=_whole("settings.integrated_gradients.steps", path.steps), baseline=path.baseline
+                )
+            ),
+            occlusion=_chosen(
+                explanation_pb2.OcclusionSettings(
+                    window=_whole("settings.occlusion.window", windows.window),
+                    stride=_whole("settings.occlusion.stride", windows.stride),
+                    level=windows.level,
+                )
+            ),
+        )
+    )
+
+
+def _chosen(message: Chosen) -> Chosen | None:
+    """The message; None where the caller chose nothing in it."""
+    return message if message.ListFields() else None
 
 
 def _whole(field: str, value: int | None, bits: int = 32) -> int | None:

@@ -1,52 +1,61 @@
-"""One call, tried again where that is safe, never beyond the caller's timeout."""
+"""When a call is made again: one policy for both clients, which make and await calls each in their own way."""
 
 import random
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import grpc
 
-from medxgan.client.errors import BusyError, MedxganClientError, error_from_call
+from medxgan.client.errors import BusyError, MedxganClientError, UnavailableError, error_from_call
 
-Answer = TypeVar("Answer")
-
-FIRST_DELAY = 0.1
-"""Seconds before the first retry of an unreachable server; doubled from try to try."""
+FIRST_DELAY, LONGEST_DELAY = 0.1, 1.0
+"""Seconds before the first retry of an unreachable server, doubled from try to try, up to the second."""
 
 
-def call_with_retries(call: Callable[[float], Answer], *, timeout: float, retries: int) -> Answer:
-    """Make a call that changes nothing on the server, and make it again where the server was away or busy.
+class Tries:
+    """The tries of one call that changes nothing on the server.
 
     gRPC's own retry policy takes no heed of the google.rpc.RetryInfo that a busy server sends.
 
     Args:
-        call: makes the call once; gets the seconds that are left. A grpc.RpcError that it raises may lead to a retry.
-        timeout: seconds for all tries together.
-        retries: tries after the first.
-
-    Raises:
-        MedxganClientError: how the last try ended.
+        timeout: seconds for all tries together, from now.
+        patience: seconds, from the first failure on, in which another try may begin.
+        hint: added to the error where the server was not reached.
     """
-    deadline = time.monotonic() + timeout
-    tries = 0
-    while True:
-        try:
-            return call(deadline - time.monotonic())
-        except grpc.RpcError as failure:
-            error = error_from_call(failure)
-            delay = _delay(failure.code(), error, tries)
-            if delay is None or tries == retries or time.monotonic() + delay >= deadline:
-                raise error from failure
-        tries += 1
-        time.sleep(delay)
 
+    def __init__(self, timeout: float, patience: float, *, hint: str = "") -> None:
+        self._deadline = time.monotonic() + timeout
+        self._patience = patience
+        self._hint = hint
+        self._failed = 0
+        self._last_begin = self._deadline
 
-def _delay(code: grpc.StatusCode, error: MedxganClientError, tries: int) -> float | None:
-    """Seconds to the next try; None where another try is not safe or would end the same."""
-    if isinstance(error, BusyError):
-        return error.retry_delay
-    if code is grpc.StatusCode.UNAVAILABLE:
-        # Spread out, so that callers cut off together do not come back together.
-        return FIRST_DELAY * 2.0**tries * random.uniform(0.5, 1.0)  # noqa: S311
-    return None
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that the next try may take."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def delay_after(self, failure: grpc.RpcError) -> float:
+        """Seconds to wait before the next try.
+
+        Raises:
+            MedxganClientError: what the failure was, where another try is not safe, or would end the same, or is late.
+        """
+        error = error_from_call(failure)
+        if isinstance(error, UnavailableError) and self._hint:
+            error = UnavailableError(f"{error} ({self._hint})")
+        now = time.monotonic()
+        if not self._failed:
+            self._last_begin = min(self._deadline, now + self._patience)
+        delay = self._delay(failure.code(), error)
+        if delay is None or now + delay >= self._last_begin:
+            raise error from failure
+        self._failed += 1
+        return delay
+
+    def _delay(self, code: grpc.StatusCode, error: MedxganClientError) -> float | None:
+        if isinstance(error, BusyError):
+            return error.retry_delay
+        if code is grpc.StatusCode.UNAVAILABLE:
+            # Spread out, so that callers cut off together do not come back together.
+            return min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._failed) * random.uniform(0.5, 1.0)  # noqa: S311
+        return None

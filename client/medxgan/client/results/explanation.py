@@ -1,106 +1,45 @@
-"""An explanation of one image: the same patient without the pathology."""
+"""An explanation of one image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
+from medxgan.client.geometry import FloatArray, Geometry
 from medxgan.client.results.execution import Execution, ModelIdentity
-from medxgan.client.results.inversion import InversionOutcome, InversionSettings
-from medxgan.client.results.verdict import Verdict
-
-FloatArray = NDArray[np.float32]
-
-
-class MapKind(StrEnum):
-    """The maps of an explanation; S is the side of the image as the networks see it.
-
-    ORIGINAL, RECONSTRUCTION and NEGATIVE_REALIZATION are [S, S] in [-1, 1]. DIFFERENCE is [S, S] in [-2, 2], positive
-    where pathology adds intensity. COLORIZED is [S, S, 3] in [0, 1]: red adds, blue takes away. These five are what a
-    request gets that names none.
-
-    APPLIED_NEGATIVE is [S, S] in [-1, 1]: the original minus the difference, clipped. RESIDUAL is [S, S] in [-4, 4]:
-    original minus negative realization where it has the sign of the difference, times the difference, both smoothed.
-    UNCERTAINTY is [S, S] in [0, 2]: standard deviation of the difference over the restarts; it needs 2 or more.
-    POSITIVE_REALIZATION is [S, S] in [-1, 1]: for a positive image the reconstruction; for a negative one what a search
-    of up to as many steps again finds, see `PositiveRealizationOutcome`.
-    """
-
-    ORIGINAL = "original"
-    RECONSTRUCTION = "reconstruction"
-    NEGATIVE_REALIZATION = "negative_realization"
-    DIFFERENCE = "difference"
-    COLORIZED = "colorized"
-    APPLIED_NEGATIVE = "applied_negative"
-    RESIDUAL = "residual"
-    UNCERTAINTY = "uncertainty"
-    POSITIVE_REALIZATION = "positive_realization"
+from medxgan.client.results.inversion import InversionOutcome, PositiveRealizationOutcome
+from medxgan.client.results.maps import Map, Score, TrajectoryFrame
+from medxgan.client.results.settings import Settings
+from medxgan.client.results.verdict import ImageCheck, Verdict
+from medxgan.client.vocabulary import MapKind, Unrecognised
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Probabilities (0 to 1) of the positive class.
+    """What the classifier says of the image and of the pictures made of it.
 
     Attributes:
-        original: of the image.
-        reconstruction: of G(z1, z2).
+        original: of x.
+        reconstruction: of G(z1, z2); None where nothing was inverted, as for the next two.
         negative_realization: of G(z1, 0).
-        applied_negative: of the image minus the difference.
+        applied_negative: of x minus the difference.
         positive_realization: of the positive realization; None where neither its map nor a trajectory was asked for.
-        decision_threshold: the one from which an image counts as positive.
+        decision_threshold: probability from which the bundle counts an image as positive. The decisions stand with the
+            scores; comparing anew may decide otherwise, by the last digit.
     """
 
-    original: float
-    reconstruction: float
-    negative_realization: float
-    applied_negative: float
-    positive_realization: float | None
+    original: Score
+    reconstruction: Score | None
+    negative_realization: Score | None
+    applied_negative: Score | None
+    positive_realization: Score | None
     decision_threshold: float
-
-    def is_positive(self, probability: float) -> bool:
-        """Whether a picture of that probability counts as positive."""
-        return probability >= self.decision_threshold
-
-    @property
-    def image_is_positive(self) -> bool:
-        """Whether the image itself counts as positive."""
-        return self.is_positive(self.original)
 
 
 @dataclass(frozen=True)
-class PositiveRealizationOutcome:
-    """How the positive realization was come by.
+class TargetScore:
+    """The class that maps explain which can explain any, and the classifier's logit of it at x."""
 
-    Attributes:
-        found: whether the classifier calls it positive. False: the search ran out of steps, or the image is positive
-            and its reconstruction is not; the map and the trajectory then end short of positive.
-        steps_taken: gradient steps of the search; 0 where none was needed.
-        scale: the least share (0 to 1) of the z2 that the steps found with which the classifier still says "positive";
-            1 where there was no search, 0 where the negative realization is positive already.
-        change_mse: mean squared difference between positive and negative realization, in [-1, 1] units.
-    """
-
-    found: bool
-    steps_taken: int
-    scale: float
-    change_mse: float
-
-
-@dataclass(frozen=True, eq=False)
-class TrajectoryFrame:
-    """One picture on the way from the negative realization to the positive one: G(z1, a * z2).
-
-    Attributes:
-        position: a: 0 is the negative realization, 1 the positive one.
-        score: probability (0 to 1) of the positive class.
-        picture: [S, S] in [-1, 1].
-    """
-
-    position: float
-    score: float
-    picture: FloatArray
+    class_name: str
+    logit: float
 
 
 @dataclass(frozen=True)
@@ -120,75 +59,73 @@ class Timing:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a classifier scores one image as it does: the same image without the pathology.
+    """Why a classifier scores one image as it does.
+
+    `explanation[MapKind.DIFFERENCE]` is the map as array.
 
     Attributes:
+        settings: in force; what was not used is None.
+        image_checks: whether the image is like those of the training, measure by measure.
+        outcome: how the inversion ended; None where nothing was inverted.
         positive_outcome: how the positive realization was come by; None where neither its map nor a trajectory was
             asked for.
-        maps: the maps asked for, float32; their shapes and ranges are stated by `MapKind`.
+        target: the class that maps explain which can explain any; None where no such map was asked for.
+        maps: the maps asked for, in the order asked for.
         trajectory: the pictures asked for, from the negative realization to the positive one; empty where none were.
+        geometry: where the maps lie on the film.
         notes: what was done to the image on the way in, a sentence each.
     """
 
     model: ModelIdentity
     execution: Execution
-    settings: InversionSettings
-    seed: int
+    settings: Settings
     scores: Scores
     verdict: Verdict
-    outcome: InversionOutcome
+    image_checks: tuple[ImageCheck, ...]
+    outcome: InversionOutcome | None
     positive_outcome: PositiveRealizationOutcome | None
+    target: TargetScore | None
+    maps: Mapping[MapKind | Unrecognised, Map]
+    trajectory: tuple[TrajectoryFrame, ...]
+    geometry: Geometry
     timing: Timing
     notes: tuple[str, ...]
-    maps: Mapping[MapKind, FloatArray]
-    trajectory: tuple[TrajectoryFrame, ...]
+
+    def __getitem__(self, kind: MapKind | Unrecognised) -> FloatArray:
+        """The map as float32 array.
+
+        Raises:
+            LookupError: it was not asked for, or came in a form that this client does not recognise.
+        """
+        if kind not in self.maps:
+            raise LookupError(f"the map {kind.value!r} was not asked for")
+        return self.maps[kind].array()
+
+    def on_film(self, kind: MapKind | Unrecognised, *, fill: float = float("nan")) -> FloatArray:
+        """The map at the size and in the layout of the film as it was sent; see `Geometry.lay_on_film`."""
+        return self.geometry.lay_on_film(self[kind], fill=fill)
 
     @property
     def original(self) -> FloatArray:
         """[S, S] in [-1, 1]: x, the image as the networks see it."""
-        return self._map(MapKind.ORIGINAL)
+        return self[MapKind.ORIGINAL]
 
     @property
     def reconstruction(self) -> FloatArray:
         """[S, S] in [-1, 1]: G(z1, z2)."""
-        return self._map(MapKind.RECONSTRUCTION)
+        return self[MapKind.RECONSTRUCTION]
 
     @property
     def negative_realization(self) -> FloatArray:
         """[S, S] in [-1, 1]: G(z1, 0)."""
-        return self._map(MapKind.NEGATIVE_REALIZATION)
+        return self[MapKind.NEGATIVE_REALIZATION]
 
     @property
     def difference(self) -> FloatArray:
         """[S, S] in [-2, 2]: reconstruction minus negative realization."""
-        return self._map(MapKind.DIFFERENCE)
+        return self[MapKind.DIFFERENCE]
 
     @property
     def colorized(self) -> FloatArray:
         """[S, S, 3] in [0, 1]: the difference in colour over the original."""
-        return self._map(MapKind.COLORIZED)
-
-    @property
-    def applied_negative(self) -> FloatArray:
-        """[S, S] in [-1, 1]: the original minus the difference, clipped."""
-        return self._map(MapKind.APPLIED_NEGATIVE)
-
-    @property
-    def residual(self) -> FloatArray:
-        """[S, S] in [-4, 4]: original minus negative realization, where it agrees with the difference, times that."""
-        return self._map(MapKind.RESIDUAL)
-
-    @property
-    def uncertainty(self) -> FloatArray:
-        """[S, S] in [0, 2]: standard deviation of the difference over the restarts."""
-        return self._map(MapKind.UNCERTAINTY)
-
-    @property
-    def positive_realization(self) -> FloatArray:
-        """[S, S] in [-1, 1]: the same patient as the classifier would call positive, or the nearest to it found."""
-        return self._map(MapKind.POSITIVE_REALIZATION)
-
-    def _map(self, kind: MapKind) -> FloatArray:
-        if kind not in self.maps:
-            raise LookupError(f"the map {kind.value!r} was not asked for")
-        return self.maps[kind]
+        return self[MapKind.COLORIZED]

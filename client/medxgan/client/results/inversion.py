@@ -1,24 +1,8 @@
 """How an image was inverted, and how far an inversion is."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-@dataclass(frozen=True)
-class InversionSettings:
-    """The inversion's settings in force.
-
-    Attributes:
-        steps: gradient steps, at most.
-        learning_rate: Adam's.
-        reconstruction_weight: λ, the weight of the mean squared error.
-        restarts: inversions from different starts, the best of which is the answer.
-    """
-
-    steps: int
-    learning_rate: float
-    reconstruction_weight: float
-    restarts: int
+from medxgan.client.vocabulary import ProgressPhase, Unrecognised
 
 
 @dataclass(frozen=True)
@@ -43,11 +27,23 @@ class InversionOutcome:
     difference_spread: float | None
 
 
-class ProgressPhase(StrEnum):
-    """What gradient steps are for: the inversion of the image, or the search for a positive realization after it."""
+@dataclass(frozen=True)
+class PositiveRealizationOutcome:
+    """How the positive realization was come by.
 
-    INVERSION = "inversion"
-    POSITIVE_REALIZATION = "positive_realization"
+    Attributes:
+        found: whether the classifier calls it positive. False: the search ran out of steps, or the image is positive
+            and its reconstruction is not; the map and the trajectory then end short of positive.
+        steps_taken: gradient steps of the search; 0 where none was needed.
+        scale: the least share (0 to 1) of the z2 that the steps found with which the classifier still says "positive";
+            1 where there was no search, 0 where the negative realization is positive already.
+        change_mse: mean squared difference between positive and negative realization, in [-1, 1] units.
+    """
+
+    found: bool
+    steps_taken: int
+    scale: float
+    change_mse: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Progress:
     best. In the search for a positive realization the squared error is that to the negative one.
     """
 
-    phase: ProgressPhase
+    phase: ProgressPhase | Unrecognised
     steps_taken: int
     steps_total: int
     reconstruction_mse: float

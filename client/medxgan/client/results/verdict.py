@@ -1,31 +1,15 @@
 """Whether an explanation can be relied on."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class VerdictStatus(StrEnum):
-    """Whether an explanation can be relied on; NOT_APPLICABLE where the classifier calls the image negative."""
-
-    RELIABLE = "reliable"
-    NOT_RELIABLE = "not_reliable"
-    NOT_APPLICABLE = "not_applicable"
-
-
-class VerdictReasonCode(StrEnum):
-    """The checks behind a verdict."""
-
-    RECONSTRUCTION_TOO_FAR = "reconstruction_too_far"
-    CLASSIFIER_DISAGREES = "classifier_disagrees"
-    NEGATIVE_IS_POSITIVE = "negative_is_positive"
-    IMAGE_IS_NEGATIVE = "image_is_negative"
+from medxgan.client.vocabulary import Unrecognised, VerdictReasonCode, VerdictStatus
 
 
 @dataclass(frozen=True)
 class VerdictReason:
     """One failed check: what was measured against which threshold, and a sentence for a person."""
 
-    code: VerdictReasonCode
+    code: VerdictReasonCode | Unrecognised
     measured: float
     threshold: float
     sentence: str
@@ -35,5 +19,22 @@ class VerdictReason:
 class Verdict:
     """Whether an explanation can be relied on; `reasons` is empty when it can."""
 
-    status: VerdictStatus
+    status: VerdictStatus | Unrecognised
     reasons: tuple[VerdictReason, ...]
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """One measure of how unlike an image is to those that the model was trained on.
+
+    Attributes:
+        name: of the measure.
+        measured: higher is less alike.
+        maximum: greatest value of a familiar image.
+        passed: whether the image passes.
+    """
+
+    name: str
+    measured: float
+    maximum: float
+    passed: bool

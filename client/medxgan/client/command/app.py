@@ -1,20 +1,19 @@
-"""The `medxgan` command."""
+"""The command's subcommands, its own and those of other rooms."""
 
-import os
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from medxgan.client.commands.explain import explain
-from medxgan.client.commands.lent import LENT_COMMANDS, mount
-from medxgan.client.commands.models import models
+from medxgan.client.command.explain import explain
+from medxgan.client.command.models import models_app
+from medxgan.client.command.rooms import SUBCOMMANDS, mount
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(explain)
-app.command()(models)
-for lent in LENT_COMMANDS:
-    mount(app, lent)
+app.add_typer(models_app, name="models")
+for subcommand in SUBCOMMANDS:
+    mount(app, subcommand)
 
 
 def _print_version(wanted: bool) -> None:
@@ -33,10 +32,3 @@ def root(
 
     Research use only. Not a medical device.
     """
-
-
-def main() -> None:
-    """Run the command."""
-    # gRPC's own log tells of every connection that ends; what concerns a user comes as an error of ours.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    app()

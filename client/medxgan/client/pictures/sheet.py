@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from medxgan.client.pictures import largest_magnitude
-from medxgan.client.results import FloatArray
+from medxgan.client.geometry import FloatArray
 
 WIDTH = 10.0
 DOTS_PER_INCH = 200
@@ -24,9 +24,14 @@ GUTTER = 0.16
 TITLE, BODY, SMALL = 12.0, 8.5, 7.0
 LINE_HEIGHT = 1.45 / 72
 """Inches for a line of type, per point of its size."""
-TITLE_CHARACTERS, BODY_CHARACTERS = 84, 150
+TITLE_CHARACTERS, BODY_CHARACTERS, FOOTER_CHARACTERS = 84, 150, 165
 
 INK, QUIET, RULE = "#1b1f24", "#57606a", "#d0d7de"
+
+
+def largest_magnitude(values: FloatArray) -> float:
+    """The largest magnitude in `values`, or 1 where all are zero: half the width of a scale that shows them all."""
+    return float(np.abs(values).max()) or 1.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,9 @@ class Sheet:
         heights = [caption_height + side + (0.52 if any(picture.bar for picture in row) else 0.2) for row in rows]
         tops = [captions + sum(heights[:row]) for row in range(len(rows))]
         footer = captions + sum(heights)
-        page = _Page(footer + 0.12 + SMALL * LINE_HEIGHT + 0.16)
+        # Beside the note where there is room for both, else below it.
+        below = SMALL * LINE_HEIGHT if len(self.note) + len(self.small_print) > FOOTER_CHARACTERS else 0.0
+        page = _Page(footer + 0.12 + SMALL * LINE_HEIGHT + below + 0.16)
 
         for row, line in enumerate(title):
             page.write(MARGIN, MARGIN + row * TITLE * LINE_HEIGHT, line, TITLE, weight="bold")
@@ -120,7 +127,7 @@ class Sheet:
                 page.picture(left, top + caption_height, side, picture)
         page.rule(footer)
         page.write(MARGIN, footer + 0.12, self.note, SMALL, weight="bold")
-        page.write(WIDTH - MARGIN, footer + 0.12, self.small_print, SMALL, color=QUIET, align="right")
+        page.write(WIDTH - MARGIN, footer + 0.12 + below, self.small_print, SMALL, color=QUIET, align="right")
         page.figure.savefig(path, format="png")
 
 

@@ -23,15 +23,15 @@ def complain(message: str) -> None:
 @contextmanager
 def known_errors() -> Iterator[None]:
     """End the command with a sentence, not a traceback, where what went wrong is known."""
-    from medxgan.client.embedded import EmbeddedServerError
-    from medxgan.client.errors import MedxganClientError
-    from medxgan.client.rooms import MissingExtraError
+    from medxgan.client.command.embedded import EmbeddedServerError
+    from medxgan.client.command.install import InstallError
+    from medxgan.client.errors import MedxganClientError, MissingExtraError
 
     try:
         yield
     except MissingExtraError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error
-    except (EmbeddedServerError, MedxganClientError) as error:
+    except (EmbeddedServerError, InstallError, MedxganClientError) as error:
         complain(str(error))
         raise typer.Exit(FAILED) from error

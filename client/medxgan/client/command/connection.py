@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medxgan.client.commands.terminal import standard_error
+from medxgan.client.command.bundle_search import NoModelsError, find_models
+from medxgan.client.command.terminal import standard_error
 
 if TYPE_CHECKING:
     from medxgan.client.client import Client
@@ -34,12 +35,13 @@ ServerOption = Annotated[
     ),
 ]
 ModelsOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--models",
         metavar="DIR",
         envvar="MEDXGAN_MODELS",
-        help="Folder of NAME/VERSION/ bundles for the embedded server.",
+        help="Folder of NAME/VERSION/ bundles for the embedded server. If left out: ./models, then installed bundles.",
+        show_default=False,
     ),
 ]
 ProviderOption = Annotated[
@@ -47,15 +49,18 @@ ProviderOption = Annotated[
     typer.Option("--provider", envvar="MEDXGAN_PROVIDER", help="What the embedded server computes on."),
 ]
 
-DEFAULT_MODELS = Path("models")
-
 
 @contextmanager
-def connect(context: typer.Context, server: str | None, models: Path, provider: Provider) -> Iterator["Client"]:
-    """Connect to `server`, or to an embedded one where it is None; the arguments are those of the options above."""
+def connect(
+    context: typer.Context, server: str | None, models: Path | None, provider: Provider, *, model: str = ""
+) -> Iterator["Client"]:
+    """Connect to `server`, or to an embedded one where it is None; the arguments are those of the options above.
+
+    `model` is the name of the model that will be asked for: the embedded server takes a folder that has it.
+    """
     with ExitStack() as stack:
         if server is None:
-            address = stack.enter_context(_embedded(models, provider))
+            address = stack.enter_context(_embedded(models, provider, model))
         else:
             _refuse(context, "models", "provider")
             address = server
@@ -72,15 +77,14 @@ def _refuse(context: typer.Context, *options: str) -> None:
 
 
 @contextmanager
-def _embedded(models: Path, provider: Provider) -> Iterator[str]:
-    from medxgan.client.embedded import embedded_server
+def _embedded(models: Path | None, provider: Provider, model: str) -> Iterator[str]:
+    from medxgan.client.command.embedded import embedded_server
 
-    if not models.is_dir():
-        raise typer.BadParameter(
-            f"there is no folder {models}; name the folder of bundles, or a running server with --server",
-            param_hint="--models",
-        )
+    try:
+        folder = find_models(models, model)
+    except NoModelsError as error:
+        raise typer.BadParameter(str(error), param_hint="--models") from error
     with ExitStack() as stack:
         with standard_error().status("Loading the models"):
-            address = stack.enter_context(embedded_server(models, provider.value))
+            address = stack.enter_context(embedded_server(folder, provider.value))
         yield address

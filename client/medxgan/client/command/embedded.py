@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from medxgan.client.rooms import load_room
+from medxgan.client.command.rooms import load
+
+TARGET = "medxgan.server.embedded:EmbeddedServer"
 
 
 class EmbeddedServerError(Exception):
@@ -22,10 +24,10 @@ class RunningServer(Protocol):
 
 
 class EmbeddedServer(Protocol):
-    """What the entry point `server` of the group `medxgan.embedded_server` names: a class of context managers."""
+    """What `TARGET` is: a class of context managers."""
 
-    StartError: type[Exception]
-    """Base of what construction and entry raise where models can't be served; its message is for a person."""
+    StartError: type[Exception] | tuple[type[Exception], ...]
+    """What construction and entry raise where models can't be served; the message is for a person."""
 
     def __call__(self, models: Path, provider: str) -> AbstractContextManager[RunningServer]:
         """A server of every bundle below `models`, up while it is open."""
@@ -44,9 +46,7 @@ def embedded_server(models: Path, provider: str) -> Iterator[str]:
         MissingExtraError: the server is not installed.
         EmbeddedServerError: it can't serve these models.
     """
-    server: EmbeddedServer = load_room(
-        "medxgan.embedded_server", "server", purpose="running without --server", extra="server"
-    )
+    server: EmbeddedServer = load(TARGET, purpose="running without --server", extra="server")
     with ExitStack() as stack:
         try:
             running = stack.enter_context(server(models, provider))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from medxgan.client.panel import GREY_LEVEL, NOTE, score_caption, sheet_title, small_print
-from medxgan.client.results import Explanation, PositiveRealizationOutcome
-from medxgan.client.sheet import Badge, Picture, Sheet
+from medxgan.client.pictures.panel import GREY_LEVEL, NOTE, score_caption, sheet_title, small_print
+from medxgan.client.pictures.sheet import Badge, Picture, Sheet
+from medxgan.client.results import Explanation, PositiveRealizationOutcome, Score
+from medxgan.client.vocabulary import MapKind
 
 FOUND, NOT_FOUND = Badge("FOUND", "#1a7f37"), Badge("NOT FOUND", "#b35900")
 
@@ -22,7 +23,7 @@ def write_positive_panel(explanation: Explanation, path: Path, *, positive_class
     """
     scores = explanation.scores
     outcome, score = _outcome_and_score(explanation)
-    negative, positive = explanation.negative_realization, explanation.positive_realization
+    negative, positive = explanation.negative_realization, explanation[MapKind.POSITIVE_REALIZATION]
     Sheet(
         title=sheet_title(explanation.model, f'what would make it "{positive_class}"'),
         badge=FOUND if outcome.found else NOT_FOUND,
@@ -32,9 +33,9 @@ def write_positive_panel(explanation: Explanation, path: Path, *, positive_class
             "not the original.",
         ],
         pictures=[
-            Picture(explanation.original, "Original", score_caption(scores, scores.original)),
-            Picture(negative, "Negative realization", score_caption(scores, scores.negative_realization)),
-            Picture(positive, "Positive realization", score_caption(scores, score)),
+            Picture(explanation.original, "Original", score_caption(scores.original)),
+            Picture(negative, "Negative realization", score_caption(scores.negative_realization)),
+            Picture(positive, "Positive realization", score_caption(score)),
             Picture.signed(
                 positive - negative, "Change", "positive \N{MINUS SIGN} negative", "intensity", least=GREY_LEVEL
             ),
@@ -43,11 +44,21 @@ def write_positive_panel(explanation: Explanation, path: Path, *, positive_class
         note=NOTE,
         small_print=small_print(
             f"mean squared change {outcome.change_mse:.2g}",
-            f"seed {explanation.seed}",
+            f"seed {explanation.settings.seed}",
             model=explanation.model,
             execution=explanation.execution,
         ),
     ).write(path)
+
+
+def has_positive_search(explanation: Explanation) -> bool:
+    """Whether there is a positive realization to tell of: the image is negative, and one was asked for."""
+    scores = explanation.scores
+    return (
+        not scores.original.positive
+        and scores.positive_realization is not None
+        and explanation.positive_outcome is not None
+    )
 
 
 def positive_sentence(explanation: Explanation) -> str:
@@ -55,13 +66,13 @@ def positive_sentence(explanation: Explanation) -> str:
     outcome, score = _outcome_and_score(explanation)
     steps = f"{outcome.steps_taken} {'step' if outcome.steps_taken == 1 else 'steps'}"
     if not outcome.found:
-        return f"No positive realization was found in {steps}; the nearest attempt scores {score:.3f}."
+        return f"No positive realization was found in {steps}; the nearest attempt scores {score.probability:.3f}."
     if outcome.scale == 0:
         return "The negative realization is called positive already: nothing needs to change."
-    return f"A positive realization was found in {steps}; it scores {score:.3f}."
+    return f"A positive realization was found in {steps}; it scores {score.probability:.3f}."
 
 
-def _outcome_and_score(explanation: Explanation) -> tuple[PositiveRealizationOutcome, float]:
+def _outcome_and_score(explanation: Explanation) -> tuple[PositiveRealizationOutcome, Score]:
     outcome, score = explanation.positive_outcome, explanation.scores.positive_realization
     if outcome is None or score is None:
         raise LookupError("the positive realization was not asked for")

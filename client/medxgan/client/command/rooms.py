@@ -1,0 +1,95 @@
+"""What the command uses of other rooms (server, training, export): named here, and imported when it is called.
+
+The client imports no room, so that it runs where none is installed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from medxgan.client.command.terminal import known_errors
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """A subcommand of another room.
+
+    Attributes:
+        name: of the subcommand.
+        help: the line that the root help shows.
+        target: MODULE:NAME of a function, or of a typer.Typer with subcommands of its own.
+        extra: the extra of the distribution that it needs.
+    """
+
+    name: str
+    help: str
+    target: str
+    extra: str
+
+
+SUBCOMMANDS = (
+    Subcommand("serve", "Serve a folder of models over gRPC.", "medxgan.server.command:serve", "server"),
+    Subcommand("train", "Train a classifier, a generator or an encoder.", "medxgan.training.command:train", "training"),
+    Subcommand(
+        "evaluate",
+        "Measure a training run; rank its explainers on held-out images.",
+        "medxgan.evaluation.command:evaluate",
+        "evaluation",
+    ),
+    Subcommand("export", "Write a training run as a model bundle.", "medxgan.export.command:export", "export"),
+    Subcommand(
+        "export-classifier",
+        "Write a classifier that was trained elsewhere as a model bundle.",
+        "medxgan.export.command:export_classifier",
+        "export",
+    ),
+)
+
+# Everything behind the name, `--help` included, is for the room's own command to read.
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+
+
+def load(target: str, *, purpose: str, extra: str) -> Any:
+    """Load what another room has under MODULE:NAME.
+
+    Args:
+        target: MODULE:NAME.
+        purpose: what needs it, for the message: "`medxgan train`".
+        extra: the extra of the distribution that it needs.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+    """
+    module, _, name = target.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        # A part of medxgan itself that is missing is a broken installation, which no extra mends.
+        if error.name is None or error.name.partition(".")[0] == "medxgan":
+            raise
+        from medxgan.client.errors import MissingExtraError
+
+        raise MissingExtraError(purpose, extra, error) from error
+
+
+def mount(app: typer.Typer, subcommand: Subcommand) -> None:
+    """Add a subcommand of another room to `app`."""
+    app.command(subcommand.name, help=subcommand.help, add_help_option=False, context_settings=PASS_THROUGH)(
+        _caller(subcommand)
+    )
+
+
+def _caller(subcommand: Subcommand) -> Callable[[typer.Context], None]:
+    def call(context: typer.Context) -> None:
+        with known_errors():
+            command = load(subcommand.target, purpose=f"`medxgan {subcommand.name}`", extra=subcommand.extra)
+        if not isinstance(command, typer.Typer):
+            app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            app.command()(command)
+            command = app
+        command(args=context.args, prog_name=f"medxgan {subcommand.name}")
+
+    return call
