@@ -8,7 +8,9 @@ chosen by such tables. Trainings that are already in the folder of --work are no
 """
 
 import argparse
+import asyncio
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,12 @@ import matplotlib.pyplot as plt
 import torch
 from measuring import cpu_model, versions, write_results
 
+from medxgan.evaluation.bundle_figures import split_metrics
+from medxgan.evaluation.served import served
+from medxgan.export.bundle import export_bundle
 from medxgan.training.configuration import TrainingConfig, load_configuration
-from medxgan.training.evaluation.classification import score_images
-from medxgan.training.evaluation.explained import Explainer, share
-from medxgan.training.evaluation.localisation import localise, resize_masks
-from medxgan.training.runs import Run, build_preprocess
+from medxgan.training.runs import Run, load_trained_model
 from medxgan.training.train_generator import train_generator
-from medxgan.training.trap import shared_place
 
 
 @dataclass(frozen=True)
@@ -71,30 +72,20 @@ def configure(base: TrainingConfig, variant: Variant, steps: int) -> TrainingCon
 
 
 def measure(run: Run, data_root: Path) -> dict[str, float]:
-    """Figures on the true positives among the calibration patients, explained as the server does."""
-    configuration = run.configuration
-    images = configuration.data.load(data_root).calibration
-    if images is None:
+    """Figures on the true positives among the calibration patients, as the run's bundle is served."""
+    images = run.configuration.data.load(data_root)
+    if images.calibration is None:
         raise SystemExit("data.calibration_share: expected a share above 0, patients to measure on")
-    classifier, (generator, encoder) = run.classifier(), run.generator()
-    threshold = configuration.classes.decision_threshold
-    scored = score_images(classifier, build_preprocess(configuration), images, "calibration", "images")
-    known = scored.true_positives(threshold)
-    explainer = Explainer(classifier, generator, encoder, configuration.inversion, threshold, configuration.seed)
-    explained = explainer.explain(scored.x[known], scored.cohort.select(known, "true positives"))
-    figures = {
-        "images": len(explained.x),
-        "reconstruction_mse": explained.reconstruction_error.mean().item(),
-        "negative_called_negative": share(explained.negative_is_negative),
-        "applied_negative_called_negative": share(explained.applied_is_negative),
-        "place_of_difference": shared_place(explained.difference.abs()),
-    }
-    localisation = None if images.masks is None else localise(explained, resize_masks(configuration, images)[known])
-    if localisation is not None:
-        for name in ("residual", "difference"):
-            figures[f"{name}_average_precision"] = localisation.average_precision[name].mean().item()
-            figures[f"{name}_pointing"] = localisation.pointing[name].mean().item()
-    return figures
+
+    async def metrics(bundle: Path) -> dict[str, float]:
+        async with served(bundle, "cpu", 1) as model:
+            measured = await split_metrics(model, images, "calibration")
+        return {"images": measured[0].images} | {metric.name: metric.value for metric in measured}
+
+    with tempfile.TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / "ablation" / "1"
+        export_bundle(load_trained_model(run.folder), bundle)
+        return asyncio.run(metrics(bundle))
 
 
 def main() -> None:

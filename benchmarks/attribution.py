@@ -2,8 +2,8 @@
 
     python benchmarks/attribution.py
 
-The server's side is `ServedModel.attribute`, as a request meets it behind the transport; a batch is that many
-requests at once. Captum gets the batch as one tensor, and its defaults. Both compute the same images in turn, and are
+The server's side is `Explainer.explain`, as a request meets it behind the transport; a batch is that many requests at
+once. Captum gets the batch as one tensor, and its defaults. Both compute the same images in turn, and are
 first seen to give the same maps. Writes attribution.json and attribution.md.
 """
 
@@ -27,21 +27,38 @@ from measuring import cpu_model, quartiles, versions, write_results
 from monai.networks import nets  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+from medxgan.bundle import load_bundle
 from medxgan.export.bundle import export_bundle
-from medxgan.server.bundle import load_bundle
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
-from medxgan.server.explainers.settings import AttributionSettings
-from medxgan.server.model import ServedModel
+from medxgan.server.explanation.explanation import OpenedImage
+from medxgan.server.explanation.request import resolve_settings
+from medxgan.server.explanation.scores import Score
+from medxgan.server.explanation.settings import ExplanationSettings
+from medxgan.server.images.film import Film, Placement
+from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.stopwatch import Stopwatch
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import Classifier, ExplainedClassifier, ExternalClassifier
 from medxgan.training.preprocessing import Preprocess
-from medxgan.v1.bundle_pb2 import ASPECT_CROP, Classification, ImageSpecification, Provenance
+from medxgan.v1.bundle_pb2 import (
+    ASPECT_CROP,
+    OUTPUT_ACTIVATION_LOGISTIC,
+    Classification,
+    ClassifierOutput,
+    ImageSpecification,
+    Provenance,
+)
 from medxgan.v1.explanation_pb2 import (
-    ATTRIBUTION_METHOD_GRAD_CAM,
-    ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
-    AttributionMethod,
+    MAP_KIND_GRAD_CAM,
+    MAP_KIND_INTEGRATED_GRADIENTS,
+    ExplainRequest,
+    ExplainSettings,
+    IntegratedGradientsSettings,
+    MapKind,
+    MapRequest,
 )
 
 SIZE = 64
@@ -63,8 +80,8 @@ AGREEMENT = 0.05
 moves a gradient by a per cent; an error in one of the two moves it by far more."""
 
 METHODS = {
-    "Grad-CAM": ATTRIBUTION_METHOD_GRAD_CAM,
-    f"integrated gradients, {PATH_STEPS} points": ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
+    "Grad-CAM": MAP_KIND_GRAD_CAM,
+    f"integrated gradients, {PATH_STEPS} points": MAP_KIND_INTEGRATED_GRADIENTS,
 }
 
 
@@ -127,7 +144,9 @@ def main(
         for network in (shipped_architecture(), resnet()):
             folder = Path(temporary) / network.name.lower().replace(" ", "-") / "1"
             export_bundle(trained_model(network.explained), folder)
-            model = ServedModel(bundle := load_bundle(folder), open_engine(bundle, provider, threads), maximum_batch)
+            model = ServedModel(
+                bundle := load_bundle(folder), open_engine(bundle, provider, threads), ModelCapacity(maximum_batch)
+            )
             loop.run_until_complete(model.start())
             timings += [compare(loop, model, network, name, batch, repeats) for name in METHODS for batch in BATCHES]
             running = model.engine.execution.provider
@@ -201,18 +220,25 @@ def compare(
     )
 
 
-async def serve(model: ServedModel, rows: FloatArray, method: AttributionMethod) -> FloatArray:
+async def serve(model: ServedModel, rows: FloatArray, method: MapKind) -> FloatArray:
     """The server's maps [B, S, S] of rows [B, 1, S, S], a request each."""
-    settings = AttributionSettings(
-        target=0, path_steps=PATH_STEPS, baseline=BASELINE, window=8, stride=4, level=-1.0, inversion=None, seed=0
-    )
-    answers = await asyncio.gather(*(model.attribute(row[np.newaxis], [method], settings) for row in rows))
-    return np.stack([answer.maps[0].values for answer in answers])
+    path = IntegratedGradientsSettings(steps=PATH_STEPS, baseline=BASELINE)
+    request = ExplainRequest(maps=[MapRequest(kind=method)], settings=ExplainSettings(integrated_gradients=path))
+    settings = resolve_settings(request, model.bundle.description)
+    return np.stack(await asyncio.gather(*(serve_one(model, row[np.newaxis], settings) for row in rows)))
 
 
-def explain(network: Network, x: Tensor, method: AttributionMethod) -> Tensor:
+async def serve_one(model: ServedModel, x: FloatArray, settings: ExplanationSettings) -> FloatArray:
+    """The server's map [S, S] of x: [1, 1, S, S]."""
+    placement = Placement.of(Film(x[0, 0]), np.array([0, 0, SIZE, SIZE], np.float32))
+    opened = OpenedImage(x, placement, Score(1.0, positive=True), checks=(), z=None, notes=())
+    explanation = await model.explainer.explain(opened, settings, "benchmark", Stopwatch())
+    return explanation.maps[settings.maps[0]].values
+
+
+def explain(network: Network, x: Tensor, method: MapKind) -> Tensor:
     """Captum's maps [B, 1, S, S] of x: [B, 1, S, S]."""
-    if method == ATTRIBUTION_METHOD_GRAD_CAM:
+    if method == MAP_KIND_GRAD_CAM:
         evidence = LayerGradCam(network.eager, network.layer).attribute(x, 0, relu_attributions=True)
         maps: Tensor = LayerAttribution.interpolate(evidence, (SIZE, SIZE), "bilinear")
     else:
@@ -258,9 +284,21 @@ def trained_model(classifier: ExplainedClassifier) -> TrainedModel:
         generator=None,
         encoder=None,
         image=ImageSpecification(
-            size=SIZE, channels=1, lower_percentile=1, upper_percentile=99, aspect=ASPECT_CROP, modality="none"
+            height=SIZE,
+            width=SIZE,
+            channels=1,
+            lower_percentile=1,
+            upper_percentile=99,
+            aspect=ASPECT_CROP,
+            modality="none",
         ),
-        classification=Classification(positive_class="some", negative_class="none", decision_threshold=0.5),
+        classification=Classification(
+            outputs=[ClassifierOutput(name="some")],
+            activation=OUTPUT_ACTIVATION_LOGISTIC,
+            positive_class="some",
+            negative_class="none",
+            decision_threshold=0.5,
+        ),
         inversion=None,
         reliability=None,
         provenance=Provenance(data=["none"], license="Apache-2.0"),

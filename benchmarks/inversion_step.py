@@ -1,7 +1,7 @@
 """One gradient step of the inversion: the server's engine on ONNX Runtime against PyTorch eager, with the same weights.
 
     python benchmarks/inversion_step.py                                     untrained networks of the chest's sizes
-    python benchmarks/inversion_step.py --bundle models/chest/2 --run RUN   a bundle and the run that it was made from
+    python benchmarks/inversion_step.py --bundle models/chest/3 --run RUN   a bundle and the run that it was made from
 
 PyTorch runs the published procedure, autograd and `torch.optim.Adam`, with frozen weights. Both start from the same
 codes and take blocks of steps in turn; both hand the losses of a block to the host, which on a GPU waits for the work.
@@ -25,8 +25,8 @@ import typer
 from measuring import cpu_model, quartiles, versions, write_results
 from torch import Tensor, nn
 
+from medxgan.bundle import load_bundle
 from medxgan.export.bundle import export_bundle
-from medxgan.server.bundle import load_bundle
 from medxgan.server.engine.port import Engine, FloatArray, InversionState
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
@@ -36,9 +36,11 @@ from medxgan.training.preprocessing import Preprocess
 from medxgan.training.runs import load_trained_model
 from medxgan.v1.bundle_pb2 import (
     ASPECT_CROP,
+    OUTPUT_ACTIVATION_LOGISTIC,
     Classification,
-    FloatRange,
+    ClassifierOutput,
     ImageSpecification,
+    Interval,
     InversionSpecification,
     Provenance,
     Reliability,
@@ -83,7 +85,7 @@ class EagerInversion:
         self.weight = torch.from_numpy(state.reconstruction_weight).to(device)
         self.z = nn.Parameter(torch.from_numpy(state.z.copy()).to(device))
         adam = model.inversion
-        rate = float(state.learning_rate[0])
+        rate = float(state.learning_rate[0, 0])
         self.optimizer = torch.optim.Adam([self.z], lr=rate, betas=(adam.beta1, adam.beta2), eps=adam.epsilon)
 
     def advance(self, steps: int) -> FloatArray:
@@ -195,7 +197,7 @@ def start(model: TrainedModel, batch: int) -> InversionState:
         step=np.zeros(batch, np.float32),
         image=image.numpy(),
         target=torch.sigmoid(classifier(image)).numpy(),
-        learning_rate=np.full(batch, model.inversion.default_learning_rate, np.float32),
+        learning_rate=np.full((batch, latents), model.inversion.default_learning_rate, np.float32),
         reconstruction_weight=np.full(batch, model.inversion.default_reconstruction_weight, np.float32),
     )
 
@@ -210,16 +212,28 @@ def untrained_model() -> TrainedModel:
         generator=TwoBranchGenerator(96, 32, (112, 80, 56, 28), (80, 56, 40, 20)).eval().requires_grad_(False),
         encoder=None,
         image=ImageSpecification(
-            size=size, channels=1, lower_percentile=1, upper_percentile=99, aspect=ASPECT_CROP, modality="none"
+            height=size,
+            width=size,
+            channels=1,
+            lower_percentile=1,
+            upper_percentile=99,
+            aspect=ASPECT_CROP,
+            modality="none",
         ),
-        classification=Classification(positive_class="none", negative_class="none", decision_threshold=0.5),
+        classification=Classification(
+            outputs=[ClassifierOutput(name="none")],
+            activation=OUTPUT_ACTIVATION_LOGISTIC,
+            positive_class="none",
+            negative_class="none",
+            decision_threshold=0.5,
+        ),
         inversion=InversionSpecification(
             default_steps=100,
             maximum_steps=500,
             default_learning_rate=0.01,
-            learning_rate_range=FloatRange(minimum=0.001, maximum=0.1),
+            learning_rate_range=Interval(minimum=0.001, maximum=0.1),
             default_reconstruction_weight=4,
-            reconstruction_weight_range=FloatRange(minimum=0.1, maximum=100),
+            reconstruction_weight_range=Interval(minimum=0.1, maximum=100),
             check_interval=10,
             beta1=0.5,
             beta2=0.999,

@@ -8,18 +8,41 @@ Both are asked about the test images that both rightly call positive.
 """
 
 import argparse
+import asyncio
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from measuring import versions, write_results
+from numpy.typing import NDArray
 
-from medxgan.training.evaluation.classification import score_images
-from medxgan.training.evaluation.explained import Explainer
+from medxgan.evaluation.cohort import Explained, explain_cohort, open_cohort
+from medxgan.evaluation.served import served
+from medxgan.export.bundle import export_bundle
+from medxgan.training.data.samples import DataSplit
+from medxgan.training.networks import ExplainedClassifier
 from medxgan.training.networks.classifier import probability
-from medxgan.training.runs import Run, build_preprocess
+from medxgan.training.runs import Run, load_trained_model
 from medxgan.training.train_classifier import train_classifier
 
 OTHER_SEED = 100
+
+
+async def explain_those_of_both(
+    bundle: Path, images: DataSplit, judge: ExplainedClassifier, threshold: float
+) -> Explained:
+    """Explanations of the test images that both classifiers rightly call positive."""
+    async with served(bundle, "cpu", 1) as model:
+        found = (await open_cohort(model, images, "test")).true_positives("of both")
+        both = judge_positive(judge, np.concatenate([opened.x for opened in found.opened]), threshold)
+        return await explain_cohort(model, found.select(both, "true positives of both"))
+
+
+def judge_positive(judge: ExplainedClassifier, x: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """[N] True where the judge calls x: [N, 1, S, S] positive."""
+    positive: NDArray[np.bool_] = (probability(judge, torch.from_numpy(x)) >= threshold).numpy()
+    return positive
 
 
 def main() -> None:
@@ -38,30 +61,35 @@ def main() -> None:
     judge_run = Run(arguments.judge, other)
     if not judge_run.has("classifier"):
         judge_run = train_classifier(other, arguments.data, arguments.judge)
-    judge, classifier, (generator, encoder) = judge_run.classifier(), run.classifier(), run.generator()
+    judge, threshold = judge_run.classifier(), configuration.classes.decision_threshold
+    with tempfile.TemporaryDirectory() as temporary:
+        bundle = Path(temporary) / "run" / "1"
+        export_bundle(load_trained_model(arguments.run), bundle)
+        images = configuration.data.load(arguments.data)
+        explained = asyncio.run(explain_those_of_both(bundle, images, judge, threshold))
 
-    threshold = configuration.classes.decision_threshold
-    images = configuration.data.load(arguments.data).test
-    scored = score_images(classifier, build_preprocess(configuration), images, "test", "images")
-    both = scored.true_positives(threshold) & (probability(judge, scored.x) >= threshold)
-    explainer = Explainer(classifier, generator, encoder, configuration.inversion, threshold, configuration.seed)
-    explained = explainer.explain(scored.x[both], scored.cohort.select(both, "true positives of both"))
-
+    found, count = explained.inverted, len(explained.cohort)
     pictures = {
-        "reconstruction called positive": (explained.realizations.reconstruction, True),
-        "negative realization called negative": (explained.realizations.negative, False),
-        "image less the difference called negative": (explained.realizations.applied_negative(explained.x), False),
+        "reconstruction called positive": [(each.reconstruction, each.reconstruction_score) for each in found],
+        "negative realization called negative": [
+            (each.negative_realization, each.negative_realization_score) for each in found
+        ],
+        "image less the difference called negative": [
+            (each.applied_negative, each.applied_negative_score) for each in found
+        ],
     }
-    shares = {
-        name: [((probability(each, x) >= threshold) == positive).float().mean().item() for each in (classifier, judge)]
-        for name, (x, positive) in pictures.items()
-    }
+    shares = {}
+    for title, rows in pictures.items():
+        wanted = title.endswith("positive")
+        own = sum(score.positive == wanted for _, score in rows) / count
+        judged = judge_positive(judge, np.stack([picture for picture, _ in rows])[:, None], threshold)
+        shares[title] = [own, float((judged == wanted).mean())]
     name = configuration.data.path.stem if configuration.data.kind == "npz" else configuration.data.kind
     lines = [f"| {what} | {own:.3f} | {others:.3f} |" for what, (own, others) in shares.items()]
-    page = f"# A second opinion: {name}, {len(explained.x)} test images that both call positive\n\n"
+    page = f"# A second opinion: {name}, {count} test images that both call positive\n\n"
     page += "| | the classifier explained | a classifier never seen |\n|---|---|---|\n" + "\n".join(lines)
     page += f"\n\n{versions('torch')}\n"
-    write_results(arguments.out, f"second-opinion-{name}", {"images": len(explained.x), "shares": shares}, page)
+    write_results(arguments.out, f"second-opinion-{name}", {"images": count, "shares": shares}, page)
 
 
 if __name__ == "__main__":

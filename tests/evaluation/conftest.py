@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medxgan.bundle import load_bundle
 from medxgan.evaluation.evaluation import Outcome, evaluate_bundle
-from medxgan.evaluation.images import load_images
-from medxgan.evaluation.served import score_images, served
+from medxgan.evaluation.images import labelled_images
+from medxgan.evaluation.served import open_images, served
 from medxgan.evaluation.settings import EvaluationSettings
-from medxgan.training.data.source import PhantomData
+from medxgan.export.bundle import export_bundle
+from medxgan.training.data.source import PhantomData, load
+from medxgan.training.model import TrainedModel
 
 SMALL = EvaluationSettings(
-    methods=("gradient", "grad_cam", "difference_map"), images=4, sanity_images=1, sheet_images=1, provider="cpu"
+    methods=("gradient", "grad_cam", "difference"), images=4, sanity_images=1, sheet_images=1, provider="cpu"
 )
 
 Evaluate = Callable[..., Outcome]
@@ -41,31 +44,33 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def phantom_bundle(tiny_bundle: Path, phantom_data: PhantomData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle, whose classifier has learned nothing, with a threshold that half of the phantoms pass."""
 
-    async def scores() -> np.ndarray:
+    async def scores() -> list[float]:
         async with served(tiny_bundle, "cpu", 1) as model:
-            images = load_images(phantom_data, Path(), "test", model.bundle.description.image)
-            return await score_images(model, images)
+            images = labelled_images(load(phantom_data, Path()), "test", model.bundle.description.image)
+            return [opened.score.probability for opened in await open_images(model, images)]
 
     folder = tmp_path_factory.mktemp("models") / "tiny" / "1"
     shutil.copytree(tiny_bundle, folder)
-    content = json.loads((folder / "bundle.json").read_text())
-    content["classification"]["decision_threshold"] = float(np.median(asyncio.run(scores())))
-    content["provenance"]["configuration"]["data"] = phantom_data.model_dump_json()
-    (folder / "bundle.json").write_text(json.dumps(content))
-    return folder
+    return adapt(folder, float(np.median(asyncio.run(scores()))), phantom_data)
 
 
 @pytest.fixture(scope="session")
-def bundle_without_generator(phantom_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same bundle, as one of a classifier alone."""
+def bundle_without_generator(
+    tiny_model: TrainedModel, phantom_bundle: Path, phantom_data: PhantomData, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same classifier alone."""
     folder = tmp_path_factory.mktemp("models") / "tiny" / "1"
-    shutil.copytree(phantom_bundle, folder)
-    content = json.loads((folder / "bundle.json").read_text())
-    for part in ("latent", "inversion", "reliability"):
-        del content[part]
-    kept = {"GRAPH_ROLE_PREPROCESS", "GRAPH_ROLE_CLASSIFIER", "GRAPH_ROLE_ATTRIBUTION"}
-    content["graphs"] = [graph for graph in content["graphs"] if graph["role"] in kept]
-    (folder / "bundle.json").write_text(json.dumps(content))
+    export_bundle(replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None), folder)
+    return adapt(folder, load_bundle(phantom_bundle).description.classification.decision_threshold, phantom_data)
+
+
+def adapt(folder: Path, threshold: float, data: PhantomData) -> Path:
+    """Give a bundle another threshold, and the data that it names."""
+    file = folder / "bundle.json"
+    content = json.loads(file.read_text())
+    content["classification"]["decision_threshold"] = threshold
+    content["provenance"]["configuration"]["data"] = data.model_dump_json()
+    file.write_text(json.dumps(content))
     return folder
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medxgan.evaluation.bootstrap import DRAWS, auc_estimate, mean_estimate, patient_draws
+from medxgan.evaluation.statistics import DRAWS, auc_estimate, mean_estimate, patient_draws
 
 PATIENTS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=20)
 

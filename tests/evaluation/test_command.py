@@ -1,6 +1,7 @@
 """`medxgan evaluate` from its arguments to its exit code."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ WITHOUT_GENERATOR = [
     "gradient",
     "guided_backpropagation",
     "grad_cam",
-    "integrated_gradients",
     "guided_grad_cam",
+    "integrated_gradients",
     "occlusion",
 ]
 
@@ -60,13 +61,14 @@ def test_a_run_with_a_classifier_alone_is_measured_and_compared(tmp_path: Path) 
         .read_text()
         .replace("count = 1200", "count = 120")
         .replace("epochs = 12", "epochs = 6")
+        + "\n[familiarity]\nsteps = 2\n"
     )
     folder = tmp_path / "my run"
     train_classifier(load_configuration(file), tmp_path, folder)
     measured = run(folder)
     assert measured.exit_code == 0, measured.output
     assert "classifier_auc" in measured.stdout
-    assert json.loads((folder / "evaluation.json").read_text()).keys() == {"metrics"}
+    assert json.loads((folder / "evaluation.json").read_text()).keys() == {"run", "metrics", "familiarity"}
     done = run(folder, "--report", tmp_path / "report", *QUICK)
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report" / "report.json").read_text())
@@ -86,6 +88,17 @@ def test_what_is_missing_for_a_bundle_is_said(tiny_bundle: Path, options: tuple[
     done = run(tiny_bundle, *options)
     assert done.exit_code == 1
     assert told in done.stderr
+
+
+def test_a_bundle_is_sealed(phantom_bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(phantom_bundle, tmp_path / "tiny" / "1")
+    refused = run(folder, "--seal", "--provider", "cpu")
+    assert refused.exit_code == 1
+    assert "tiny/1: states figures already" in refused.stderr
+    done = run(folder, "--reseal", "--provider", "cpu")
+    assert done.exit_code == 0, done.output
+    assert "classifier_auc" in done.stdout
+    assert "reliable_share" in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_what_is_neither_run_nor_bundle_is_said(tmp_path: Path) -> None:
@@ -109,9 +122,9 @@ def test_an_unknown_method_is_said(tiny_bundle: Path, config: Path, tmp_path: Pa
 
 
 def test_a_method_that_the_bundle_cannot_serve_is_said(bundle_without_generator: Path, tmp_path: Path) -> None:
-    done = run(bundle_without_generator, "--report", tmp_path / "out", "--methods", "difference_map", *QUICK)
+    done = run(bundle_without_generator, "--report", tmp_path / "out", "--methods", "difference", *QUICK)
     assert done.exit_code == 1
-    assert "can't serve difference_map: it needs a generator" in done.stderr
+    assert "can't serve difference: it needs a generator" in done.stderr
 
 
 def test_data_without_positives_are_said(tiny_bundle: Path, tmp_path: Path) -> None:

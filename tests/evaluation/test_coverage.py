@@ -31,7 +31,7 @@ def method(name: str) -> dict[str, Any]:
 
 def curve(maximum_mse: float, masks: bool = True) -> dict[str, Any]:
     records = [method(name) if masks else {**method(name), "figures": {}} for name in ERRORS]
-    found = coverage_curve(list(map(image, ERRORS)), {"difference_map": records, "gradient": records}, maximum_mse, 0)
+    found = coverage_curve(list(map(image, ERRORS)), {"difference": records, "gradient": records}, maximum_mse, 0)
     assert found is not None
     return found
 
@@ -47,10 +47,10 @@ def test_the_images_with_the_smallest_errors_are_kept() -> None:
 
 def test_localisation_is_over_the_kept_images_that_have_a_mask() -> None:
     points = curve(0.25)["points"]
-    estimates = [point["maps"]["difference_map"]["average_precision"] for point in points]
+    estimates = [point["maps"]["difference"]["average_precision"] for point in points]
     assert [each["value"] for each in estimates] == pytest.approx([0.8, 0.7, 0.7, 0.5])
     assert [each["images"] for each in estimates] == [1, 2, 2, 3]
-    assert points[0]["maps"].keys() == {"difference_map"}
+    assert points[0]["maps"].keys() == {"difference"}
     assert all(point["maps"] == {} for point in curve(0.25, masks=False)["points"])
 
 

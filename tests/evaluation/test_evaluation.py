@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medxgan.evaluation.baselines import BASELINES
 from medxgan.evaluation.errors import ImagesError, MethodError, RecordsError
 from medxgan.evaluation.evaluation import RECORDS_FILE, Outcome
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
 from medxgan.evaluation.report.writing import write_report
+from medxgan.evaluation.saliency import BASELINES
 from medxgan.evaluation.summary import summarise
-from medxgan.server.images.grey import GreyImage
+from medxgan.server.images.film import Film
 from medxgan.training.data.source import PhantomData
 from medxgan.v1 import bundle_pb2
 
@@ -86,7 +86,7 @@ def test_other_settings_are_refused_unless_fresh(evaluate: Evaluate, tmp_path: P
 
 def test_every_method_and_baseline_has_its_figures(report: dict[str, Any]) -> None:
     localisation_and_faithfulness = {"average_precision", "pointing_game", "iou", "deletion_auc", "insertion_auc"}
-    assert list(report["methods"]) == ["gradient", "grad_cam", "difference_map"]
+    assert list(report["methods"]) == ["difference", "gradient", "grad_cam"]
     assert list(report["baselines"]) == list(BASELINES)
     for own in (*report["methods"].values(), *report["baselines"].values()):
         assert own["all"].keys() >= localisation_and_faithfulness
@@ -111,7 +111,8 @@ def test_the_figures_are_those_of_the_explained_images(report: dict[str, Any], o
         assert images[own[0]["image"]].positive
         assert own[0]["score"] == pytest.approx(scores[own[0]["image"]], abs=1e-6)
         assert own[0]["score"] >= threshold
-    wanted = np.mean([own[1]["figures"]["deletion_auc"] for own in outcome.records])
+    of_gradient = [record for own in outcome.records for record in own if record.get("method") == "gradient"]
+    wanted = np.mean([record["figures"]["deletion_auc"] for record in of_gradient])
     assert report["methods"]["gradient"]["all"]["deletion_auc"]["value"] == pytest.approx(wanted)
     curve = np.asarray(report["curves"]["deletion"]["gradient"])
     assert np.trapezoid(curve, dx=1 / SHARES) == pytest.approx(wanted)
@@ -141,17 +142,17 @@ def test_the_verdicts_threshold_is_on_the_error_that_the_coverage_curve_sorts_by
     last = report["coverage"]["points"][-1]
     for figure in ("label_flips", "applied_label_flips"):
         assert last[figure] == report["explanations"]["all"][figure]
-    assert last["maps"]["difference_map"]["average_precision"]["value"] == pytest.approx(
-        report["methods"]["difference_map"]["all"]["average_precision"]["value"]
+    assert last["maps"]["difference"]["average_precision"]["value"] == pytest.approx(
+        report["methods"]["difference"]["all"]["average_precision"]["value"]
     )
 
 
 def test_shortcuts_are_measured_where_they_are_asked_for(
     evaluate: Evaluate, report: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def left_half(grey: GreyImage, specification: bundle_pb2.ImageSpecification) -> dict[str, np.ndarray]:
-        half = np.zeros((specification.size, specification.size), np.bool_)
-        half[:, : specification.size // 2] = True
+    def left_half(film: Film, specification: bundle_pb2.ImageSpecification) -> dict[str, np.ndarray]:
+        half = np.zeros((specification.height, specification.height), np.bool_)
+        half[:, : specification.height // 2] = True
         return {"frame": half}
 
     monkeypatch.setattr("medxgan.evaluation.measurement.shortcut_regions", left_half)
@@ -242,7 +243,7 @@ def test_a_bundle_without_generator_is_compared_and_checked(
 
 
 def test_an_unknown_method_is_named(evaluate: Evaluate, tmp_path: Path) -> None:
-    with pytest.raises(MethodError, match="'lime' is unknown; there are gradient"):
+    with pytest.raises(MethodError, match="'lime' is unknown; there are difference"):
         evaluate(tmp_path, methods=("lime",))
 
 

@@ -9,13 +9,12 @@ from PIL import Image, ImageDraw
 from medxgan.evaluation.film_regions import (
     burnt_in_marks,
     lung_fields,
-    otsu_threshold,
     outer_frame,
     reduced_film,
     shortcut_regions,
 )
-from medxgan.evaluation.metrics.region_mass import mass_over_area
-from medxgan.server.images.grey import GreyImage
+from medxgan.evaluation.metrics.localisation import mass_over_area
+from medxgan.server.images.film import Film
 from medxgan.v1 import bundle_pb2
 
 SIDE = 128
@@ -88,7 +87,7 @@ def test_air_beside_the_body_and_its_dim_rim_are_no_lung() -> None:
 
 
 def test_a_film_of_one_level_has_neither_lungs_nor_marks() -> None:
-    flat = reduced_film(GreyImage(np.full((50, 60), 7, np.float32)))
+    flat = reduced_film(Film(np.full((50, 60), 7, np.float32)))
     assert flat.shape == (50, 60)
     assert lung_fields(flat) is None
     assert not burnt_in_marks(flat).any()
@@ -100,13 +99,8 @@ def test_wide_bright_areas_are_no_marks() -> None:
 
 def test_a_film_is_reduced_and_turned_to_bright_bones() -> None:
     large = np.kron(film().astype(np.float32), np.ones((4, 4), np.float32)) * 16 - 1000
-    np.testing.assert_array_equal(reduced_film(GreyImage(large)), film())
-    np.testing.assert_array_equal(reduced_film(GreyImage(-large, inverted=True)), film())
-
-
-def test_the_threshold_parts_two_heaps() -> None:
-    levels = np.array([10, 12, 14, 200, 210] * 20, np.uint8)
-    assert 14 <= otsu_threshold(levels) < 200
+    np.testing.assert_array_equal(reduced_film(Film(large)), film())
+    np.testing.assert_array_equal(reduced_film(Film(-large, inverted=True)), film())
 
 
 def test_the_frame_is_an_eighth_at_each_border() -> None:
@@ -118,20 +112,20 @@ def test_the_frame_is_an_eighth_at_each_border() -> None:
 
 
 def specification(size: int) -> bundle_pb2.ImageSpecification:
-    return bundle_pb2.ImageSpecification(size=size, aspect=bundle_pb2.ASPECT_CROP)
+    return bundle_pb2.ImageSpecification(height=size, width=size, aspect=bundle_pb2.ASPECT_CROP)
 
 
 def test_regions_are_in_the_pixels_of_x() -> None:
     # A film wider than high, of which the middle square is seen.
     wide = np.pad(film(), ((0, 0), (20, 20))).astype(np.float32)
-    regions = shortcut_regions(GreyImage(wide), specification(64))
+    regions = shortcut_regions(Film(wide), specification(64))
     assert regions.keys() == {"frame", "marks", "outside_lungs"}
     halved = np.asarray(Image.fromarray(LUNGS).resize((64, 64)), np.bool_)
     assert overlap(~regions["outside_lungs"], halved) > 0.8
 
 
 def test_what_is_not_found_is_left_out() -> None:
-    regions = shortcut_regions(GreyImage(film(drawn(), drawn()).astype(np.float32)), specification(64))
+    regions = shortcut_regions(Film(film(drawn(), drawn()).astype(np.float32)), specification(64))
     assert regions.keys() == {"frame"}
 
 

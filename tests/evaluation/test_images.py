@@ -14,18 +14,18 @@ from medxgan.evaluation.images import (
     data_of_bundle,
     data_of_file,
     fingerprint,
-    load_images,
+    labelled_images,
     patient_balanced,
 )
-from medxgan.server.images.grey import GreyImage
-from medxgan.training.data.source import PhantomData
+from medxgan.server.images.film import Film
+from medxgan.training.data.source import PhantomData, load
 from medxgan.v1.bundle_pb2 import ASPECT_CROP, Bundle, ImageSpecification
 
-SPECIFICATION = ImageSpecification(size=32, channels=1, aspect=ASPECT_CROP)
+SPECIFICATION = ImageSpecification(height=32, width=32, channels=1, aspect=ASPECT_CROP)
 
 
 def image(name: str, patient: str) -> EvaluatedImage:
-    return EvaluatedImage(name, patient, "", True, GreyImage(np.zeros((2, 2), np.float32)), None)
+    return EvaluatedImage(name, patient, True, "", True, Film(np.zeros((2, 2), np.float32)), None)
 
 
 @given(patients=st.lists(st.sampled_from("abcd"), min_size=1, max_size=20), seed=st.integers(0, 20))
@@ -45,25 +45,25 @@ def test_the_seed_decides_the_order() -> None:
 
 
 def test_masks_are_in_the_pixels_of_x_and_only_where_there_is_a_lesion(phantom_data: PhantomData) -> None:
-    images = load_images(phantom_data, Path(), "test", SPECIFICATION)
+    images = labelled_images(load(phantom_data, Path()), "test", SPECIFICATION)
     for each in images:
         assert (each.mask is not None) == each.positive
         assert each.mask is None or each.mask.shape == (32, 32)
 
 
 def test_the_fingerprint_follows_the_pixels(phantom_data: PhantomData) -> None:
-    images = load_images(phantom_data, Path(), "test", SPECIFICATION)
-    other = [replace(images[0], grey=GreyImage(images[0].grey.levels + 1)), *images[1:]]
-    assert fingerprint(images) == fingerprint(load_images(phantom_data, Path(), "test", SPECIFICATION))
+    images = labelled_images(load(phantom_data, Path()), "test", SPECIFICATION)
+    other = [replace(images[0], film=Film(images[0].film.levels + 1)), *images[1:]]
+    assert fingerprint(images) == fingerprint(labelled_images(load(phantom_data, Path()), "test", SPECIFICATION))
     assert fingerprint(images) != fingerprint(other) != fingerprint(images[1:])
 
 
 def test_the_calibration_split_is_there_where_the_data_has_one(phantom_data: PhantomData) -> None:
     with pytest.raises(ImagesError, match=r"data\.calibration_share"):
-        load_images(phantom_data, Path(), "calibration", SPECIFICATION)
+        labelled_images(load(phantom_data, Path()), "calibration", SPECIFICATION)
     parted = phantom_data.model_copy(update={"calibration_share": 0.5})
-    calibration = load_images(parted, Path(), "calibration", SPECIFICATION)
-    test = load_images(parted, Path(), "test", SPECIFICATION)
+    calibration = labelled_images(load(parted, Path()), "calibration", SPECIFICATION)
+    test = labelled_images(load(parted, Path()), "test", SPECIFICATION)
     assert calibration
     assert not {each.patient for each in calibration} & {each.patient for each in test}
 

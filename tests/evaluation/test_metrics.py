@@ -7,9 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_auroc
 
-from medxgan.evaluation.baselines import BASELINES
-from medxgan.evaluation.metrics.average_precision import average_precision
-from medxgan.evaluation.metrics.classifier import weighted_auc
 from medxgan.evaluation.metrics.deletion_insertion import (
     SHARES,
     area_under_curve,
@@ -17,14 +14,18 @@ from medxgan.evaluation.metrics.deletion_insertion import (
     deletion_images,
     insertion_images,
 )
-from medxgan.evaluation.metrics.lesions import connected_components, lesion_recall
-from medxgan.evaluation.metrics.overlap import intersection_over_union, top_region
-from medxgan.evaluation.metrics.pointing_game import pointing_game
-from medxgan.evaluation.metrics.realization import applied_figures, realization_figures
-from medxgan.evaluation.metrics.reconstruction import reconstruction_figures
-from medxgan.evaluation.metrics.similarity import similarity
-from medxgan.evaluation.saliency import ranked_pixels, saliency
-from medxgan.server.maps.residual import smoothing_window
+from medxgan.evaluation.metrics.localisation import (
+    average_precision,
+    intersection_over_union,
+    lesion_recall,
+    pointing_game,
+    separate_parts,
+    top_region,
+)
+from medxgan.evaluation.metrics.pictures import reconstruction_figures
+from medxgan.evaluation.saliency import BASELINES, ranked_pixels, saliency, similarity
+from medxgan.evaluation.statistics import weighted_auc, wilson_lower_bound
+from medxgan.server.explanation.maps.residual import smoothing_window
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -83,20 +84,24 @@ def test_the_region_is_as_large_as_the_mask() -> None:
     region = top_region(order, mask)
     assert region.sum() == 3
     assert intersection_over_union(region, mask) == pytest.approx(2 / 4)
-    assert pointing_game(order, mask) == 1
-    assert pointing_game(order[::-1], mask) == 0
+
+
+def test_pointing_shares_a_hit_among_equal_pixels() -> None:
+    assert pointing_game(np.array([[0.0, 3], [1, 2]]), picture(".x", "..")) == 1
+    assert pointing_game(np.array([[3.0, 0], [1, 2]]), picture(".x", "..")) == 0
+    assert pointing_game(np.ones((2, 2)), picture("x.", "..")) == 0.25
 
 
 def test_lesions_that_touch_by_a_corner_are_one() -> None:
     mask = picture("x..x", ".x.x", "....", "x...")
-    sizes = sorted(int(part.sum()) for part in connected_components(mask))
+    sizes = sorted(int(part.sum()) for part in separate_parts(mask))
     assert sizes == [1, 2, 2]
 
 
 @given(seed=SEEDS)
 def test_components_are_a_partition_of_the_mask(seed: int) -> None:
     mask = random(seed).random((7, 7)) < 0.4
-    parts = connected_components(mask)
+    parts = separate_parts(mask)
     total = sum((part.astype(int) for part in parts), np.zeros((7, 7), int))
     assert np.array_equal(total, mask.astype(int))
     for part in parts:
@@ -144,22 +149,6 @@ def test_the_score_of_a_classifier_that_sees_one_pixel_tells_orders_apart() -> N
     assert area_under_curve(missed.astype(float)) == pytest.approx(1 - 0.5 / SHARES)
 
 
-def test_a_realization_that_flips_and_one_that_does_not() -> None:
-    reconstruction, negative = np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)
-    negative[0, :2] = (-0.4, 0.05)
-    figures = realization_figures(reconstruction, negative, 0.9, 0.2, 0.5)
-    assert figures["label_flips"] == 1
-    assert figures["score_change"] == pytest.approx(0.7)
-    assert figures["change_l1"] == pytest.approx(0.45 / 16)
-    assert figures["changed_share"] == pytest.approx(1 / 16)
-    assert realization_figures(reconstruction, negative, 0.9, 0.5, 0.5)["label_flips"] == 0
-
-
-def test_an_applied_negative_that_flips_and_one_that_does_not() -> None:
-    assert applied_figures(0.9, 0.2, 0.5) == {"applied_label_flips": 1.0, "applied_score_change": pytest.approx(0.7)}
-    assert applied_figures(0.6, 0.5, 0.5)["applied_label_flips"] == 0
-
-
 def test_reconstruction_figures_of_a_known_error() -> None:
     x = random(3).uniform(-1, 0.8, (32, 32)).astype(np.float32)
     figures = reconstruction_figures(x, (x + 0.2).astype(np.float32))
@@ -193,6 +182,19 @@ def test_the_auc_of_one_class_is_not_a_number() -> None:
     areas = weighted_auc(np.array([0.1, 0.9]), np.array([False, True]), np.array([[1.0, 0.0], [1.0, 1.0]]))
     assert np.isnan(areas[0])
     assert areas[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "expected"),
+    # Newcombe, Statistics in Medicine 17 (1998), table I: method 3 for 81/263, 15/148, 0/20 and 1/29.
+    [(81 / 263, 263, 0.2553), (15 / 148, 148, 0.0624), (0, 20, 0.0), (1 / 29, 29, 0.0061)],
+)
+def test_wilson_s_lower_bound(share: float, count: int, expected: float) -> None:
+    assert wilson_lower_bound(share, count) == pytest.approx(expected, abs=5e-5)
+
+
+def test_few_successes_promise_little() -> None:
+    assert wilson_lower_bound(1, 1) < 0.25 < 0.9 < wilson_lower_bound(1, 100) < 1
 
 
 @pytest.mark.parametrize("name", BASELINES)

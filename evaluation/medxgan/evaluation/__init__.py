@@ -1,1 +1,1 @@
-"""Ranks every explainer of a bundle on labelled images, against baselines that any of them must beat."""
+"""Measures bundles as they are served: sets their thresholds, states their figures, ranks the maps that they make."""

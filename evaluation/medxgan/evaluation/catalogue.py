@@ -7,8 +7,8 @@ from typing import Literal
 from medxgan.evaluation.film_regions import FRAME
 from medxgan.evaluation.measurement import NOISE_DEVIATIONS
 from medxgan.evaluation.metrics.deletion_insertion import BLUR_DEVIATION, SHARES
-from medxgan.evaluation.metrics.lesions import HIT_SHARE
-from medxgan.evaluation.metrics.realization import CHANGED
+from medxgan.evaluation.metrics.localisation import HIT_SHARE
+from medxgan.evaluation.metrics.pictures import CHANGED
 
 Group = Literal[
     "localisation", "faithfulness", "robustness", "sanity", "shortcuts", "reconstruction", "realization", "decision"
@@ -45,7 +45,8 @@ METHOD_FIGURES = (
     ),
     Figure(
         "pointing_game", "pointing game", "localisation", "higher",
-        "Share of images whose most salient pixel lies inside the mask, without a margin (Zhang et al. 2016).",
+        "Share of images whose most salient pixel lies inside the mask, without a margin (Zhang et al. 2016); of equal "
+        "ones, the share that does.",
         ranked=True,
     ),
     Figure(
@@ -75,8 +76,8 @@ METHOD_FIGURES = (
     *(
         Figure(
             f"robustness_{deviation}", f"noise {deviation}", "robustness", "higher",
-            f"Pearson's correlation of the saliency with itself under Gaussian input noise of deviation {deviation} (x "
-            "is in [-1, 1]; clipped). A map without contrast counts as 0.",
+            f"Pearson's correlation of the saliency with itself under Gaussian noise of deviation {deviation} on x (in "
+            "[-1, 1]; clipped), which is then served as a film of its own. A map without contrast counts as 0.",
             ranked=deviation == max(NOISE_DEVIATIONS),
         )
         for deviation in NOISE_DEVIATIONS

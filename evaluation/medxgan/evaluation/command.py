@@ -1,9 +1,7 @@
 """The command `medxgan evaluate`."""
 
-import re
 import shlex
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -14,25 +12,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from medxgan.bundle import BundleError, load_bundle
 from medxgan.evaluation.errors import EvaluationError, SubjectError
 from medxgan.evaluation.evaluation import evaluate_bundle
 from medxgan.evaluation.images import Split, data_of_bundle, data_of_file
 from medxgan.evaluation.report.writing import write_report
+from medxgan.evaluation.runs import evaluate_run, seal_bundle
 from medxgan.evaluation.settings import EvaluationSettings, Shortcuts
 from medxgan.evaluation.summary import ALL, Report
-from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import ExportError
-from medxgan.server.bundle import load_bundle
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.errors import MedxganError
 from medxgan.training.data.errors import DataError
 from medxgan.training.data.source import DataConfig
-from medxgan.training.evaluation import evaluate as evaluate_run
-from medxgan.training.runs import Run, RunError, load_trained_model
+from medxgan.training.runs import Run, RunError
+from medxgan.v1.bundle_pb2 import Metric
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
-KNOWN_ERRORS = (EvaluationError, ExportError, MedxganError, RunError, DataError, OSError)
+KNOWN_ERRORS = (EvaluationError, BundleError, ExportError, MedxganError, RunError, DataError, OSError)
 
 
 def evaluate(
@@ -64,13 +62,19 @@ def evaluate(
     sheet_images: Annotated[
         int, typer.Option("--sheet-images", min=0, help="Rows of the contact sheet; 0 leaves it out.")
     ] = 8,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, whatever the report's folder holds.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew, whatever the run and the report's folder hold.")
+    ] = False,
+    seal: Annotated[bool, typer.Option("--seal", help="Write thresholds, figures and card of a draft bundle.")] = False,
+    reseal: Annotated[
+        bool, typer.Option("--reseal", help="The same of a bundle that has figures, if it is not released yet.")
+    ] = False,
 ) -> None:
-    """Measure a training run, and rank every explainer of its bundle on held-out images.
+    """Measure a training run or a bundle as it is served, and rank every explainer on held-out images.
 
-    A run is measured first: its figures and the verdict's threshold go to RUN/evaluation.json, which `medxgan export`
-    needs. With --report, every method is then compared on the true positives of the split, as the server would explain
-    them. An interrupted report goes on where it was when it is called again.
+    A run is exported to a draft bundle, RUN/draft, and measured by it: thresholds, figures and card go into the draft,
+    of which `medxgan export` makes the bundle. With --report, every method is compared on the true positives of the
+    split, as the server would explain them. An interrupted report goes on where it was when it is called again.
     """
     settings = EvaluationSettings(
         split=split,
@@ -85,21 +89,27 @@ def evaluate(
     )
     command = _command(subject, data, report, config, settings)
     try:
-        with tempfile.TemporaryDirectory() as temporary:
-            if (subject / "bundle.json").exists():
-                if report is None:
-                    raise SubjectError("--report: expected a folder for the report of a bundle")
-                section = data_of_file(config) if config else data_of_bundle(load_bundle(subject).description)
-                _report(subject, section, data, report, settings, fresh, command)
-            elif (subject / "options.json").exists():
-                section = data_of_file(config) if config else Run.open(subject).configuration.data
-                _measure(subject, data)
-                if report is not None:
-                    _report(_exported(subject, Path(temporary)), section, data, report, settings, fresh, command)
-            else:
-                raise SubjectError(
-                    f"{subject}: expected a run with options.json, or a bundle folder NAME/VERSION with bundle.json"
-                )
+        if (subject / "bundle.json").exists():
+            if report is None and not (seal or reseal):
+                raise SubjectError("--report: expected a folder for the report of a bundle")
+            section = data_of_file(config) if config else data_of_bundle(load_bundle(subject).description)
+            if seal or reseal:
+                with _console().status("Measuring the bundle"):
+                    seal_bundle(subject, section, data, provider, threads, again=reseal)
+                _print_figures(load_bundle(subject).description.metrics)
+            bundle = subject
+        elif (subject / "options.json").exists():
+            section = data_of_file(config) if config else Run.open(subject).configuration.data
+            with _console().status("Exporting a draft of the run's bundle, and measuring it as it is served"):
+                draft = evaluate_run(subject, data, provider, threads, fresh=fresh)
+            _print_figures(draft.description.metrics)
+            bundle = draft.folder
+        else:
+            raise SubjectError(
+                f"{subject}: expected a run with options.json, or a bundle folder NAME/VERSION with bundle.json"
+            )
+        if report is not None:
+            _report(bundle, section, data, report, settings, fresh, command)
     except KNOWN_ERRORS as error:
         _console().print(f"[red]error:[/red] {_escaped(error)}", highlight=False, soft_wrap=True)
         raise typer.Exit(FAILED) from error
@@ -120,22 +130,11 @@ def _command(subject: Path, data: Path, report: Path | None, config: Path | None
     return shlex.join(["medxgan", "evaluate", str(subject), *words])
 
 
-def _measure(run: Path, data: Path) -> None:
-    with _console().status("Measuring the run"):
-        evaluation = evaluate_run(run, data)
+def _print_figures(metrics: Iterable[Metric]) -> None:
     table = Table("figure", "value", "measured on")
-    for metric in evaluation.metrics:
+    for metric in metrics:
         table.add_row(metric.name, f"{metric.value:.4f}", metric.measured_on)
     Console().print(table)
-
-
-def _exported(run: Path, folder: Path) -> Path:
-    """The run's bundle in a folder NAME/1/: the graphs that would be served."""
-    name = re.sub("[^a-z0-9]+", "-", run.resolve().name.lower()).strip("-") or "run"
-    bundle = folder / name[:63] / "1"
-    with _console().status("Exporting the run's bundle, to measure what is served"):
-        export_bundle(load_trained_model(run), bundle)
-    return bundle
 
 
 def _report(

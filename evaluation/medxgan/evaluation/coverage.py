@@ -8,17 +8,15 @@ Classification, JMLR 2010, of classifiers that may abstain).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medxgan.evaluation.bootstrap import mean_estimate
-from medxgan.evaluation.methods import method_name
 from medxgan.evaluation.records import Record
-from medxgan.v1.explanation_pb2 import ATTRIBUTION_METHOD_DIFFERENCE_MAP, ATTRIBUTION_METHOD_RESIDUAL_MAP
+from medxgan.evaluation.statistics import mean_estimate
 
 STEPS = 10
 """Equal steps of coverage, up to all explanations; the threshold's own coverage comes in between."""
 
 OF_IMAGE = ("label_flips", "applied_label_flips")
 OF_MAP = ("average_precision", "pointing_game")
-MAPS = tuple(map(method_name, (ATTRIBUTION_METHOD_RESIDUAL_MAP, ATTRIBUTION_METHOD_DIFFERENCE_MAP)))
+MAPS = ("residual", "difference")
 
 
 def coverage_curve(

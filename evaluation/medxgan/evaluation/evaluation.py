@@ -12,24 +12,24 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from medxgan.bundle import LoadedBundle
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES
 from medxgan.evaluation.errors import ImagesError, MethodError, SanityError
-from medxgan.evaluation.images import EvaluatedImage, fingerprint, load_images, patient_balanced
+from medxgan.evaluation.images import EvaluatedImage, fingerprint, labelled_images, patient_balanced
 from medxgan.evaluation.measurement import Laboratory
-from medxgan.evaluation.methods import choose_methods, method_name
 from medxgan.evaluation.randomisation import Layer, Stage, cascade, classifier_layers, write_randomised
 from medxgan.evaluation.records import Record, Records
 from medxgan.evaluation.report.contact_sheet import Row
-from medxgan.evaluation.served import default_settings, score_images, served
+from medxgan.evaluation.served import choose_methods, default_settings, explain, open_images, served
 from medxgan.evaluation.settings import EvaluationSettings
-from medxgan.server.bundle import LoadedBundle
-from medxgan.server.model import ServedModel
-from medxgan.training.data.source import DataConfig
+from medxgan.server.explanation.scores import Score
+from medxgan.server.explanation.table import map_name
+from medxgan.server.models.served_model import ServedModel
+from medxgan.training.data.source import DataConfig, load
 from medxgan.v1 import bundle_pb2
 
-LIBRARIES = ("medxgan", "numpy", "onnx", "onnxruntime", "torch", "torchmetrics")
+LIBRARIES = ("medxgan", "numpy", "onnx", "onnxruntime", "scikit-image", "torch", "torchmetrics")
 
 RECORDS_FILE = "records.jsonl"
 
@@ -49,7 +49,7 @@ class Outcome:
         explained: ids of the true positives that were explained, in their order.
         available: true positives that there are.
         records: of each of them: the image's own, then one for each method and baseline.
-        methods: names of the methods, in the order of the enumeration.
+        methods: names of the methods, in the order of the server's table.
         stages: of the sanity check; none where it was left out.
         layers: of the classifier, as far as the sanity check knows them.
         sheet: rows of the contact sheet.
@@ -112,14 +112,14 @@ async def _evaluate(
         model = await stack.enter_async_context(served(folder, settings.provider, settings.threads))
         bundle = model.bundle
         methods = choose_methods(model, settings.methods)
-        images = load_images(data, data_root, settings.split, bundle.description.image)
-        scores = await score_images(model, images)
+        images = labelled_images(load(data, data_root), settings.split, bundle.description.image)
+        scores = [opened.score for opened in await open_images(model, images)]
         positive = _true_positives(images, scores, bundle.description.classification, settings)
         chosen = positive[: settings.images]
 
         layers = _layers(bundle, settings)
         stages = cascade(layers)
-        laboratory = Laboratory(model, methods, default_settings(model), settings.seed, settings.shortcuts)
+        laboratory = Laboratory(model, default_settings(model, methods), settings.seed, settings.shortcuts)
         header = _header(laboratory, settings, data, images)
         records = Records(out / RECORDS_FILE, header, fresh=fresh)
         missing = {image.id for image in chosen if image.id not in records}
@@ -136,11 +136,11 @@ async def _evaluate(
             bundle=bundle,
             header=header,
             images=images,
-            scores=scores.tolist(),
+            scores=[score.probability for score in scores],
             explained=[image.id for image in chosen],
             available=len(positive),
             records=[records[image.id] for image in chosen],
-            methods=[method_name(method) for method in methods],
+            methods=[map_name(kind) for kind in methods],
             stages=stages,
             layers=len(layers),
             sheet=[await _sheet_row(laboratory, image) for image in chosen[: settings.sheet_images]],
@@ -149,13 +149,13 @@ async def _evaluate(
 
 def _true_positives(
     images: Sequence[EvaluatedImage],
-    scores: NDArray[np.float64],
+    scores: Sequence[Score],
     classification: bundle_pb2.Classification,
     settings: EvaluationSettings,
 ) -> list[EvaluatedImage]:
     threshold = classification.decision_threshold
     labelled = [image.positive for image in images]
-    found = [image for image, score in zip(images, scores, strict=True) if image.positive and score >= threshold]
+    found = [image for image, score in zip(images, scores, strict=True) if image.positive and score.positive]
     if not found:
         raise ImagesError(
             f"{settings.split} split: no true positive to explain: of {len(images)} images {sum(labelled)} are "
@@ -170,7 +170,7 @@ def _header(
     """Everything that a record depends on. How many images there are is not among it: a selection can be extended."""
     bundle = laboratory.model.bundle
     return {
-        "bundle": f"{bundle.description.name}/{bundle.description.version}",
+        "bundle": bundle.name,
         "bundle_sha256": bundle.sha256,
         "provider": laboratory.model.engine.execution.provider,
         "threads": settings.threads,
@@ -178,7 +178,7 @@ def _header(
         "data": data.model_dump(mode="json"),
         "images_sha256": fingerprint(images),
         "methods": laboratory.names,
-        "attribution": asdict(laboratory.settings),
+        "settings": asdict(laboratory.settings) | {"maps": [map_name(kind) for kind in laboratory.settings.maps]},
         "figures": [figure.name for figure in (*METHOD_FIGURES, *IMAGE_FIGURES)],
         "sanity_images": settings.sanity_images,
         "shortcuts": settings.shortcuts,
@@ -195,26 +195,24 @@ def _layers(bundle: LoadedBundle, settings: EvaluationSettings) -> list[Layer]:
             "provider: torch can't serve the randomised bundles of the sanity check; choose another, or leave the "
             "check out by --sanity-images 0"
         )
-    graph = bundle.graph(bundle_pb2.GRAPH_ROLE_CLASSIFIER)
-    layers = [] if graph is None else classifier_layers(onnx.load(bundle.folder / graph.file))
+    (graph,) = bundle.graphs(bundle_pb2.GRAPH_ROLE_CLASSIFIER)
+    layers = classifier_layers(onnx.load(bundle.folder / graph.file))
     if not layers:
-        raise SanityError(
-            "classifier.onnx: holds no layer with weights; leave the sanity check out by --sanity-images 0"
-        )
+        raise SanityError(f"{graph.file}: holds no layer with weights; leave the sanity check out by --sanity-images 0")
     return layers
 
 
 async def _sheet_row(laboratory: Laboratory, image: EvaluatedImage) -> Row:
-    x = await laboratory.model.preprocess(image.grey)
-    attributions = await laboratory.model.attribute(x, laboratory.methods, laboratory.settings)
-    realized = attributions.explained
+    (opened,) = await open_images(laboratory.model, [image])
+    explanation, _ = await explain(laboratory.model, opened, laboratory.settings)
+    inverted = explanation.inverted
     return Row(
         image=image.id,
-        x=attributions.original,
+        x=opened.x[0, 0],
         mask=image.mask,
         regions=laboratory.regions(image),
-        realizations=() if realized is None else (realized.reconstruction, realized.negative_realization),
-        maps={method_name(each.method): each.values for each in attributions.maps},
+        realizations=() if inverted is None else (inverted.reconstruction, inverted.negative_realization),
+        maps={map_name(kind): made.values for kind, made in explanation.maps.items()},
     )
 
 
@@ -235,13 +233,12 @@ async def _serve_randomised(
 
 
 async def _check_alike(models: Sequence[ServedModel], description: bundle_pb2.Bundle) -> None:
-    """See that a randomised classifier is one and the same in both of its graphs."""
-    if description.classification.outputs:
-        return  # the two graphs then give different logits by design
-    side = description.image.size
-    x = np.random.default_rng(0).uniform(-1, 1, (4, 1, side, side)).astype(np.float32)
+    """See that a randomised classifier is one and the same in two of its graphs."""
+    image, target = description.image, description.classification.positive_class
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 1, image.height, image.width)).astype(np.float32)
     for model in models:
-        alone, attributed = await model.logits(x), await model.logits(x, 0)
+        alone = await model.networks.logits(x, target)
+        attributed = (await model.networks.attribution(x, target, ["logit"]))["logit"]
         if not np.allclose(alone, attributed, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(alone).max()))):
             raise SanityError(
                 "attribution.onnx: with random weights its logit is no longer the classifier's, so that its weights "

@@ -9,15 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
+from skimage.filters import gaussian, threshold_otsu
+from skimage.measure import label, regionprops
+from skimage.morphology import closing, footprint_rectangle, opening, white_tophat
 
 from medxgan.evaluation.images import in_pixels_of_x
-from medxgan.evaluation.metrics.lesions import connected_components
-from medxgan.server.images.grey import GreyImage
+from medxgan.evaluation.metrics.localisation import Mask, separate_parts
+from medxgan.server.images.film import Film
 from medxgan.v1 import bundle_pb2
 
-Mask = NDArray[np.bool_]
-Film = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 
 LONGER_SIDE = 128
 """Pixels that a film is reduced to: lung fields need no more, and strokes of marks are still there."""
@@ -65,21 +67,21 @@ MARK_AREA = 0.02
 """Most area of one connected mark, as a share of the film."""
 
 
-def shortcut_regions(grey: GreyImage, specification: bundle_pb2.ImageSpecification) -> dict[str, Mask]:
+def shortcut_regions(film: Film, specification: bundle_pb2.ImageSpecification) -> dict[str, Mask]:
     """The regions of one film in the pixels of x: [S, S] each, none of them empty.
 
     Args:
-        grey: the film as stored.
+        film: the film as stored.
         specification: of x.
 
     Returns:
         "frame" always; "marks" where there are any that x can show; "outside_lungs" where two fields are plausible.
     """
-    film = reduced_film(grey)
-    lungs = lung_fields(film)
-    found = {"marks": burnt_in_marks(film), "lungs": np.zeros(film.shape, np.bool_) if lungs is None else lungs}
-    marks, fields = in_pixels_of_x(np.stack(list(found.values())), specification)
-    regions = {"frame": outer_frame(specification.size)}
+    picture = reduced_film(film)
+    lungs = lung_fields(picture)
+    found = [burnt_in_marks(picture), np.zeros(picture.shape, np.bool_) if lungs is None else lungs]
+    marks, fields = in_pixels_of_x(np.stack(found), specification)
+    regions = {"frame": outer_frame(specification.height)}
     if marks.any():
         regions["marks"] = marks
     if lungs is not None:
@@ -87,17 +89,16 @@ def shortcut_regions(grey: GreyImage, specification: bundle_pb2.ImageSpecificati
     return regions
 
 
-def reduced_film(grey: GreyImage) -> Film:
+def reduced_film(film: Film) -> Picture:
     """The film with bright bones, [H, W] of at most 128 pixels a side, from its darkest level, 0, to its brightest."""
-    levels = -grey.levels if grey.inverted else grey.levels
-    picture = Image.fromarray(levels.astype(np.float32))
-    picture.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.BOX)
-    small = np.asarray(picture, np.float64)
+    reduced = Image.fromarray(-film.levels if film.inverted else film.levels)
+    reduced.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.BOX)
+    small = np.asarray(reduced, np.float64)
     span = small.max() - small.min()
     if span == 0:
         return np.zeros(small.shape, np.uint8)
-    film: Film = np.round(255 * (small - small.min()) / span).astype(np.uint8)
-    return film
+    picture: Picture = np.round(255 * (small - small.min()) / span).astype(np.uint8)
+    return picture
 
 
 def outer_frame(side: int) -> Mask:
@@ -108,53 +109,46 @@ def outer_frame(side: int) -> Mask:
     return frame
 
 
-def lung_fields(film: Film) -> Mask | None:
+def lung_fields(picture: Picture) -> Mask | None:
     """Both lung fields [H, W] of a film [H, W]; None where nothing on it is plausible as two.
 
     The two largest parts that are darker than their surroundings by Otsu's threshold inside the body and do not touch
     the border, closed and filled.
     """
-    side = min(film.shape)
-    smooth = _filtered(film, ImageFilter.GaussianBlur(side * SMOOTHING))
-    surroundings = _filtered(film, ImageFilter.GaussianBlur(side * SURROUNDINGS)).astype(np.int64)
-    relief = np.clip(smooth - surroundings + 128, 0, 255).astype(np.uint8)
+    side = min(picture.shape)
+    smooth = gaussian(picture, side * SMOOTHING, preserve_range=True)
+    surroundings = gaussian(picture, side * SURROUNDINGS, preserve_range=True)
+    relief = np.clip(np.round(smooth - surroundings) + 128, 0, 255).astype(np.uint8)
     body = smooth > BACKGROUND
     if not body.any():
         return None
-    highest = otsu_threshold(relief[body])
+    highest = int(threshold_otsu(relief[body]))
     for threshold in range(highest, highest - DARKER_STEP * DARKER_STEPS, -DARKER_STEP):
         # With the air beside the body: what adjoins it reaches the border by it.
-        dark = _opened((relief <= threshold) | ~body, BRIDGE).astype(np.bool_)
-        inside = [part for part in connected_components(dark) if not _touches_border(part)]
+        dark = opening((relief <= threshold) | ~body, _window(picture, BRIDGE))
+        inside = [part for part in separate_parts(dark) if not _touches_border(part)]
         fields = sorted(inside, key=np.count_nonzero)[-2:]
         if _plausible(fields):
-            return _filled(_closed(fields[0] | fields[1], GAP).astype(np.bool_))
+            closed: Mask = closing(fields[0] | fields[1], _window(picture, GAP))
+            for region in regionprops(label(closed, connectivity=2)):
+                closed[region.slice] |= region.image_filled
+            return closed
     return None
 
 
-def burnt_in_marks(film: Film) -> Mask:
+def burnt_in_marks(picture: Picture) -> Mask:
     """Letters, drawn lines, cables and electrodes [H, W] on a film [H, W]: small, narrow and far brighter than around.
 
     By the white top-hat (Meyer 1979). Sharp edges of bones pass for marks on films of high contrast, and faint marks
     are missed.
     """
-    relief = film.astype(np.int64) - _opened(film, MARK_WIDTH)
+    relief = white_tophat(picture, _window(picture, MARK_WIDTH))
     least = max(MARK_RELIEF, float(np.percentile(relief, MARK_PERCENTILE)))
-    bright = (relief > least) & (film > MARK_LEVEL)
-    marks = np.zeros_like(bright)
-    for part in connected_components(bright):
+    marks = np.zeros(picture.shape, np.bool_)
+    for part in separate_parts((relief > least) & (picture > MARK_LEVEL)):
         if part.mean() <= MARK_AREA:
             marks |= part
     return marks
-
-
-def otsu_threshold(levels: NDArray[np.uint8]) -> int:
-    """The level up to which [N] levels are the darker of two classes that lie furthest apart (Otsu 1979)."""
-    shares = np.bincount(levels, minlength=256) / levels.size
-    darker, mean = np.cumsum(shares), np.cumsum(shares * np.arange(256))
-    spread = darker * (1 - darker)
-    between = np.divide(np.square(mean[-1] * darker - mean), spread, out=np.zeros(256), where=spread > 0)
-    return int(between.argmax())
 
 
 def _plausible(fields: Sequence[Mask]) -> bool:
@@ -199,28 +193,8 @@ def _touches_border(part: Mask) -> bool:
     return bool(part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any())
 
 
-def _filled(mask: Mask) -> Mask:
-    """The mask with its holes: the parts of the rest that do not reach the border."""
-    holes = [part for part in connected_components(~mask) if not _touches_border(part)]
-    filled: Mask = np.logical_or.reduce([mask, *holes])
-    return filled
-
-
-def _opened(picture: Mask | Film, width: float) -> Film:
-    window = _window(picture, width)
-    return _filtered(_filtered(picture, ImageFilter.MinFilter(window)), ImageFilter.MaxFilter(window))
-
-
-def _closed(picture: Mask | Film, width: float) -> Film:
-    window = _window(picture, width)
-    return _filtered(_filtered(picture, ImageFilter.MaxFilter(window)), ImageFilter.MinFilter(window))
-
-
-def _window(picture: Mask | Film, width: float) -> int:
-    """The odd number of pixels, at least 3, for a share of the shorter side."""
-    side: int = min(picture.shape)
-    return max(3, 2 * round(width * side / 2) + 1)
-
-
-def _filtered(picture: Mask | Film, by: ImageFilter.Filter) -> Film:
-    return np.asarray(Image.fromarray(picture.astype(np.uint8)).filter(by))
+def _window(picture: Picture, width: float) -> NDArray[np.uint8]:
+    """A square of an odd number of pixels, at least 3, for a share of the shorter side."""
+    side = max(3, 2 * round(width * min(picture.shape) / 2) + 1)
+    window: NDArray[np.uint8] = footprint_rectangle((side, side))
+    return window

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from medxgan.evaluation.errors import ImagesError, SubjectError
-from medxgan.evaluation.randomness import random_for
-from medxgan.server.images.grey import GreyImage
+from medxgan.evaluation.statistics import random_for
+from medxgan.server.images.film import Film
 from medxgan.training.configuration import load_configuration
 from medxgan.training.data.samples import DataSplit, LabelledImages
-from medxgan.training.data.source import DataConfig, load
-from medxgan.training.evaluation import lesion_masks
+from medxgan.training.data.source import DataConfig
+from medxgan.training.preprocessing import Preprocess
 from medxgan.v1 import bundle_pb2
 
 Split = Literal["test", "calibration"]
+Part = Literal[Split, "training"]
 
 _DATA: TypeAdapter[DataConfig] = TypeAdapter(DataConfig)
 
@@ -33,17 +35,19 @@ class EvaluatedImage:
     Attributes:
         id: its name, unique in the split.
         patient: whose it is; an image of an unknown patient counts as a patient of its own.
+        patient_known: whether the data say whose it is.
         source: where it comes from; empty where unknown.
         positive: its label.
-        grey: the grey levels as stored.
+        film: the grey levels as stored.
         mask: [S, S] True on the pathology, in the pixels of x; None where the set has no masks or this one is empty.
     """
 
     id: str
     patient: str
+    patient_known: bool
     source: str
     positive: bool
-    grey: GreyImage
+    film: Film
     mask: NDArray[np.bool_] | None
 
 
@@ -82,33 +86,30 @@ def data_of_bundle(description: bundle_pb2.Bundle) -> DataConfig:
         raise SubjectError(f"{where}: data: {_problems(error)}; name a training file by --config") from error
 
 
-def load_images(
-    data: DataConfig, root: Path, split: Split, specification: bundle_pb2.ImageSpecification
-) -> list[EvaluatedImage]:
-    """Load one part of the data.
+def labelled_images(split: DataSplit, part: Part, specification: bundle_pb2.ImageSpecification) -> list[EvaluatedImage]:
+    """The images of one part of the data.
 
     Args:
-        data: which data.
-        root: folder that its relative paths start from.
-        split: which part.
+        split: the data.
+        part: which part of them.
         specification: of the bundle's x, for the masks.
 
     Raises:
-        DataError: the data can't be read.
         ImagesError: there is no such part, or two images have one name.
     """
-    images = _part(load(data, root), split)
+    images = _part(split, part)
     repeated = {name for name in images.ids if images.ids.count(name) > 1} if len(set(images.ids)) < len(images) else ()
     if repeated:
-        raise ImagesError(f"{split} split: expected one image of each name, found several {min(repeated)!r}")
+        raise ImagesError(f"{part} split: expected one image of each name, found several {min(repeated)!r}")
     masks = _masks(images, specification)
     return [
         EvaluatedImage(
             id=images.ids[row],
             patient=images.patients[row] or f"image {images.ids[row]}",
+            patient_known=bool(images.patients[row]),
             source=images.sources[row],
             positive=bool(images.labels[row]),
-            grey=GreyImage(np.asarray(images.images[row], np.float32), bool(images.inverted[row])),
+            film=Film(np.asarray(images.images[row], np.float32), bool(images.inverted[row])),
             mask=masks[row],
         )
         for row in range(len(images))
@@ -116,18 +117,19 @@ def load_images(
 
 
 def in_pixels_of_x(masks: NDArray[np.bool_], specification: bundle_pb2.ImageSpecification) -> NDArray[np.bool_]:
-    """Masks [N, H, W] of stored images as [N, S, S]: True where at least half of a pixel of x lies on the mask."""
+    """Masks [N, H, W] of stored images as [N, S, S]: where a pixel of x has at least half as much of it as any has."""
     aspect = bundle_pb2.Aspect.Name(specification.aspect).removeprefix("ASPECT_").lower()
-    resized: NDArray[np.bool_] = lesion_masks(masks, specification.size, aspect)[:, 0].numpy()  # type: ignore[arg-type]
-    return resized
+    geometry = Preprocess(specification.height, 0, 100, aspect)  # type: ignore[arg-type]
+    rows = [geometry(torch.from_numpy(mask).float()[None, None], torch.zeros(1))[0, 0].numpy() > 0 for mask in masks]
+    return np.stack(rows)
 
 
 def fingerprint(images: Sequence[EvaluatedImage]) -> str:
     """SHA-256 over everything in the images, lower-case hexadecimal."""
     digest = hashlib.sha256()
     for image in images:
-        digest.update(repr((image.id, image.patient, image.source, image.positive, image.grey.inverted)).encode())
-        digest.update(image.grey.levels.tobytes())
+        digest.update(repr((image.id, image.patient, image.source, image.positive, image.film.inverted)).encode())
+        digest.update(image.film.levels.tobytes())
         digest.update(b"" if image.mask is None else image.mask.tobytes())
     return digest.hexdigest()
 
@@ -151,8 +153,9 @@ def patient_balanced(images: Sequence[EvaluatedImage], seed: int) -> list[Evalua
     return [queue[turn] for turn in range(longest) for queue in turns if turn < len(queue)]
 
 
-def _part(split: DataSplit, wanted: Split) -> LabelledImages:
-    part = split.test if wanted == "test" else split.calibration
+def _part(split: DataSplit, wanted: Part) -> LabelledImages:
+    parts = {"test": split.test, "calibration": split.calibration, "training": split.train}
+    part = parts[wanted]
     if part is None:
         raise ImagesError("calibration split: the data has none; state data.calibration_share")
     if not len(part):

@@ -3,10 +3,10 @@
 The sanity check of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018: a map that explains a classifier must
 change when the classifier forgets what it learned. Layers lose their weights from the output downwards, cumulatively.
 
-The classifier's weights lie in `classifier.onnx`, and again in `attribution.onnx` and `inversion_step.onnx`, where they
-may be transposed, flipped or reshaped. So a layer is not given new numbers by position: its distinct values are
-exchanged for one another, in a random cycle, wherever a graph holds a tensor of exactly these values. Every copy is
-then the same arrangement of the same new layer, and the layer keeps the distribution of its weights.
+The classifier lies in every graph of a bundle, with weights that may be transposed, flipped or reshaped. So a layer is
+not given new numbers by position: its distinct values are exchanged for one another, in a random cycle, wherever a
+graph holds a tensor of exactly these values. Every copy is then the same arrangement of the same new layer, and the
+layer keeps the distribution of its weights.
 """
 
 import hashlib
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf import json_format
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from medxgan.bundle import LoadedBundle
+from medxgan.bundle.hashing import sha256_of
+from medxgan.bundle.schema import DESCRIPTION_FILE, description_json
 from medxgan.evaluation.errors import SanityError
-from medxgan.evaluation.randomness import random_for
-from medxgan.server.bundle import LoadedBundle
+from medxgan.evaluation.statistics import random_for
 from medxgan.v1 import bundle_pb2
 
 LEARNED = frozenset(
@@ -42,9 +43,6 @@ LEARNED = frozenset(
 
 REARRANGING = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that hand a weight on without changing its values."""
-
-COPIES = (bundle_pb2.GRAPH_ROLE_ATTRIBUTION, bundle_pb2.GRAPH_ROLE_INVERSION_STEP)
-"""Roles of the other graphs that hold the classifier."""
 
 MAXIMUM_STAGES = 8
 """A deep classifier is randomised at this many depths, evenly chosen, the last being all of it."""
@@ -120,20 +118,18 @@ def write_randomised(bundle: LoadedBundle, layers: Sequence[Layer], seed: int, f
     description = bundle_pb2.Bundle()
     description.CopyFrom(bundle.description)
     del description.graphs[:]
+    del description.data_files[:]
     for stated in bundle.description.graphs:
         if stated.format != bundle_pb2.GRAPH_FORMAT_ONNX:
             continue
-        content = (bundle.folder / stated.file).read_bytes()
-        if stated.role in (bundle_pb2.GRAPH_ROLE_CLASSIFIER, *COPIES):
-            model = onnx.load_from_string(content)
-            _randomise(model, layers, seed, stated.file)
-            content = model.SerializeToString(deterministic=True)
-        (out / stated.file).write_bytes(content)
+        model = onnx.load(bundle.folder / stated.file)
+        _randomise(model, layers, seed, stated.file)
+        # With the weights inside.
+        onnx.save(model, out / stated.file)
         graph = description.graphs.add()
         graph.CopyFrom(stated)
-        graph.sha256 = hashlib.sha256(content).hexdigest()
-    stored = json_format.MessageToJson(description, preserving_proto_field_name=True)
-    (out / "bundle.json").write_text(stored + "\n", encoding="utf-8")
+        graph.sha256 = sha256_of(out / stated.file)
+    (out / DESCRIPTION_FILE).write_text(description_json(description), encoding="utf-8")
     return out
 
 

@@ -13,7 +13,7 @@ from medxgan.evaluation.errors import RecordsError
 
 Record = dict[str, Any]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the lines: of their form and of what is measured on an image."""
 
 

@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from medxgan.evaluation.baselines import BASELINES
-from medxgan.evaluation.bootstrap import DRAWS, LEVEL, Estimate, auc_estimate, mean_estimate
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure
 from medxgan.evaluation.coverage import coverage_curve
 from medxgan.evaluation.evaluation import Outcome
 from medxgan.evaluation.measurement import is_reliable
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
 from medxgan.evaluation.records import Record
-from medxgan.server.maps.residual import smoothing_window
+from medxgan.evaluation.saliency import BASELINES
+from medxgan.evaluation.statistics import DRAWS, LEVEL, Estimate, auc_estimate, mean_estimate
+from medxgan.server.explanation.maps.residual import smoothing_window
 
 Report = dict[str, Any]
 
-FORMAT = 1
+FORMAT = 2
 """Version of report.json."""
 
 RELIABLE = "reliable"
@@ -57,7 +57,7 @@ def summarise(outcome: Outcome, command: str) -> Report:
         "model": _model(outcome),
         "images": _images(outcome),
         "rules": {
-            "smoothing_window": smoothing_window(outcome.bundle.description.image.size),
+            "smoothing_window": smoothing_window(outcome.bundle.description.image.height),
             "shares": SHARES,
             "bootstrap_draws": DRAWS,
             "interval": LEVEL,
@@ -97,7 +97,7 @@ def _model(outcome: Outcome) -> Report:
         "negative_class": description.classification.negative_class,
         "decision_threshold": description.classification.decision_threshold,
         "modality": description.image.modality,
-        "size": description.image.size,
+        "size": description.image.height,
     }
 
 

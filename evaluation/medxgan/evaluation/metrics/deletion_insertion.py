@@ -6,7 +6,7 @@ Source: Petsiuk et al., RISE: Randomized Input Sampling for Explanation of Black
 import numpy as np
 from numpy.typing import NDArray
 
-from medxgan.evaluation.saliency import FloatArray
+from medxgan.server.engine.port import FloatArray
 
 SHARES = 32
 """Equal shares of the pixels that go, or come, one after the other."""

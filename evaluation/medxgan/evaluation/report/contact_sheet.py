@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medxgan.evaluation.saliency import FloatArray
+from medxgan.server.engine.port import FloatArray
 
 SIDE = 1.1
 """Inches along a picture's side."""

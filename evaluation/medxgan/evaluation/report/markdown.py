@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure, Group, of_group
-from medxgan.evaluation.report.coverage import coverage_section
-from medxgan.evaluation.report.shortcuts import estimated_regions
+from medxgan.evaluation.report.sections import coverage_section, estimated_regions
 from medxgan.evaluation.report.tables import (
     MISSING,
     bold,

@@ -1,4 +1,4 @@
-"""The report's section on the coverage curve."""
+"""The report's sections on the coverage curve and on shortcuts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from medxgan.evaluation.report.tables import (
     picture_link,
     spoken_name,
 )
-from medxgan.evaluation.summary import Report
+from medxgan.evaluation.summary import ALL, Report
 
 
 def coverage_section(report: Report, pictures: Sequence[str]) -> Iterable[str]:
@@ -50,6 +50,22 @@ def coverage_section(report: Report, pictures: Sequence[str]) -> Iterable[str]:
     yield from picture_link(pictures, "coverage.png")
 
 
+def estimated_regions(report: Report) -> str:
+    """How the regions came about, and on how many films; empty where shortcuts were not asked for."""
+    found = report["explanations"][ALL]
+    if "lung_fields_found" not in found:
+        return ""
+    lungs, marks = found["lung_fields_found"], found["marks_found"]
+    return (
+        "How much of each map falls on what is not the anatomy of interest, against how much would by chance (1). More "
+        "is not worse of a method: a map should fall on a mark where the classifier looks at the mark.\n\n"
+        "The regions are estimated by thresholding and were not drawn by a radiologist. Lung fields are what is dark: "
+        "lung that is white with disease counts as outside. Sharp edges of bones can pass for marks, and faint marks "
+        f"are missed. Of {lungs['images']} films, {_count(lungs)} have two plausible lung fields; the others are left "
+        f"out of that column. {_count(marks)} have marks."
+    )
+
+
 def _row(point: Mapping[str, Any], names: Sequence[str], marked: bool) -> list[str]:
     cells = [
         f"{point['coverage']:.0%}",
@@ -59,3 +75,7 @@ def _row(point: Mapping[str, Any], names: Sequence[str], marked: bool) -> list[s
         *(interval_or_missing(point["maps"].get(name, {}).get(figure)) for figure in OF_MAP for name in names),
     ]
     return [bold(cell, marked) for cell in cells]
+
+
+def _count(share: Report) -> str:
+    return f"{share['value'] * share['images']:.0f}"
