@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(files('data_store') / 'data' / 'RG1_UNCR.dcm')")
 
-.PHONY: demo test check format protos bench clean
+.PHONY: demo test test-fast check format protos release-contract models-wheel abuse bench clean
 
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
 
 test: .venv/.development  ## all tests; small networks run fastest on one thread
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test-fast: .venv/.development  ## the tests that need no export and no training
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
 
 check: .venv/.development  ## lint, types, walls, protos
 	$(BIN)/ruff check .
@@ -19,6 +22,7 @@ check: .venv/.development  ## lint, types, walls, protos
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python protos/generate.py --image --into .venv
 	$(BIN)/buf lint .venv/image.binpb --config protos/buf.yaml
+	$(BIN)/buf breaking .venv/image.binpb --against protos/released/v1.binpb --config protos/buf.yaml
 
 format: .venv/.development  ## mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -27,19 +31,29 @@ format: .venv/.development  ## mend what can be mended
 protos: .venv/.development  ## regenerate the protobuf modules
 	$(BIN)/python protos/generate.py
 
+release-contract: .venv/.development  ## what `check` compares the contract with from now on
+	$(BIN)/python protos/generate.py --image --into .venv
+	$(BIN)/buf build .venv/image.binpb --exclude-source-info --output protos/released/v1.binpb
+
+models-wheel: .venv/bin/python  ## the shipped bundles as a wheel of their own, into dist/
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./models
+
+abuse: .venv/.development  ## what a bystander feels while a server is abused; 100,000 damaged messages
+	$(BIN)/python benchmarks/abuse.py
+
 bench: .venv/.development  ## every measured claim
 	$(BIN)/python benchmarks/inversion_step.py
 	$(BIN)/python benchmarks/attribution.py
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv out dist
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'medxgan needs Python 3.11 or newer'"
 	$(PYTHON) -m venv .venv
 
 .venv/.serving: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server,dicom]" pydicom-data==1.0.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cli,server,dicom]" pydicom-data==1.0.0
 	touch $@
 
 .venv/.development: .venv/bin/python pyproject.toml

@@ -68,7 +68,7 @@ def jpeg_ls_film() -> Image:
     """A film of half a megapixel in JPEG-LS."""
     import imagecodecs
 
-    levels = np.random.default_rng(0).integers(0, 65536, (768, 768), np.uint16)
+    levels = np.random.default_rng(0).integers(0, 4096, (768, 768), np.uint16)
     return Image(dicom=dicom(levels, JPEGLSLossless, imagecodecs.jpegls_encode(levels)))
 
 

@@ -31,12 +31,29 @@ SIZE = 32
 SLOW_FIXTURES = {"tiny_bundle", "plain_models"}
 """Fixtures that export a network, which takes half a minute of processor time."""
 
+SLOW_MODULES = {
+    "evaluation/test_command.py",
+    "evaluation/test_runs.py",
+    "export/test_bundle.py",
+    "export/test_decompositions.py",
+    "export/test_external_classifiers.py",
+    "export/test_inversion_step.py",
+    "training/test_familiarity.py",
+    "training/test_inversion.py",
+    "training/test_phantom.py",
+    "training/test_processes.py",
+    "training/test_readers.py",
+    "training/test_runs.py",
+}
+"""Modules that train, export or read data sets by themselves, for longer than five seconds."""
+
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what takes, at whatever remove, a fixture that exports."""
+    """Mark as slow what takes, at whatever remove, a fixture that exports, and what takes long by itself."""
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        module = item.path.relative_to(Path(__file__).parent).as_posix()
+        if module in SLOW_MODULES or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

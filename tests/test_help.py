@@ -1,14 +1,13 @@
-"""The help of the lent commands, as a terminal shows it."""
+"""The help of the subcommands of other rooms, as a terminal shows it."""
 
 import inspect
 import re
-from importlib.metadata import entry_points
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import typer
 
-LENT = sorted(entry_points(group="medxgan.commands"), key=lambda each: each.name)
+from medxgan.client.command.rooms import SUBCOMMANDS, Subcommand, load
 
 
 def functions(command: Any) -> list[Any]:
@@ -17,9 +16,9 @@ def functions(command: Any) -> list[Any]:
     return [command]
 
 
-@pytest.mark.parametrize("lent", LENT, ids=[each.name for each in LENT])
-def test_no_help_text_has_square_brackets_which_rich_takes_for_markup(lent: Any) -> None:
-    for function in functions(lent.load()):
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=lambda each: each.name)
+def test_no_help_text_has_square_brackets_which_rich_takes_for_markup(subcommand: Subcommand) -> None:
+    for function in functions(load(subcommand.target, purpose="this test", extra=subcommand.extra)):
         hints = get_type_hints(function, include_extras=True)
         texts = [inspect.getdoc(function) or ""]
         texts += [note.help or "" for hint in hints.values() for note in get_args(hint)[1:] if hasattr(note, "help")]

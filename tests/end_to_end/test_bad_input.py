@@ -18,24 +18,26 @@ from google.rpc import error_details_pb2, status_pb2
 from PIL import Image as PillowImage
 from pydicom.data import get_testdata_file
 
+from medxgan.bundle import BundleError
 from medxgan.server.embedded import EmbeddedServer
-from medxgan.server.errors import BundleError, MedxganError
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, DATA_TYPE_UINT8, DATA_TYPE_UINT16
 from medxgan.v1.explanation_pb2 import (
-    ATTRIBUTION_METHOD_DIFFERENCE_MAP,
-    ATTRIBUTION_METHOD_GRADIENT,
-    AttributeRequest,
-    AttributionMethod,
+    MAP_KIND_DIFFERENCE,
+    MAP_KIND_GRADIENT,
+    MAP_KIND_UNCERTAINTY,
     ClassifyRequest,
     ExplainRequest,
+    ExplainSettings,
     GetModelRequest,
     Image,
     IntegratedGradientsSettings,
     InversionSettings,
+    MapKind,
     MapRequest,
     ModelSelector,
     OcclusionSettings,
     Tensor,
+    TrajectoryRequest,
 )
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
@@ -94,63 +96,62 @@ BAD_IMAGES = {
         Image(tensor=Tensor(shape=[0, 16], data_type=DATA_TYPE_UINT8, data=b"x")),
         "image.tensor.shape[0]",
     ),
-    "a multi-frame DICOM file": (Image(dicom=dicom("OBXXXX1A_2frame.dcm")), "image.dicom"),
+    "a multi-frame DICOM file": (Image(dicom=dicom("OBXXXX1A_2frame.dcm")), "image.frame"),
     "a DICOM file without pixels": (Image(dicom=dicom_without_pixels()), "image.dicom"),
     "a PNG called DICOM": (Image(dicom=png(GREY)), "image.dicom"),
     "a DICOM file called PNG": (Image(encoded=dicom("SC_rgb.dcm")), "image.encoded"),
 }
 
+
+def inverting(**settings: float) -> ExplainSettings:
+    return ExplainSettings(inversion=InversionSettings(**settings))
+
+
 BAD_REQUESTS = {
-    "too many steps": (ExplainRequest(image=GOOD, inversion=InversionSettings(steps=9000)), "inversion.steps"),
-    "no steps": (ExplainRequest(image=GOOD, inversion=InversionSettings(steps=0)), "inversion.steps"),
-    "λ out of range": (
-        ExplainRequest(image=GOOD, inversion=InversionSettings(reconstruction_weight=1e6)),
-        "inversion.reconstruction_weight",
-    ),
-    "λ not a number": (
-        ExplainRequest(image=GOOD, inversion=InversionSettings(reconstruction_weight=float("nan"))),
-        "inversion.reconstruction_weight",
-    ),
-    "learning rate out of range": (
-        ExplainRequest(image=GOOD, inversion=InversionSettings(learning_rate=50)),
-        "inversion.learning_rate",
-    ),
     "an unknown map": (ExplainRequest(image=GOOD, maps=[MapRequest(kind=99)]), "maps[0].kind"),
     "no map": (ExplainRequest(image=GOOD, maps=[MapRequest()]), "maps[0].kind"),
     "an unknown form of a map": (ExplainRequest(image=GOOD, maps=[MapRequest(kind=1, form=99)]), "maps[0].form"),
     "a name that is none": (ExplainRequest(image=GOOD, model=ModelSelector(name="../etc/passwd")), "model.name"),
     "a version that is none": (ExplainRequest(image=GOOD, model=ModelSelector(version="latest")), "model.version"),
+    "one frame of a trajectory": (
+        ExplainRequest(image=GOOD, trajectory=TrajectoryRequest(frames=1)),
+        "trajectory.frames",
+    ),
+    "too many maps": (ExplainRequest(image=GOOD, maps=[MapRequest(kind=1)] * 65), "maps"),
 }
 
-
-BAD_ATTRIBUTIONS = {
-    "no method": ({}, "methods"),
-    "an unknown method": ({"methods": [99]}, "methods[0]"),
-    "a method that is none": ({"methods": [0]}, "methods[0]"),
-    "a method twice": ({"methods": [1, 1]}, "methods"),
+BAD_SETTINGS = {
+    "too many steps": (inverting(steps=9000), "inversion.steps"),
+    "no steps": (inverting(steps=0), "inversion.steps"),
+    "λ out of range": (inverting(reconstruction_weight=1e6), "inversion.reconstruction_weight"),
+    "λ not a number": (inverting(reconstruction_weight=float("nan")), "inversion.reconstruction_weight"),
+    "learning rate out of range": (inverting(learning_rate=50), "inversion.learning_rate"),
+    "too many restarts": (inverting(restarts=17), "inversion.restarts"),
     "no points of a path": (
-        {"integrated_gradients": IntegratedGradientsSettings(steps=0)},
+        ExplainSettings(integrated_gradients=IntegratedGradientsSettings(steps=0)),
         "integrated_gradients.steps",
     ),
     "too many points": (
-        {"integrated_gradients": IntegratedGradientsSettings(steps=1001)},
+        ExplainSettings(integrated_gradients=IntegratedGradientsSettings(steps=1001)),
         "integrated_gradients.steps",
     ),
     "a baseline out of range": (
-        {"integrated_gradients": IntegratedGradientsSettings(baseline=1.5)},
+        ExplainSettings(integrated_gradients=IntegratedGradientsSettings(baseline=1.5)),
         "integrated_gradients.baseline",
     ),
     "a baseline that is no number": (
-        {"integrated_gradients": IntegratedGradientsSettings(baseline=float("nan"))},
+        ExplainSettings(integrated_gradients=IntegratedGradientsSettings(baseline=float("nan"))),
         "integrated_gradients.baseline",
     ),
-    "no window": ({"occlusion": OcclusionSettings(window=0)}, "occlusion.window"),
-    "a window larger than the image": ({"occlusion": OcclusionSettings(window=33)}, "occlusion.window"),
-    "no stride": ({"occlusion": OcclusionSettings(stride=0)}, "occlusion.stride"),
-    "a stride larger than the window": ({"occlusion": OcclusionSettings(window=4, stride=5)}, "occlusion.stride"),
-    "a level out of range": ({"occlusion": OcclusionSettings(level=-2)}, "occlusion.level"),
-    "a target that is none": ({"target": 1}, "target"),
-    "too many gradient steps": ({"inversion": InversionSettings(steps=9000)}, "inversion.steps"),
+    "no window": (ExplainSettings(occlusion=OcclusionSettings(window=0)), "occlusion.window"),
+    "a window larger than the image": (ExplainSettings(occlusion=OcclusionSettings(window=33)), "occlusion.window"),
+    "no stride": (ExplainSettings(occlusion=OcclusionSettings(stride=0)), "occlusion.stride"),
+    "a stride larger than the window": (
+        ExplainSettings(occlusion=OcclusionSettings(window=4, stride=5)),
+        "occlusion.stride",
+    ),
+    "a level out of range": (ExplainSettings(occlusion=OcclusionSettings(level=-2)), "occlusion.level"),
+    "a class that is none": (ExplainSettings(target_class="happiness"), "target_class"),
 }
 
 
@@ -169,7 +170,7 @@ def refusal(call: Callable[[], object]) -> grpc.RpcError:
 
 
 def is_alive(stub: ExplanationServiceStub) -> bool:
-    return 0 <= stub.Classify(ClassifyRequest(image=GOOD), timeout=30).probability <= 1
+    return 0 <= stub.Classify(ClassifyRequest(image=GOOD), timeout=30).score.probability <= 1
 
 
 @pytest.mark.parametrize("case", BAD_IMAGES)
@@ -179,7 +180,6 @@ def test_a_bad_image_is_refused_by_field_by_every_method(stub: ExplanationServic
         lambda: stub.Explain(ExplainRequest(image=image)),
         lambda: list(stub.ExplainStream(ExplainRequest(image=image))),
         lambda: stub.Classify(ClassifyRequest(image=image)),
-        lambda: stub.Attribute(AttributeRequest(image=image, methods=[ATTRIBUTION_METHOD_GRADIENT])),
     ):
         error = refusal(call)
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -189,7 +189,7 @@ def test_a_bad_image_is_refused_by_field_by_every_method(stub: ExplanationServic
 
 
 @pytest.mark.parametrize("case", BAD_REQUESTS)
-def test_a_bad_setting_is_refused_by_field(stub: ExplanationServiceStub, case: str) -> None:
+def test_a_bad_request_is_refused_by_field(stub: ExplanationServiceStub, case: str) -> None:
     request, field = BAD_REQUESTS[case]
     error = refusal(lambda: stub.Explain(request))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -197,9 +197,28 @@ def test_a_bad_setting_is_refused_by_field(stub: ExplanationServiceStub, case: s
     assert is_alive(stub)
 
 
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_a_bad_setting_is_refused_by_field(stub: ExplanationServiceStub, case: str) -> None:
+    settings, field = BAD_SETTINGS[case]
+    every = [MapRequest(kind=kind) for kind in MapKind.values() if kind not in (0, MAP_KIND_UNCERTAINTY)]
+    error = refusal(lambda: stub.Explain(ExplainRequest(image=GOOD, settings=settings, maps=every)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields_of(error) == [f"settings.{field}"]
+    assert error.details().startswith(f"settings.{field}: ")
+    assert is_alive(stub)
+
+
 def test_a_value_out_of_range_is_told_the_range(stub: ExplanationServiceStub) -> None:
-    error = refusal(lambda: stub.Explain(ExplainRequest(image=GOOD, inversion=InversionSettings(steps=9000))))
-    assert error.details() == "inversion.steps: expected 1 to 200, got 9000"
+    error = refusal(lambda: stub.Explain(ExplainRequest(image=GOOD, settings=inverting(steps=9000))))
+    assert error.details() == "settings.inversion.steps: expected 1 to 200, got 9000"
+
+
+def test_bytes_that_are_no_message_are_refused_without_a_word_of_python(channel: grpc.Channel) -> None:
+    explain = channel.unary_unary("/medxgan.v1.ExplanationService/Explain")
+    error = refusal(lambda: explain(b"\xff" * 40))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "expected a message as explanation.proto states it" in error.details()
+    assert is_alive(ExplanationServiceStub(channel))
 
 
 @pytest.mark.parametrize("selector", [ModelSelector(name="nobody"), ModelSelector(name="tiny", version="7")])
@@ -217,31 +236,21 @@ def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(
     assert is_alive(stub)
 
 
-@pytest.mark.parametrize("case", BAD_ATTRIBUTIONS)
-def test_a_bad_attribution_is_refused_by_field(stub: ExplanationServiceStub, case: str) -> None:
-    settings, field = BAD_ATTRIBUTIONS[case]
-    every = [number for _, number in AttributionMethod.items() if number]
-    if case != "no method":
-        settings = {"methods": every} | settings
-    error = refusal(lambda: stub.Attribute(AttributeRequest(image=GOOD, **settings)))
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert fields_of(error) == [field]
-    assert error.details().startswith(f"{field}: ")
-    assert is_alive(stub)
-
-
-def test_a_method_that_the_bundle_can_not_serve_is_named(
+def test_a_map_that_the_bundle_can_not_make_is_named(
     plain_models: Path, serving: Callable[..., AbstractContextManager[grpc.Channel]]
 ) -> None:
     with serving(plain_models) as channel:
         stub = ExplanationServiceStub(channel)
-        methods = [ATTRIBUTION_METHOD_GRADIENT, ATTRIBUTION_METHOD_DIFFERENCE_MAP]
-        error = refusal(lambda: stub.Attribute(AttributeRequest(image=GOOD, methods=methods)))
+        wanted = [MapRequest(kind=MAP_KIND_GRADIENT), MapRequest(kind=MAP_KIND_DIFFERENCE)]
+        error = refusal(lambda: stub.Explain(ExplainRequest(image=GOOD, maps=wanted)))
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert fields_of(error) == ["methods[1]"]
-        assert "DIFFERENCE_MAP needs a generator" in error.details()
-        assert fields_of(refusal(lambda: stub.Explain(ExplainRequest(image=GOOD)))) == ["model"]
-        assert is_alive(stub)
+        assert fields_of(error) == ["maps[1].kind"]
+        assert "DIFFERENCE needs a generator" in error.details()
+        trajectory = TrajectoryRequest(frames=3)
+        assert fields_of(refusal(lambda: stub.Explain(ExplainRequest(image=GOOD, trajectory=trajectory)))) == [
+            "trajectory"
+        ]
+        assert len(stub.Explain(ExplainRequest(image=GOOD)).maps) == 4, "what one pass over the image gives"
 
 
 def test_a_message_over_the_limit(models: Path, serving: Callable[..., AbstractContextManager[grpc.Channel]]) -> None:
@@ -268,7 +277,7 @@ def test_a_frame_that_ends_its_decoder(stub: ExplanationServiceStub) -> None:
     ids=["one pixel", "one level", "one row", "one column"],
 )
 def test_a_strange_image_is_still_an_image(stub: ExplanationServiceStub, levels: np.ndarray) -> None:
-    probability = stub.Classify(ClassifyRequest(image=tensor(levels, DATA_TYPE_UINT8))).probability
+    probability = stub.Classify(ClassifyRequest(image=tensor(levels, DATA_TYPE_UINT8))).score.probability
     assert 0 <= probability <= 1
 
 
@@ -278,7 +287,7 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_bundle, tmp_path / "tiny" / "1")
 
 
-def start_error(bundle: Path) -> MedxganError:
+def start_error(bundle: Path) -> BundleError:
     server = EmbeddedServer(bundle.parent.parent, "cpu")
     with pytest.raises(BundleError) as refused, server:
         pytest.fail("served a spoilt bundle")
@@ -301,7 +310,7 @@ def test_a_bundle_with_a_missing_graph_is_refused(bundle: Path) -> None:
 
 def test_a_bundle_of_a_newer_schema_is_refused(bundle: Path) -> None:
     file = bundle / "bundle.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 2, "mood": "sunny"}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 99, "mood": "sunny"}))
     assert "schema_version" in str(start_error(bundle))
 
 

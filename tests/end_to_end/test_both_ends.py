@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from medxgan.client import AttributionMethod, Client, Explanation, MapKind, ProgressPhase, VerdictStatus
-from medxgan.client.command import app
+from medxgan.client import Client, Explanation, InversionSettings, MapKind, ProgressPhase, Settings, VerdictStatus
+from medxgan.client.command.app import app
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.data.phantom import phantoms
 
 MODELS = Path(__file__).parents[2] / "models"
 ENDS = (MapKind.NEGATIVE_REALIZATION, MapKind.POSITIVE_REALIZATION)
 
-pytestmark = pytest.mark.usefixtures("plain_terminal")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal")]
 
 
 @pytest.fixture(scope="module")
@@ -30,31 +30,34 @@ def client() -> Iterator[Client]:
 def slices(client: Client) -> dict[bool, np.ndarray]:
     """By whether the classifier calls it positive: the drawn slice of which it is surest."""
     drawn = phantoms(40, 64, seed=11).images
-    scores = [client.classify(image, model="phantom").probability for image in drawn]
+    scores = [client.classify(image, model="phantom").score.probability for image in drawn]
     return {True: drawn[int(np.argmax(scores))], False: drawn[int(np.argmin(scores))]}
 
 
 def explain(client: Client, image: np.ndarray) -> Explanation:
-    return client.explain(image, model="phantom", restarts=3, maps=list(MapKind), trajectory=6)
+    settings = Settings(inversion=InversionSettings(restarts=3))
+    return client.explain(image, model="phantom", settings=settings, maps=list(MapKind), trajectory=6)
 
 
 def test_a_positive_slice_has_its_reconstruction_for_positive_end(client: Client, slices) -> None:
     explanation = explain(client, slices[True])
-    np.testing.assert_array_equal(explanation.positive_realization, explanation.reconstruction)
+    np.testing.assert_array_equal(explanation[MapKind.POSITIVE_REALIZATION], explanation.reconstruction)
     assert explanation.positive_outcome is not None
     assert explanation.positive_outcome.steps_taken == 0
+    assert explanation.positive_outcome.scale == 1
 
 
 def test_a_negative_slice_is_made_positive_by_a_search(client: Client, slices) -> None:
     heard = []
     explanation = client.explain_stream(slices[False], model="phantom", maps=ENDS, on_progress=heard.append)
     assert explanation.verdict.status is VerdictStatus.NOT_APPLICABLE
+    assert not explanation.scores.original.positive
     outcome, score = explanation.positive_outcome, explanation.scores.positive_realization
     assert outcome is not None
     assert score is not None
     assert outcome.found
-    assert explanation.scores.is_positive(score)
-    change = np.square(explanation.positive_realization - explanation.negative_realization).mean()
+    assert score.positive
+    change = np.square(explanation[ENDS[1]] - explanation[ENDS[0]]).mean()
     assert outcome.change_mse == pytest.approx(change, rel=1e-3)
     assert {progress.phase for progress in heard} == set(ProgressPhase)
 
@@ -63,16 +66,20 @@ def test_a_negative_slice_is_made_positive_by_a_search(client: Client, slices) -
 def test_the_further_maps_are_what_they_are_said_to_be(client: Client, slices, positive: bool) -> None:
     explanation = explain(client, slices[positive])
     np.testing.assert_allclose(
-        explanation.applied_negative, np.clip(explanation.original - explanation.difference, -1, 1), atol=1e-6
+        explanation[MapKind.APPLIED_NEGATIVE],
+        np.clip(explanation.original - explanation.difference, -1, 1),
+        atol=1e-6,
     )
-    assert explanation.outcome.difference_spread == pytest.approx(explanation.uncertainty.mean(), rel=1e-4)
-    method = AttributionMethod.RESIDUAL_MAP
-    attribution = client.attribute(slices[positive], model="phantom", methods=[method], restarts=3)
-    np.testing.assert_allclose(explanation.residual, attribution.values[method], atol=1e-6)
+    assert explanation.outcome is not None
+    assert explanation.outcome.difference_spread == pytest.approx(explanation[MapKind.UNCERTAINTY].mean(), rel=1e-4)
     first, *_, last = explanation.trajectory
-    np.testing.assert_array_equal(first.picture, explanation.negative_realization)
-    np.testing.assert_array_equal(last.picture, explanation.positive_realization)
+    np.testing.assert_array_equal(first.array(), explanation[ENDS[0]])
+    np.testing.assert_array_equal(last.array(), explanation[ENDS[1]])
     np.testing.assert_allclose([frame.position for frame in explanation.trajectory], np.linspace(0, 1, 6), atol=1e-6)
+    assert (first.score, last.score) == (
+        explanation.scores.negative_realization,
+        explanation.scores.positive_realization,
+    )
 
 
 def test_the_command_says_what_would_make_a_slice_positive(slices, tmp_path: Path) -> None:

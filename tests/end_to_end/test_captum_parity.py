@@ -1,4 +1,4 @@
-"""Every method that Captum has, as served over gRPC, against Captum on the PyTorch network: the same picture.
+"""Every map that Captum has, as served over gRPC, against Captum on the PyTorch network: the same picture.
 
 Three classifiers: the shipped one of the chest bundle, and MONAI's ResNet-18 and DenseNet-121 with three outputs, with
 weights from a fixed seed. Captum hooks modules, so on its side each call of a ReLU gets a module of its own.
@@ -32,11 +32,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from medxgan.client import (
-    Attribution,
-    AttributionMethod,
     Client,
+    Explanation,
     IntegratedGradientsSettings,
+    MapKind,
     OcclusionSettings,
+    Settings,
 )
 from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
@@ -52,6 +53,9 @@ TOLERANCE = 1e-4
 MARGIN = 2.0
 """How many times its rounding error a ReLU's input is away from 0, at least."""
 
+OUTPUTS = ("first", "second", "third")
+"""Classes of MONAI's networks here."""
+
 BASELINE = -0.5
 PATH_STEPS = 2
 """Few, since every point of the path must be away from the kinks."""
@@ -60,15 +64,18 @@ WINDOWS = OcclusionSettings(window=10, stride=4, level=0.25)
 """The windows do not fill 32 or 64 pixels evenly: the last ones are cut off at the border."""
 
 CAPTUM = (
-    AttributionMethod.GRADIENT,
-    AttributionMethod.GUIDED_BACKPROPAGATION,
-    AttributionMethod.GRAD_CAM,
-    AttributionMethod.GUIDED_GRAD_CAM,
-    AttributionMethod.INTEGRATED_GRADIENTS,
-    AttributionMethod.OCCLUSION,
+    MapKind.GRADIENT,
+    MapKind.GUIDED_BACKPROPAGATION,
+    MapKind.GRAD_CAM,
+    MapKind.GUIDED_GRAD_CAM,
+    MapKind.INTEGRATED_GRADIENTS,
+    MapKind.OCCLUSION,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning"),
+]
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ class Case:
         name: of the bundle.
         network: x [B, 1, S, S] to logits [B, K] or [B].
         layer: what Grad-CAM looks at.
-        target: the output to attribute; None where there is one output.
+        target: the output to explain; None where there is one output.
+        classes: names of the outputs.
         size: S.
     """
 
@@ -89,7 +97,13 @@ class Case:
     network: nn.Module
     layer: nn.Module
     target: int | None
+    classes: tuple[str, ...]
     size: int
+
+    @property
+    def target_class(self) -> str:
+        """Name of the output to explain."""
+        return self.classes[self.target or 0]
 
 
 class OwnReluEachCall(nn.Module):
@@ -166,7 +180,7 @@ def shipped() -> Case:
     network.output.weight = nn.Parameter(weights[output.input[1]].view_as(network.output.weight))
     network.output.bias = nn.Parameter(weights[output.input[2]])
     network.requires_grad_(False)
-    return Case(MODELS, "chest", network, network.blocks[-1], None, size=64)
+    return Case(MODELS, "chest", network, network.blocks[-1], None, ("pneumonia or COVID-19",), size=64)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +192,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Case:
     section = {"channels": 3, "mean": [0.5], "std": [0.25]}
     models = export(tmp_path_factory.mktemp("resnet"), "resnet18", network, arguments, section)
     own = with_own_relus(Normalized(network), torch.zeros(1, 1, 32, 32))
-    return Case(models, "resnet18", own, own.get_submodule("network.layer4.1.act.each.1"), 2, size=32)
+    return Case(models, "resnet18", own, own.get_submodule("network.layer4.1.act.each.1"), 2, OUTPUTS, size=32)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +203,7 @@ def densenet(tmp_path_factory: pytest.TempPathFactory) -> Case:
     network = lively(nets.DenseNet121(**arguments), channels=1)
     models = export(tmp_path_factory.mktemp("densenet"), "DenseNet121", network, arguments, {})
     own = with_own_relus(network, torch.zeros(1, 1, 32, 32))
-    return Case(models, "densenet121", own, own.get_submodule("features.transition3.conv"), 0, size=32)
+    return Case(models, "densenet121", own, own.get_submodule("features.transition3.conv"), 0, OUTPUTS, size=32)
 
 
 def export(
@@ -207,7 +221,7 @@ def export(
         '[classes]\npositive = "second"\nnegative = "others"\n'
         '[card]\ndata = ["none: random weights"]\nlicense = "Apache-2.0"\n'
         f'[external_classifier]\nsource = "monai.networks.nets:{factory}"\nweights = "weights.safetensors"\n'
-        f'outputs = ["first", "second", "third"]\npositive = "second"\n{lines(section)}'
+        f"outputs = {json.dumps(OUTPUTS)}\n{lines(section)}"
         f"[external_classifier.arguments]\n{lines(arguments)}",
         encoding="utf-8",
     )
@@ -224,21 +238,19 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="module")
-def served(case: Case) -> Iterator[Attribution]:
+def served(case: Case) -> Iterator[Explanation]:
     """What a server answers about a picture that lies away from the kinks of the network."""
     with EmbeddedServer(case.models, "cpu") as server, Client(server.address) as client:
         for seed in range(200):
             levels = picture(case.size, seed)
-            seen = client.attribute(levels, model=case.name, methods=[AttributionMethod.GRAD_CAM], target=case.target)
-            if away_from_kinks(case, torch.from_numpy(seen.image.copy())[None, None]):
-                yield client.attribute(
-                    levels,
-                    model=case.name,
-                    methods=CAPTUM,
-                    target=case.target,
+            seen = client.explain(levels, model=case.name, maps=[MapKind.ORIGINAL]).original
+            if away_from_kinks(case, torch.from_numpy(seen.copy())[None, None]):
+                settings = Settings(
+                    target_class=case.target_class,
                     integrated_gradients=IntegratedGradientsSettings(PATH_STEPS, BASELINE),
                     occlusion=WINDOWS,
                 )
+                yield client.explain(levels, model=case.name, maps=[MapKind.ORIGINAL, *CAPTUM], settings=settings)
                 return
     pytest.fail("every picture lies at a kink")
 
@@ -282,7 +294,7 @@ def relu_inputs(network: nn.Module, x: Tensor) -> list[Tensor]:
     return inputs
 
 
-def captum(case: Case, method: AttributionMethod, x: Tensor) -> Tensor:
+def captum(case: Case, kind: MapKind, x: Tensor) -> Tensor:
     """Captum's attribution of x: [1, 1, S, S]."""
     network, layer, target = case.network, case.layer, case.target
     side = x.shape[-1]
@@ -292,17 +304,17 @@ def captum(case: Case, method: AttributionMethod, x: Tensor) -> Tensor:
         resized: Tensor = LayerAttribution.interpolate(attribution, (side, side), "bilinear")
         return resized
 
-    explain: dict[AttributionMethod, Callable[[], Tensor]] = {
-        AttributionMethod.GRADIENT: lambda: Saliency(network).attribute(x, target, abs=False),
-        AttributionMethod.GUIDED_BACKPROPAGATION: lambda: GuidedBackprop(network).attribute(x, target),
-        AttributionMethod.GRAD_CAM: grad_cam,
-        AttributionMethod.GUIDED_GRAD_CAM: lambda: GuidedGradCam(network, layer).attribute(
+    explain: dict[MapKind, Callable[[], Tensor]] = {
+        MapKind.GRADIENT: lambda: Saliency(network).attribute(x, target, abs=False),
+        MapKind.GUIDED_BACKPROPAGATION: lambda: GuidedBackprop(network).attribute(x, target),
+        MapKind.GRAD_CAM: grad_cam,
+        MapKind.GUIDED_GRAD_CAM: lambda: GuidedGradCam(network, layer).attribute(
             x, target, interpolate_mode="bilinear"
         ),
-        AttributionMethod.INTEGRATED_GRADIENTS: lambda: IntegratedGradients(network).attribute(
+        MapKind.INTEGRATED_GRADIENTS: lambda: IntegratedGradients(network).attribute(
             x, torch.full_like(x, BASELINE), target, n_steps=PATH_STEPS, method="gausslegendre"
         ),
-        AttributionMethod.OCCLUSION: lambda: Occlusion(network).attribute(
+        MapKind.OCCLUSION: lambda: Occlusion(network).attribute(
             x,
             sliding_window_shapes=(1, WINDOWS.window, WINDOWS.window),
             strides=(1, WINDOWS.stride, WINDOWS.stride),
@@ -311,22 +323,23 @@ def captum(case: Case, method: AttributionMethod, x: Tensor) -> Tensor:
             perturbations_per_eval=32,
         ),
     }
-    return explain[method]().detach()
+    return explain[kind]().detach()
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("method", CAPTUM)
-def test_a_served_map_is_captums(case: Case, served: Attribution, method: AttributionMethod) -> None:
-    x = torch.from_numpy(served.image.copy())[None, None].requires_grad_()
-    expected = captum(case, method, x)[0, 0].double().numpy()
-    found = served.values[method].astype(float)
+@pytest.mark.parametrize("kind", CAPTUM)
+def test_a_served_map_is_captums(case: Case, served: Explanation, kind: MapKind) -> None:
+    x = torch.from_numpy(served.original.copy())[None, None].requires_grad_()
+    expected = captum(case, kind, x)[0, 0].double().numpy()
+    found = served[kind].astype(float)
     assert np.abs(expected).max() > 0
     assert np.abs(found - expected).max() / np.abs(expected).max() <= TOLERANCE
 
 
 @pytest.mark.timeout(900)
-def test_the_logit_is_that_of_the_target(case: Case, served: Attribution) -> None:
+def test_the_logit_is_that_of_the_target(case: Case, served: Explanation) -> None:
     with torch.no_grad():
-        logits = case.network(torch.from_numpy(served.image.copy())[None, None])
-    assert served.target == (case.target or 0)
-    assert served.logit == pytest.approx(float(logits.reshape(-1)[served.target]), rel=1e-4, abs=1e-5)
+        logits = case.network(torch.from_numpy(served.original.copy())[None, None])
+    assert served.target is not None
+    assert served.target.class_name == case.target_class
+    assert served.target.logit == pytest.approx(float(logits.reshape(-1)[case.target or 0]), rel=1e-4, abs=1e-5)

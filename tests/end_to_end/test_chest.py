@@ -17,6 +17,15 @@ from medxgan.training.configuration import load_configuration
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 FILMS = 60
+DEFAULT_MAPS = (
+    MapKind.ORIGINAL,
+    MapKind.RECONSTRUCTION,
+    MapKind.NEGATIVE_REALIZATION,
+    MapKind.DIFFERENCE,
+    MapKind.COLORIZED,
+)
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +37,21 @@ def client() -> Iterator[Client]:
 def test_a_radiograph_in_dicom_is_explained(client: Client) -> None:
     film = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
     explanation = client.explain(film, model="chest")
-    assert {kind: values.shape for kind, values in explanation.maps.items()} == {
-        kind: (64, 64, 3) if kind is MapKind.COLORIZED else (64, 64) for kind in list(MapKind)[:5]
+    assert {kind: explanation[kind].shape for kind in explanation.maps} == {
+        kind: (64, 64, 3) if kind is MapKind.COLORIZED else (64, 64) for kind in DEFAULT_MAPS
     }
     # MONOCHROME1 was turned: the collimated corner is dark, the mediastinum is bright.
     assert explanation.original[:3, -3:].mean() < -0.5
     assert explanation.original[20:40, 30:34].mean() > 0.3
     # The explanation resembles the film more than a flat grey picture does.
     flat = np.square(explanation.original - explanation.original.mean()).mean()
+    assert explanation.outcome is not None
     assert explanation.outcome.reconstruction_mse < 0.5 * flat
+    # On the film, the side of the square that was cropped is the film's shorter one.
+    film_map = explanation.on_film(MapKind.DIFFERENCE)
+    geometry = explanation.geometry
+    assert film_map.shape == (geometry.rows, geometry.columns)
+    assert np.isfinite(film_map).sum() == min(film_map.shape) ** 2
 
 
 def test_the_served_classifier_is_the_one_on_the_card(client: Client) -> None:
@@ -45,7 +60,7 @@ def test_the_served_classifier_is_the_one_on_the_card(client: Client) -> None:
         pytest.skip(f"the real images are not at {DATA}")
     test = configuration.data.load(DATA).test
     with ThreadPoolExecutor(8) as callers:
-        answers = list(callers.map(lambda image: client.classify(image, model="chest").probability, test.images))
+        answers = list(callers.map(lambda image: client.classify(image, model="chest").score.probability, test.images))
     auc = binary_auroc(torch.tensor(answers), torch.from_numpy(test.labels).long()).item()
     stated = {metric.name: metric.value for metric in client.model("chest").bundle.metrics}
     assert auc == pytest.approx(stated["classifier_auc"], abs=1e-4)
@@ -59,10 +74,10 @@ def test_explanations_of_real_films_do_what_the_card_says(client: Client) -> Non
     films = [test.images[row] for row in np.flatnonzero(test.labels)[:FILMS]]
     with ThreadPoolExecutor(8) as callers:
         explanations = list(callers.map(lambda film: client.explain(film, model="chest"), films))
-    positive = [explanation for explanation in explanations if explanation.scores.original >= 0.5]
+    positive = [explanation for explanation in explanations if explanation.scores.original.positive]
     stated = {metric.name: metric.value for metric in client.model("chest").bundle.metrics}
     error = np.mean([explanation.outcome.reconstruction_mse for explanation in positive])
-    flipped = np.mean([explanation.scores.negative_realization < 0.5 for explanation in positive])
+    flipped = np.mean([not explanation.scores.negative_realization.positive for explanation in positive])
     # The card's figures are over all true positives; these are a part of them.
     assert error == pytest.approx(stated["reconstruction_mse"], rel=0.3)
     assert flipped == pytest.approx(stated["negative_called_negative"], abs=0.1)

@@ -1,6 +1,7 @@
 """`medxgan serve` as a process: it comes up, says where, and goes down when told."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,24 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from medxgan.v1.explanation_pb2 import ExplainRequest, Image, InversionSettings
+from medxgan.v1.explanation_pb2 import (
+    ClassifyRequest,
+    ExplainRequest,
+    ExplainSettings,
+    Image,
+    InversionSettings,
+    ListModelsRequest,
+)
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
 COMMAND = Path(sys.executable).with_name("medxgan")
+
+
+def inverting(steps: int) -> ExplainSettings:
+    return ExplainSettings(inversion=InversionSettings(steps=steps))
 
 
 @contextmanager
@@ -24,9 +38,8 @@ def served(models: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            warming_up, line = (json.loads(process.stderr.readline()) for _ in range(2))
-            assert (warming_up["event"], line["event"]) == ("warming_up", "serving")
-            yield process, line["address"]
+            lines = map(json.loads, process.stderr)
+            yield process, next(line["address"] for line in lines if line["event"] == "serving")
         finally:
             process.kill()
 
@@ -42,7 +55,7 @@ def test_a_signal_lets_running_requests_finish_and_ends_the_process_well(
     endless_models: Path, image: Image, number: signal.Signals
 ) -> None:
     with served(endless_models) as (process, address), grpc.insecure_channel(address) as channel:
-        request = ExplainRequest(image=image, inversion=InversionSettings(steps=1000))
+        request = ExplainRequest(image=image, settings=inverting(1000))
         stream = ExplanationServiceStub(channel).ExplainStream(request)
         next(stream)
         process.send_signal(number)
@@ -58,7 +71,7 @@ def test_what_outlasts_its_grace_is_cut_off(endless_models: Path, image: Image) 
         served(endless_models, "--shutdown-grace-seconds", "0.2") as (process, address),
         grpc.insecure_channel(address) as channel,
     ):
-        request = ExplainRequest(image=image, inversion=InversionSettings(steps=100_000_000))
+        request = ExplainRequest(image=image, settings=inverting(100_000_000))
         stream = ExplanationServiceStub(channel).ExplainStream(request)
         next(stream)
         process.terminate()
@@ -80,3 +93,79 @@ def test_a_server_that_can_not_start_says_why_and_fails(models: Path, tmp_path: 
             assert "Traceback" not in result.stderr
         process.terminate()
         assert ended(process)[0] == 0
+
+
+def test_a_watch_of_the_health_holds_the_end_up_no_longer_than_the_work(endless_models: Path, image: Image) -> None:
+    with (
+        served(endless_models, "--shutdown-grace-seconds", "600") as (process, address),
+        grpc.insecure_channel(address) as channel,
+    ):
+        watch = HealthStub(channel).Watch(HealthCheckRequest())
+        next(watch)
+        stream = ExplanationServiceStub(channel).ExplainStream(ExplainRequest(image=image, settings=inverting(1000)))
+        next(stream)
+        process.terminate()
+        assert list(stream)[-1].result.outcome.steps_taken == 1000
+        assert ended(process)[0] == 0
+
+
+def test_a_second_signal_ends_the_grace(endless_models: Path, image: Image) -> None:
+    with (
+        served(endless_models, "--shutdown-grace-seconds", "600") as (process, address),
+        grpc.insecure_channel(address) as channel,
+    ):
+        request = ExplainRequest(image=image, settings=inverting(100_000_000))
+        stream = ExplanationServiceStub(channel).ExplainStream(request)
+        next(stream)
+        process.terminate()
+        assert process.stderr is not None
+        assert json.loads(process.stderr.readline())["event"] == "stopping"
+        process.terminate()
+        assert ended(process)[0] == 0
+
+
+def test_a_socket_of_the_file_system_is_an_address_and_a_port_that_is_none_is_not(
+    models: Path, tmp_path: Path, image: Image
+) -> None:
+    address = f"unix:{tmp_path}/medxgan.sock"
+    with served(models, "--address", address) as (process, said), grpc.insecure_channel(address) as channel:
+        assert said == address
+        assert ExplanationServiceStub(channel).Classify(ClassifyRequest(image=image)).predicted_class
+        process.terminate()
+        assert ended(process)[0] == 0
+    refused = subprocess.run(
+        [COMMAND, "serve", "--models", models, "--address", "127.0.0.1:99999"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "a port from 0 to 65535" in " ".join(refused.stderr.replace("│", "").split())
+
+
+def test_stray_folders_are_ignored_and_one_bad_bundle_does_not_end_the_others(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    for stray in (".git/objects", "..data/1", "lost+found/x", "tiny/draft"):
+        (folder / stray).mkdir(parents=True)
+    shutil.copytree(folder / "tiny" / "1", folder / "tiny" / "2")
+    with served(folder) as (process, address), grpc.insecure_channel(address) as channel:
+        (summary,) = ExplanationServiceStub(channel).ListModels(ListModelsRequest()).models
+        assert summary.model.version == "1", "the copy lies in a folder of another version than it states"
+        process.terminate()
+        process.communicate()
+    strict = subprocess.run(
+        [COMMAND, "serve", "--models", folder, "--strict"], capture_output=True, text=True, check=False
+    )
+    assert strict.returncode == 1
+    assert "tiny/2" in strict.stderr
+
+
+def test_a_reader_that_does_not_read_the_log_holds_nothing_up(models: Path, image: Image) -> None:
+    with served(models) as (process, address), grpc.insecure_channel(address) as channel:
+        stub = ExplanationServiceStub(channel)
+        # A pipe holds 64 KiB, some 500 lines: far more than that are logged, and none of them is read.
+        for _ in range(1500):
+            stub.ListModels(ListModelsRequest(), timeout=60)
+        process.terminate()
+        process.kill()

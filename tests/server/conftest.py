@@ -30,6 +30,7 @@ from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.scores import Score
 from medxgan.server.images.film import Film, Placement
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
@@ -170,7 +171,7 @@ def answer() -> Callable[..., Any]:
             service = ExplanationService(
                 repository,
                 Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)),
-                ImageLimits(100, 10_000, 100_000),
+                DecoderPool(ImageLimits(100, 10_000, 100_000)),  # not started: tensors need no process
                 server_description(ServerSettings()),
             )
             own, context = type(request)(), Context()

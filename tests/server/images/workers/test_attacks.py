@@ -5,7 +5,6 @@ import functools
 import io
 import os
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -56,15 +55,18 @@ def repeated_scans(side: int, times: int) -> bytes:
     return content[:last] + content[last:-2] * times + content[-2:]
 
 
-async def waiting_beside(attack: "asyncio.Task[object]", pool: DecoderPool) -> float:
-    """The longest that a tensor takes while something else goes on, in seconds."""
-    longest = 0.0
+async def answered_beside(attack: "asyncio.Future[object]", pool: DecoderPool) -> int:
+    """How many tensors are decoded while something else goes on. How long each waits is measured by `make abuse`."""
+    answered = 0
     while not attack.done():
-        began = time.monotonic()
         await pool.decode(TENSOR)
-        longest = max(longest, time.monotonic() - began)
+        answered += 1
         await asyncio.sleep(0.001)
-    return longest
+    return answered
+
+
+MANY = 5
+"""Tensors that are surely answered beside an attack; hundreds are, where none waits for it."""
 
 
 def peak_bytes(process: int, process_status) -> int:
@@ -76,27 +78,23 @@ def test_a_deflated_bomb(running, write: Callable[..., bytes], group_length: int
     content = deflated(write, 2**29, group_length)
     assert len(content) < 4 * 2**20
 
-    async def attack() -> float:
+    async def attack() -> int:
         decoding = asyncio.create_task(running.pool.decode(Image(dicom=content)))
-        longest = await waiting_beside(decoding, running.pool)
+        answered = await answered_beside(decoding, running.pool)
         with pytest.raises(ImageTooLargeError, match="when decompressed"):
             await decoding
-        return longest
+        return answered
 
-    began = time.monotonic()
-    assert running.runner.run(attack()) < 0.5  # a busy machine; it was 13 s
-    assert time.monotonic() - began < 5
+    assert running.runner.run(attack()) > MANY
 
 
 def test_a_jpeg_that_repeats_its_scans_is_refused_by_its_header(running, write: Callable[..., bytes]) -> None:
     content = repeated_scans(400, 1000)
-    began = time.monotonic()
     with pytest.raises(ImageError, match="fewer scans"):
         running.runner.run(running.pool.decode(Image(encoded=content)))
     as_dicom = write(np.zeros((400, 400), np.uint8), syntax=UID("1.2.840.10008.1.2.4.55"), compressed=[content])
     with pytest.raises(ImageError, match="fewer scans"):
         running.runner.run(running.pool.decode(Image(dicom=as_dicom)))
-    assert time.monotonic() - began < 3
 
 
 def test_what_computes_for_too_long_is_ended() -> None:
@@ -105,10 +103,8 @@ def test_what_computes_for_too_long_is_ended() -> None:
 
     async def attack(**settings: float) -> None:
         async with DecoderPool(limits, workers=1, **settings) as pool:
-            began = time.monotonic()
             with pytest.raises(ImageError, match=r"seconds|time"):
                 await pool.decode(Image(encoded=content))
-            assert time.monotonic() - began < 20
             assert (await pool.decode(TENSOR)).levels.shape == (4, 4)
 
     asyncio.run(attack(seconds=0.3))
@@ -119,10 +115,8 @@ def test_a_small_file_has_little_time(running) -> None:
     """A kilobyte of JPEG-LS that CharLS computes on for a quarter of a minute, found by damaging files."""
     content = Path(str(get_testdata_file("SC_rgb_jls_lossy_sample.dcm"))).read_bytes()
     content = content[:797] + b"\x01\x25\x91" + content[797:]
-    began = time.monotonic()
     with pytest.raises(ImageError, match=r"limits of time and memory|decoded within|compressed frame"):
         running.runner.run(running.pool.decode(Image(dicom=content)))
-    assert time.monotonic() - began < 31  # the limit of time that goes by, on a busy machine
 
 
 def test_what_takes_too_much_memory_is_ended(write: Callable[..., bytes]) -> None:
@@ -164,26 +158,22 @@ def test_thirty_jpeg_ls_films_at_once(running, write: Callable[..., bytes]) -> N
     frame = imagecodecs.jpegls_encode(values)
     content = write(values, stored=12, syntax=UID("1.2.840.10008.1.2.4.80"), compressed=[frame])
 
-    async def attack() -> float:
+    async def attack() -> int:
         films = asyncio.gather(*(running.pool.decode(Image(dicom=content)) for _ in range(30)))
-        longest = await waiting_beside(films, running.pool)
+        answered = await answered_beside(films, running.pool)
         for film in await films:
             np.testing.assert_array_equal(film.levels, values)
-        return longest
+        return answered
 
-    began = time.monotonic()
-    assert running.runner.run(attack()) < 0.5
-    assert time.monotonic() - began < 10  # it was 13 s; two tenths of a second each on a busy machine
+    assert running.runner.run(attack()) > MANY
 
 
 def test_a_run_length_segment_of_8_mb_for_16_pixels(running, write: Callable[..., bytes]) -> None:
     segment = b"\x81\x00" * (4 * 2**20)
     frame = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + segment
     content = write(SMALL, syntax=RLELossless, compressed=[frame])
-    began = time.monotonic()
     with pytest.raises(ImageError, match="segments of 16 bytes"):
         running.runner.run(running.pool.decode(Image(dicom=content)))
-    assert time.monotonic() - began < 2
 
 
 @functools.cache
@@ -214,14 +204,12 @@ def bombs() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", bombs())
-def test_other_bombs_end_soon(running, kind: str) -> None:
-    began = time.monotonic()
+def test_other_bombs_end(running, kind: str) -> None:
     try:
         film: Film | None = running.runner.run(running.pool.decode(Image(encoded=bombs()[kind])))
     except ImageError:
         film = None
     assert film is None or film.levels.size <= 256
-    assert time.monotonic() - began < 8
 
 
 def test_a_chain_of_tiff_pages_without_end(running) -> None:
@@ -232,10 +220,8 @@ def test_a_chain_of_tiff_pages_without_end(running) -> None:
     entries = struct.unpack("<H", content[first : first + 2])[0]
     link = first + 2 + 12 * entries
     content[link : link + 4] = struct.pack("<I", first)
-    began = time.monotonic()
     with pytest.raises(ImageError, match="less than 10000 pages"):
         running.runner.run(running.pool.decode(Image(encoded=bytes(content))))
-    assert time.monotonic() - began < 8
 
 
 def test_files_wait_for_files_and_tensors_for_nothing(running) -> None:
@@ -243,11 +229,11 @@ def test_files_wait_for_files_and_tensors_for_nothing(running) -> None:
     file = io.BytesIO()
     PillowImage.new("L", (8000, 6000)).save(file, "PNG", compress_level=1)
 
-    async def beside() -> float:
+    async def beside() -> int:
         films = asyncio.gather(*(running.pool.decode(Image(encoded=file.getvalue())) for _ in range(4)))
-        return await waiting_beside(films, running.pool)
+        return await answered_beside(films, running.pool)
 
-    assert running.runner.run(beside()) < 0.5
+    assert running.runner.run(beside()) > MANY
 
 
 def test_damaged_files_of_every_kind_end_in_a_film_or_an_error_that_names_the_field(running) -> None:

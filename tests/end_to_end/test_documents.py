@@ -1,0 +1,230 @@
+"""A newcomer's first hour: the shell and the Python of every document are run as they stand, in a folder of their own.
+
+A server answers where the text says localhost:50051, or the text's own `medxgan serve` does; the port is a free one.
+`training/configs` holds one small training under every name, since no data set lies here. `pip` and `make` do nothing:
+`tests/test_documents.py` compares what the first installs with what is imported, and `make` only says what it would do.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+import zipfile
+from contextlib import AbstractContextManager, nullcontext
+from importlib.resources import files
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from medxgan.server.embedded import EmbeddedServer
+from medxgan.training.configuration import load_configuration
+from medxgan.training.train_classifier import train_classifier
+from medxgan.training.train_generator import train_generator
+
+ROOT = Path(__file__).parents[2]
+PORT = "50051"
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *ROOT.glob("docs/*.md")]
+)
+
+SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.*?)```", re.DOTALL)
+
+NOT_RUN = {"training/README.md": ["it takes two machines"]}
+"""The reasons that documents give for shell that is not run."""
+
+PRELUDE = r"""
+set -euo pipefail
+pip() { :; }
+make() { command make --dry-run --directory "$ROOT" "$@" >/dev/null; }
+medxgan() {
+    if [ "$1" != serve ]; then command medxgan "$@" </dev/null; return; fi
+    command medxgan "$@" &
+    until (: </dev/tcp/127.0.0.1/"$PORT") 2>/dev/null; do kill -0 $!; sleep 0.1; done
+}
+trap 'for job in $(jobs -p); do kill "$job"; done' EXIT
+"""
+
+MODULE = """
+from torch import nn
+
+
+def make_network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+"""
+
+NETWORK = """
+    <ir_version: 9, opset_import: ["" : 18]>
+    network (float[B, 1, 32, 32] x) => (float[B, 1] logits)
+        <float[1, 1] w = {3}, float[1] b = {-0.5}> {
+        bright = Relu(x)
+        mean = GlobalAveragePool(bright)
+        flat = Flatten(mean)
+        logits = Gemm(flat, w, b)
+    }"""
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def shell_of(document: str) -> str:
+    """The shell that is run of a document, one block after the other."""
+    return "".join(match["code"] for match in SHELL.finditer(text_of(document)) if match["reason"] is None)
+
+
+def python_of(document: str) -> str:
+    return "\n".join(re.findall(r"```python\n(.*?)```", text_of(document), re.DOTALL))
+
+
+def small_configuration() -> str:
+    """`phantom.toml`, small enough to train in seconds."""
+    content = tomllib.loads((ROOT / "training" / "configs" / "phantom.toml").read_text(encoding="utf-8"))
+    content["data"] |= {"count": 120, "size": 48, "calibration_share": 0.4, "test_share": 0.1}
+    content["classifier"] |= {"width": 6, "epochs": 8}
+    content["generator"] |= {"z1_size": 6, "z2_size": 3, "steps": 2, "checkpoint_interval": 2, "batch_size": 4}
+    content["generator"] |= {"channels": [8, 8, 6], "pathology_channels": [8, 6, 4]}
+    content["generator"] |= {"discriminator_channels": [4, 6, 8], "encoder_channels": [4, 6, 8]}
+    content["inversion"]["steps"] = 5
+    return toml(content)
+
+
+def toml(content: dict[str, Any], path: str = "") -> str:
+    """TOML of numbers, strings, lists and tables; the first three are written alike in JSON."""
+    plain = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    lines = [f"[{path}]"] if path else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    tables = [toml(content[key], f"{path}.{key}".strip(".")) for key in content.keys() - plain.keys()]
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the small training."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "phantom.toml").write_text(small_configuration(), encoding="utf-8")
+    configuration = load_configuration(folder / "phantom.toml")
+    run = folder / "phantom"
+    train_classifier(configuration, run, run)
+    train_generator(configuration, run, run)
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a reader: a film, models and configurations as in a clone, and what texts presuppose."""
+    document = request.getfixturevalue("document")
+    shutil.copy(str(files("data_store") / "data" / "RG1_UNCR.dcm"), tmp_path / "film.dcm")
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "*.toml"))
+    for configuration in (ROOT / "training" / "configs").glob("*.toml"):
+        copy = tmp_path / configuration.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(small_configuration(), encoding="utf-8")
+    if "runs/" in text_of(document) and "train generator" not in shell_of(document):
+        shutil.copytree(request.getfixturevalue("trained"), tmp_path / "runs" / "phantom")
+    if "more-models.zip" in text_of(document):
+        with zipfile.ZipFile(tmp_path / "more-models.zip", "w") as archive:
+            for file in (ROOT / "models" / "phantom").rglob("*.*"):
+                archive.write(file, file.relative_to(ROOT / "models"))
+    if "export-classifier" in shell_of(document):
+        classifier_of_ones_own(tmp_path)
+    if "models/mine/1" in shell_of(document) and "export-classifier" not in shell_of(document):
+        draft = shutil.copytree(request.getfixturevalue("plain_models") / "plain" / "1", tmp_path / "models/mine/1")
+        description = json.loads((draft / "bundle.json").read_text()) | {"name": "mine"}
+        description.pop("metrics", None)
+        (draft / "bundle.json").write_text(json.dumps(description))
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-home"))
+    return tmp_path
+
+
+def classifier_of_ones_own(folder: Path) -> None:
+    """A factory with its weights, an ONNX file, and the configuration of both."""
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "__init__.py").touch()
+    (folder / "my_package" / "my_module.py").write_text(MODULE, encoding="utf-8")
+    space: dict[str, Any] = {}
+    exec(MODULE, space)
+    torch.manual_seed(0)
+    network: nn.Module = space["make_network"]()
+    save_file(network.state_dict(), folder / "network.safetensors")
+    onnx.save(onnx.parser.parse_model(NETWORK), folder / "network.onnx")
+    content = {
+        "image": {"size": 32, "modality": "test pattern"},
+        "classes": {"positive": "lesion", "negative": "no lesion"},
+        "card": {"data": ["none: random weights"], "license": "Apache-2.0"},
+    }
+    (folder / "classifier.toml").write_text(toml(content), encoding="utf-8")
+
+
+def server_for(text: str) -> AbstractContextManager[Any]:
+    """A server of the shipped models, where a text asks one that it does not start; gives what has its address."""
+    if PORT in text and "medxgan serve" not in text:
+        return EmbeddedServer(ROOT / "models", "cpu")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return nullcontext(SimpleNamespace(address=f"127.0.0.1:{free.getsockname()[1]}"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if shell_of(each)])
+def test_the_shell_of_a_document_runs(document: str, folder: Path) -> None:
+    shell = shell_of(document)
+    with server_for(shell) as server:
+        port = server.address.rpartition(":")[2]
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(folder),
+            "ROOT": str(ROOT),
+            "PORT": port,
+            "MEDXGAN_ADDRESS": f"127.0.0.1:{port}",
+            "OMP_NUM_THREADS": "1",
+        }
+        outcome = subprocess.run(
+            ["bash", "-c", PRELUDE + shell.replace(PORT, port)],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    assert outcome.returncode == 0, outcome.stdout
+    if "medxgan explain" in shell:
+        assert (folder / "out" / "panel.png").exists() or (folder / "out" / "comparison.png").exists()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_is_not_run_says_why(document: str) -> None:
+    text = text_of(document)
+    reasons = [match["reason"] for match in SHELL.finditer(text) if match["reason"] is not None]
+    assert reasons == NOT_RUN.get(document, [])
+    quoted = text.count("`<!-- not run: REASON -->`")
+    assert text.count("<!-- not run:") - quoted == len(reasons), "a comment stands right before its block"
+    assert text.count("```bash") == len(list(SHELL.finditer(text)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if python_of(each)])
+def test_the_python_of_a_document_runs(document: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = python_of(document)
+    assert PORT in code
+    with server_for(code) as server:
+        port = server.address.rpartition(":")[2]
+        exec(compile(code.replace(PORT, port), document, "exec"), {})
+    printed = capsys.readouterr().out
+    if stated := re.findall(r"print\(.*\.shape\)  # (\(\d+, \d+\))", code):
+        assert printed.splitlines()[-1] == stated[-1]
+    assert printed
