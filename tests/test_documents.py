@@ -30,11 +30,11 @@ SUBCOMMANDS = {
 
 APART = {
     "server/medxgan/server/engine/torch_engine.py": "torch",
-    "server/medxgan/server/images/dicom": "dicom",
+    "server/medxgan/server/images/dicom/*.py": "dicom",
     "training/medxgan/training/data/dicom_folder.py": "dicom",
-    "training/medxgan/training/networks/onnx_module.py": "export",
+    "training/medxgan/training/networks/onnx_*.py": "export",
 }
-"""Files and folders that are imported only where it is asked for what they do, and the extra for that."""
+"""Files that are imported only where it is asked for what they do, and the extra for that."""
 
 BROUGHT_BY = {"google.rpc": "grpcio-status", "onnxruntime": "onnxruntime"}
 """Distributions of modules of which the metadata name several, or one that another brings."""
@@ -65,7 +65,7 @@ def sources(room: str) -> list[Path]:
 def apart(path: Path) -> str | None:
     """The extra of a file that is imported only where it is asked for, else None."""
     relative = path.relative_to(ROOT)
-    return next((extra for place, extra in APART.items() if relative.is_relative_to(place)), None)
+    return next((extra for place, extra in APART.items() if relative.match(place)), None)
 
 
 @cache
@@ -137,8 +137,7 @@ def test_its_extras_bring_what_a_subcommand_imports(subcommand: str, runtime: st
 
 @pytest.mark.parametrize("place", APART)
 def test_what_is_imported_apart_has_an_extra(place: str) -> None:
-    path = ROOT / place
-    paths = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    paths = sorted(ROOT.glob(place))
     present = requirements([APART[place], "server" if place.startswith("server") else "training"])
     assert {name: where for name, where in distributions(paths).items() if name not in present} == {}
     only = distributions(paths).keys() - requirements(["server" if place.startswith("server") else "training"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import protovalidate
@@ -17,6 +18,7 @@ from captum.attr import GuidedBackprop  # type: ignore[import-untyped]
 from google.protobuf import json_format
 from monai.networks.nets import DenseNet, resnet18  # type: ignore[attr-defined]
 from monai.networks.nets.efficientnet import EfficientNet
+from onnx import numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -302,6 +304,50 @@ def test_a_trained_model_without_generator_makes_a_bundle_of_the_classifier(
     assert not description.HasField("familiarity")
     assert not description.HasField("latent")
     assert not description.HasField("reliability")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half", [False, True])
+def test_a_file_that_takes_channels_last_and_gives_probabilities(
+    command: typer.Typer, configuration: str, tmp_path: Path, half: bool
+) -> None:
+    kind, dtype = ("float16", np.float16) if half else ("float", np.float32)
+    graph = onnx.parser.parse_model(f"""
+        <ir_version: 9, opset_import: ["" : 18]>
+        network ({kind}[B, 32, 32, 3] x) => ({kind}[B, 3] y) {{
+            first = Transpose <perm = [0, 3, 1, 2]> (x)
+            seen = Conv <kernel_shape = [3, 3], strides = [2, 2]> (first, w)
+            active = Relu (seen)
+            mean = GlobalAveragePool (active)
+            flat = Flatten (mean)
+            logits = MatMul (flat, v)
+            y = Softmax (logits)
+        }}
+    """)
+    random = np.random.default_rng(2)
+    w, v = random.normal(size=(4, 3, 3, 3)), random.normal(size=(4, 3))
+    graph.graph.initializer.extend(
+        [numpy_helper.from_array(w.astype(dtype), "w"), numpy_helper.from_array(v.astype(dtype), "v")]
+    )
+    onnx.save(graph, tmp_path / "last.onnx")
+    section = 'source = "last.onnx"\nchannels = 3\noutputs = ["lesion", "b", "c"]\n'
+    (tmp_path / "classifier.toml").write_text(f"{configuration}[external_classifier]\n{section}")
+    arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "last" / "1")]
+    outcome = CliRunner().invoke(command, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    described = (tmp_path / "last" / "1" / "bundle.json").read_text(encoding="utf-8")
+    assert "The Softmax that the file ends in was left out" in described
+    assert ("half precision" in described) == half
+    x = pictures(2)
+    session = onnxruntime.InferenceSession(tmp_path / "last" / "1" / "classifier.onnx")
+    (outputs,) = session.run(["outputs"], {"x": x.numpy()})
+    file = onnxruntime.InferenceSession(tmp_path / "last.onnx")
+    fed = x.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy().astype(dtype)
+    (expected,) = file.run(None, {"x": fed})
+    tolerance = 0.01 if half else 1e-5
+    torch.testing.assert_close(
+        torch.from_numpy(outputs).softmax(1), torch.from_numpy(expected).float(), rtol=0, atol=tolerance
+    )
 
 
 def test_a_conversion_that_disagrees_with_its_file_is_refused(tmp_path: Path) -> None:

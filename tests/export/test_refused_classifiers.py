@@ -65,7 +65,7 @@ constant = 3
         ('source = "foreign_nets:net"\nchannels = 3', "does not take 3 x 32 x 32 pixels: RuntimeError"),
         (
             'source = "foreign_nets:net"\nlayer = "6"',
-            'no layer "6" gives activations [B, C, H, W]; the last that do are 1, 0',
+            'no layer "6" gives activations [B, C, H, W], [B, H, W, C] or tokens; the last that do are 1, 0',
         ),
         (
             'source = "foreign_nets:net"\noutputs = ["lesion", "b"]',

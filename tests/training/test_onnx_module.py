@@ -76,7 +76,6 @@ MODELS = {
             "Relu",
             "LeakyRelu",
             "Elu",
-            "Sigmoid",
             "HardSigmoid",
             "HardSwish",
             "Tanh",
@@ -87,11 +86,107 @@ MODELS = {
             "Abs",
             "Neg",
             "Identity",
-            "Softmax",
             "LogSoftmax",
+            "Mish",
+            "Selu",
+            "Softsign",
             "Dropout",
         )
     },
+    "Sigmoid": model(helper.make_node("Sigmoid", ["x"], ["a"]), helper.make_node("Neg", ["a"], ["y"])),
+    "Softmax": model(helper.make_node("Softmax", ["x"], ["a"]), helper.make_node("Neg", ["a"], ["y"])),
+    "old Softmax": model(
+        helper.make_node("Softmax", ["x"], ["a"], axis=2), helper.make_node("Neg", ["a"], ["y"]), opset=9
+    ),
+    "LRN": model(node("LRN", size=3, alpha=0.5, beta=0.6, bias=2.0)),
+    "Sum": model(node("Sum", "x", "b"), b=weights(4, 1, 1)),
+    "Max": model(node("Max", "b", "x"), b=weights(8)),
+    "Min": model(node("Min", "b"), b=np.float32(0.2)),
+    "Mean": model(node("Mean", "b"), b=weights(8)),
+    "GroupNormalization": model(
+        node("GroupNormalization", "w", "b", num_groups=2), opset=21, w=weights(4), b=weights(4)
+    ),
+    **{
+        f"Resize {mode} {way}": model(
+            node("Resize", "", "s", mode=mode, coordinate_transformation_mode=way),
+            s=np.array([1, 1, 1.7, 0.6], np.float32),
+        )
+        for mode in ("nearest", "linear", "cubic")
+        for way in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+    },
+    "Resize to a size that is computed": model(
+        helper.make_node("Shape", ["x"], ["all"]),
+        helper.make_node("Slice", ["all", "zero", "two"], ["first"]),
+        helper.make_node("Slice", ["all", "two", "four"], ["sides"]),
+        helper.make_node("Cast", ["sides"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["real", "factor"], ["larger"]),
+        helper.make_node("Floor", ["larger"], ["floored"]),
+        helper.make_node("Cast", ["floored"], ["target"], to=TensorProto.INT64),
+        helper.make_node("Concat", ["first", "target"], ["size"], axis=0),
+        helper.make_node("Resize", ["x", "", "", "size"], ["y"], mode="linear"),
+        zero=whole(0),
+        two=whole(2),
+        four=whole(4),
+        factor=np.array([1.5], np.float32),
+    ),
+    "Upsample": model(node("Upsample", "s", mode="nearest"), opset=9, s=np.array([1, 1, 2, 3], np.float32)),
+    "half precision in between": model(
+        helper.make_node("Cast", ["h"], ["w"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "w"], ["y"]),
+        h=weights(8).astype(np.float16),
+    ),
+    "a choice": model(
+        helper.make_node("Greater", ["x", "b"], ["which"]),
+        helper.make_node("Cast", ["which"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Where", ["which", "x", "b"], ["chosen"]),
+        helper.make_node("Add", ["chosen", "mask"], ["y"]),
+        b=weights(8),
+    ),
+    "a scale of a shape": model(
+        helper.make_node("Shape", ["x"], ["all"], start=3),
+        helper.make_node("Cast", ["all"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Sqrt", ["real"], ["root"]),
+        helper.make_node("Div", ["one", "root"], ["scale"]),
+        helper.make_node("Mul", ["x", "scale"], ["y"]),
+        one=np.array([1], np.float32),
+    ),
+    "a token for each picture": model(
+        helper.make_node("Shape", ["x"], ["all"]),
+        helper.make_node("Gather", ["all", "zero"], ["batch"]),
+        helper.make_node("Unsqueeze", ["batch", "zeros"], ["first"]),
+        helper.make_node("Concat", ["first", "rest"], ["wanted"], axis=0),
+        helper.make_node("Shape", ["wanted"], ["length"]),
+        helper.make_node("ConstantOfShape", ["length"], ["ones"], value=helper.make_tensor("", 7, [1], [1])),
+        helper.make_node("Mul", ["ones", "minus"], ["minuses"]),
+        helper.make_node("Equal", ["wanted", "minuses"], ["open"]),
+        helper.make_node("Where", ["open", "ones", "wanted"], ["sizes"]),
+        helper.make_node("Expand", ["token", "sizes"], ["tokens"]),
+        helper.make_node("Concat", ["tokens", "x"], ["y"], axis=1),
+        zero=np.int64(0),
+        zeros=whole(0),
+        rest=whole(-1, -1, -1),
+        minus=np.int64(-1),
+        token=weights(1, 1, 9, 8),
+    ),
+    "a shape as int32": model(
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "order"], ["turned"]),
+        helper.make_node("Cast", ["turned"], ["small"], to=TensorProto.INT32),
+        helper.make_node("Slice", ["small", "zero", "one", "zero"], ["first"]),
+        helper.make_node("Concat", ["first", "rest"], ["all"], axis=0),
+        helper.make_node("Cast", ["all"], ["wanted"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["x", "wanted"], ["y"]),
+        order=whole(0, 2, 3, 1),
+        zero=whole(0),
+        one=whole(1),
+        rest=np.array([-1], np.int32),
+    ),
+    "Gather of a table": model(node("Gather", "i", axis=3), i=np.array([[0, -1], [2, 2]], np.int64)),
+    "Slice backwards": model(
+        node("Slice", "s", "e", "a", "t"), s=whole(-1), e=whole(-(2**63) + 1), a=whole(2), t=whole(-1)
+    ),
+    "DepthToSpace": model(node("DepthToSpace", blocksize=2)),
+    "Einsum": model(node("Einsum", "w", equation="bchw,wk->bchk"), w=weights(8, 3)),
     "tanh Gelu": model(node("Gelu", approximate="tanh")),
     "PRelu": model(node("PRelu", "slope"), slope=weights(4, 1, 1)),
     "Clip": model(node("Clip", "low", "high"), low=np.float32(0), high=np.float32(6)),
@@ -172,11 +267,16 @@ def test_a_file_for_one_picture_takes_any_number_of_them() -> None:
 @pytest.mark.parametrize(
     ("graph", "told"),
     [
-        (model(node("Sin")), "node tested: operator Sin is not among those that can be converted: Abs, Add"),
+        (model(node("Hardmax")), "node tested: operator Hardmax is not among those that can be converted: Abs, Add"),
         (model(node("Conv", "x")), "converted with a constant input 1 only"),
         (model(node("Flatten", axis=2)), "node tested: operator Flatten is converted with axis 1 only, found 2"),
         (model(node("Relu"), node("Relu"), opset=20), ""),
-        (model(node("Mul", "w"), w=np.ones(1, np.float16)), "tensor w: expected float32, found float16"),
+        (
+            model(node("Resize", "", "s", antialias=1, mode="linear"), s=np.ones(4, np.float32)),
+            "node tested: operator Res",
+        ),
+        (model(node("Concat")), "node tested: operator Concat can't be converted: KeyError: 'axis'"),
+        (model(helper.make_node("Identity", ["w"], ["y"]), w=weights(2)), 'output "y" does not depend on the input'),
     ],
 )
 def test_what_can_not_be_converted_is_named(graph: onnx.ModelProto, told: str) -> None:
@@ -192,3 +292,42 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no graph")
     with pytest.raises(OnnxError, match="expected an ONNX file"):
         read_onnx(tmp_path / "text.onnx")
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "Sigmoid"])
+def test_a_last_softmax_or_sigmoid_is_left_out(operator: str) -> None:
+    graph = model(
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        helper.make_node(operator, ["logits"], ["probabilities"]),
+        helper.make_node("Identity", ["probabilities"], ["y"]),
+        w=weights(288, 3),
+    )
+    converted = OnnxModule(graph)
+    assert converted.ending == operator
+    assert f"The {operator} that the file ends in was left out" in converted.conversion_notes[0]
+    x = torch.randn(2, 4, 9, 8)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = torch.from_numpy(session.run(["y"], {"x": x.numpy()})[0])
+    found = converted(x)
+    torch.testing.assert_close(found.softmax(1) if operator == "Softmax" else found.sigmoid(), expected)
+    assert not torch.allclose(found, expected)
+
+
+def test_channels_that_come_last_in_a_file_come_first_in_the_module() -> None:
+    graph = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["" : 18]>
+        network (float[B, 8, 8, 3] x) => (float[B, 3] y) { y = ReduceMean <keepdims = 0> (x, axes) }
+    """)
+    graph.graph.initializer.append(numpy_helper.from_array(whole(1, 2), "axes"))
+    converted = OnnxModule(graph)
+    assert (converted.channels_last, converted.picture) == (True, (3, 8, 8))
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(converted(x), x.mean((2, 3)))
+
+
+def test_what_fails_when_it_runs_names_its_node() -> None:
+    graph = model(node("Reshape", "shape"), shape=whole(7, 7))
+    with pytest.raises(RuntimeError) as caught:
+        OnnxModule(graph)(torch.zeros(2, 4, 9, 8))
+    assert caught.value.__notes__ == ["node tested"]

@@ -42,6 +42,7 @@ def trace_attribution(classifier: ExplainedClassifier, x: Tensor, target: Tensor
         if relu.called:
             with relu.guided():
                 (guided_gradient,) = torch.autograd.grad(logit.sum(), [x])
+        activations, activation_gradients = map(classifier.activation_map, (activations, activation_gradients))
         return logit.detach(), gradient, activations.detach(), activation_gradients, guided_gradient
 
     decompositions = gradient_decompositions() | {aten.threshold_backward.default: relu}

@@ -40,6 +40,9 @@ class Tolerance:
 VALUE = Tolerance(usual=ROUNDING, utmost=ROUNDING)
 """For what is continuous in its inputs."""
 
+HALF = Tolerance(usual=0.02, utmost=0.02)
+"""For a file in half precision, whose every layer rounds by up to 5e-4, against its weights in single precision."""
+
 GRADIENT = Tolerance(usual=ROUNDING, utmost=KINK)
 """For what jumps where the network has a kink."""
 

@@ -148,8 +148,8 @@ def reference_attribution(
     return {
         "logit": logit.detach(),
         "gradient": gradient,
-        "activations": activations.detach(),
-        "activation_gradients": activation_gradients,
+        "activations": classifier.activation_map(activations.detach()),
+        "activation_gradients": classifier.activation_map(activation_gradients),
         "guided_gradient": guided_gradient,
     }
 

@@ -1,6 +1,7 @@
 """From a Python function that differentiates to a graph of forward operators."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,10 +22,11 @@ from torch.fx.experimental.symbolic_shapes import (
     ShapeEnv,
     StatelessSymbolicContext,
 )
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from medxgan.export.blame import responsible_layer
 from medxgan.export.decompositions import Decompositions, backward_operator
-from medxgan.export.errors import TracingError, UnsupportedOperatorError
+from medxgan.export.errors import ExportError, TracingError, UnsupportedOperatorError
 
 COPIES = (torch.ops.aten.alias.default, torch.ops.aten.clone.default, torch.ops.aten.detach.default)
 """Operators that give what they are given, where nothing works in place."""
@@ -61,6 +63,12 @@ def trace(
         UnsupportedOperatorException,
     ) as error:
         raise TracingError(str(error).splitlines()[0]) from error
+    except ExportError:
+        raise
+    except Exception as error:  # foreign code raises what it likes
+        place = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise TracingError(f"{place}{type(error).__name__}: {reason}") from error
     for node in graph.graph.nodes:
         # A copy with a memory format lays a tensor out for a view of it.
         if node.target in COPIES and "memory_format" not in node.kwargs:
@@ -89,7 +97,8 @@ def _traced(function: Callable[..., Any], inputs: Sequence[Tensor], decompositio
         for each in inputs
     ]
     # PyTorch's own decompositions in C++ would take the batch's extent for a number; those in Python keep it free.
-    with fake, enable_python_dispatcher():
+    # Attention is said as the products and the softmax that it is made of, whose gradients every runtime has.
+    with fake, enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), _no_fused_layers():
         graph: GraphModule = make_fx(function, decomposition_table=decompositions, _allow_non_fake_inputs=True)(
             *samples
         )
@@ -97,6 +106,17 @@ def _traced(function: Callable[..., Any], inputs: Sequence[Tensor], decompositio
     if any(isinstance(batch, torch.SymInt) and batch.node.expr.is_number for batch in batches):
         raise TracingError("it takes the number of pictures in a batch for a fixed one (len(x), or a reshape to it?)")
     return graph
+
+
+@contextmanager
+def _no_fused_layers() -> Iterator[None]:
+    """While it is open, a transformer's layers are run step by step where no gradient is taken, too."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def _part_outputs(graph: GraphModule) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import (
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from medxgan.export.comparison import (
     GRADIENT,
+    HALF,
     VALUE,
     Output,
     measured_tolerance,
@@ -32,6 +34,8 @@ from medxgan.export.reference import reference_attribution, reference_closing, r
 from medxgan.export.step_verification import Inverted, Runner, likely_images, verify_step
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
+from medxgan.training.networks.onnx_ending import cut_ending
+from medxgan.training.networks.onnx_module import OnnxModule
 from medxgan.v1.bundle_pb2 import (
     GRAPH_FORMAT_ONNX,
     GRAPH_ROLE_ATTRIBUTION,
@@ -51,6 +55,9 @@ DRAWS = 10
 
 EXACT_DRAWS = 3
 """Those of them that PyTorch's own error is measured with, where it has to be."""
+
+INPUT_TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+"""Types of a file's input, as ONNX Runtime calls them."""
 
 Draw = Callable[[int, torch.Generator], dict[str, Tensor]]
 """Inputs of a graph: from the batch and a source of randomness."""
@@ -145,24 +152,39 @@ def verify_conversion(file: Path, classifier: ExternalClassifier, image_size: in
     """
     output = Output(file.name, "of the file itself", DRAWS)
     network = frozen(classifier.network)
+    if not isinstance(network, OnnxModule):
+        raise TypeError(f"{file}: expected a network that was converted from it")
     random = torch.Generator().manual_seed(0)
     x = torch.randn(DRAWS, classifier.channels, image_size, image_size, generator=random)
     try:
-        session = onnxruntime.InferenceSession(file, _options(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(_comparable(file), _options(), providers=["CPUExecutionProvider"])
         (graph_input,) = session.get_inputs()
         rows = torch.split(x, graph_input.shape[0] if isinstance(graph_input.shape[0], int) else DRAWS)
         whole = [each for each in rows if len(each) == len(rows[0])]
+        kind = INPUT_TYPES[graph_input.type]
         expected = torch.cat(
-            [torch.from_numpy(session.run(None, {graph_input.name: each.numpy()})[0]) for each in whole]
-        )
+            [
+                torch.from_numpy(
+                    session.run(None, {graph_input.name: network.as_the_file_takes(each).to(kind).numpy()})[0]
+                )
+                for each in whole
+            ]
+        ).float()
     except (Fail, InvalidArgument, InvalidGraph, NotImplemented, RuntimeException) as error:
+        reason = str(error).strip().splitlines()[0]
         raise VerificationError(
-            file.name, output.tensor, DRAWS, float("nan"), 0.0, f"ONNX Runtime can't run it: {error}"
+            file.name, output.tensor, DRAWS, float("nan"), 0.0, f"ONNX Runtime can't run it: {reason}"
         ) from error
     with torch.no_grad():
         computed = network(x[: len(expected)])
     largest = expected.reshape(len(expected), -1).abs().amax(1).clamp_min(1).reshape(-1, *[1] * (expected.ndim - 1))
-    require_agreement(output, computed, expected, largest, VALUE)
+    require_agreement(output, computed, expected, largest, HALF if network.half_precision else VALUE)
+
+
+def _comparable(file: Path) -> str | bytes:
+    """The file for ONNX Runtime; where it ends in probabilities, without that end."""
+    model, ending = cut_ending(onnx.load(file))
+    return str(file) if ending is None else model.SerializeToString()
 
 
 def _draw(model: TrainedModel, role: GraphRole) -> Draw:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from medxgan.training.data.source import DataConfig
 from medxgan.training.networks.channels import COARSEST_SIDE, doublings
 from medxgan.training.networks.generator import FINE_STRIDE
+from medxgan.training.networks.grids import Layout
 from medxgan.training.preprocessing import Aspect
 
 Channels = tuple[Annotated[int, Field(ge=1)], ...]
@@ -73,6 +74,10 @@ class ExternalClassifierConfig(Section):
     weights: Path | None = Field(None, description="The network's state dict as safetensors; none: as it is made.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the factory.")
     layer: str | None = Field(None, description="Layer that attribution looks at; none: the last with activations.")
+    layout: Layout | None = Field(
+        None,
+        description="How that layer's activations lie, where it can't be told: [B, C, H, W], [B, H, W, C], tokens.",
+    )
     channels: Literal[1, 3] = Field(1, description="Channels that the network takes; x is repeated.")
     mean: tuple[float, ...] = Field((), description="Taken from (x + 1) / 2: one number, or one a channel.")
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field((), description="What is then divided by; see `mean`.")

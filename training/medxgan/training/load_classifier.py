@@ -38,7 +38,7 @@ def load_external_classifier(
         ClassifierSourceError: it can't be had, or does not take or give what the configuration says.
     """
     if configuration.from_onnx:
-        network = _read_onnx(Path(configuration.source))
+        network = _read_onnx(configuration, image_size)
     else:
         network = _call_factory(configuration)
         if configuration.weights is not None:
@@ -54,6 +54,7 @@ def load_external_classifier(
             mean=configuration.mean,
             deviation=configuration.std,
             layer=configuration.layer,
+            layout=configuration.layout,
         )
         with torch.no_grad():
             _check_outputs(configuration, network, classifier, image_size)
@@ -134,20 +135,41 @@ def _listed(wrong: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(parts)
 
 
-def _read_onnx(file: Path) -> nn.Module:
-    """Convert an ONNX file."""
+def _read_onnx(configuration: ExternalClassifierConfig, image_size: int) -> nn.Module:
+    """Convert an ONNX file, and see that it is made for pictures such as the configuration says."""
     try:
         from medxgan.training.networks.onnx_module import OnnxError, read_onnx
     except ModuleNotFoundError as error:
         raise ClassifierSourceError(
             f"external_classifier.source: an ONNX file needs {error.name}: install medxgan[export]"
         ) from error
+    file = Path(configuration.source)
     try:
-        return read_onnx(file)
+        network = read_onnx(file)
     except FileNotFoundError as error:
         raise ClassifierSourceError(f"external_classifier.source: no such file: {file}") from error
     except OnnxError as error:
         raise ClassifierSourceError(f"external_classifier.source: {file.name}: {error}") from error
+    channels, *sides = network.picture
+    if channels not in {None, configuration.channels}:
+        raise ClassifierSourceError(
+            f"external_classifier.channels: {file.name} takes {channels}, found {configuration.channels}"
+        )
+    if wrong := [side for side in sides if side not in {None, image_size}]:
+        raise ClassifierSourceError(f"image.size: {file.name} takes pictures of side {wrong[0]}, found {image_size}")
+    several = len(configuration.outputs) > 1
+    fitting = {"Softmax": "softmax", "Sigmoid": "logistic"}.get(network.ending or "", configuration.activation)
+    if several and configuration.activation != fitting:
+        raise ClassifierSourceError(
+            f'external_classifier.activation: {file.name} ends in a {network.ending}: expected "{fitting}", '
+            f'found "{configuration.activation}"'
+        )
+    if network.ending == "Softmax" and not several:
+        raise ClassifierSourceError(
+            f"external_classifier.outputs: {file.name} ends in a Softmax: expected the names of several outputs, "
+            "found none"
+        )
+    return network
 
 
 def _check_outputs(
@@ -192,6 +214,7 @@ def _ends_in_probabilities(network: nn.Module, outputs: Tensor) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """What went wrong, and where, in one line."""
+    notes = [*getattr(error, "__notes__", ()), type(error).__name__]
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return ": ".join([*notes, *lines[:1]])

@@ -29,6 +29,10 @@ class ExplainedClassifier(nn.Module):
         """Activations of the deeper stages, [B, C, H, W] each: what pictures have in common that C takes for alike."""
         raise NotImplementedError
 
+    def activation_map(self, activations: Tensor) -> Tensor:
+        """[B, C, h, w] of what the layer gives that attribution looks at, or of its gradient."""
+        return activations
+
     def positive_logit(self, outputs: Tensor) -> Tensor:
         """Logit [B] of the positive class, whose logistic function is its probability, from all outputs [B, K]."""
         raise NotImplementedError

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from medxgan.training.networks.classifier import ExplainedClassifier
+from medxgan.training.networks.grids import Layout
 from medxgan.training.networks.layers import activation_layer, captured, executed_layers, out_of_place, stage_before
+
+PROBES = 3
+"""Random pictures that the layers are watched with."""
 
 
 class ExternalClassifier(ExplainedClassifier):
@@ -21,9 +25,10 @@ class ExternalClassifier(ExplainedClassifier):
         mean: what is taken from each channel of (x + 1) / 2; one number, or one a channel.
         deviation: what each channel is then divided by.
         layer: name of the layer whose activations attribution looks at; by default the last that makes any.
+        layout: how that layer's activations lie; by default it is found out.
 
     Raises:
-        LayerError: there is no such layer.
+        LayerError: there is no such layer, or its activations are no picture.
     """
 
     mean: Tensor
@@ -40,6 +45,7 @@ class ExternalClassifier(ExplainedClassifier):
         mean: Sequence[float] = (),
         deviation: Sequence[float] = (),
         layer: str | None = None,
+        layout: Layout | None = None,
     ) -> None:
         super().__init__()
         self.network = network.eval()
@@ -50,10 +56,21 @@ class ExternalClassifier(ExplainedClassifier):
         self.register_buffer("mean", torch.tensor(list(mean) or [0.0]).view(1, -1, 1, 1))
         self.register_buffer("deviation", torch.tensor(list(deviation) or [1.0]).view(1, -1, 1, 1))
         out_of_place(network)
-        layers = executed_layers(network, lambda: self.outputs(torch.zeros(2, 1, image_size, image_size)))
-        self.layer = activation_layer(layers, layer)
-        before = stage_before(layers, self.layer)
-        self.stages = (self.layer,) if before is None else (before, self.layer)
+        random = torch.Generator().manual_seed(0)
+        x = 2 * torch.rand(PROBES, 1, image_size, image_size, generator=random) - 1
+        layers = executed_layers(network, lambda: self.outputs(x.requires_grad_()), layout)
+        looked_at = activation_layer(layers, layer, layout)
+        before = stage_before(layers, looked_at)
+        stages = [each for each in (before, looked_at) if each is not None]
+        self.layer = looked_at.name
+        self.stages = tuple(each.name for each in stages)
+        self._grids = {each.name: each.grid for each in stages if each.grid is not None}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how the network was converted."""
+        notes: tuple[str, ...] = getattr(self.network, "conversion_notes", ())
+        return notes
 
     @property
     def body(self) -> nn.Module:
@@ -72,7 +89,11 @@ class ExternalClassifier(ExplainedClassifier):
         """Activations of the layer that attribution looks at and, before it, of the next higher resolution."""
         with captured(self.network, self.stages) as activations:
             self.outputs(x)
-        return [activations[name] for name in self.stages]
+        return [self._grids[name].map_of(activations[name]) for name in self.stages]
+
+    def activation_map(self, activations: Tensor) -> Tensor:
+        """[B, C, h, w] of what the layer gives that attribution looks at, or of its gradient."""
+        return self._grids[self.layer].map_of(activations)
 
     def positive_logit(self, outputs: Tensor) -> Tensor:
         """Logit [B] of the positive class from outputs [B, K].

@@ -8,6 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medxgan.training.networks.grids import Grid, Layout, Seen, grids_of, stated_grid
+
+LISTED = 12
+"""Layers that a message names, of those that there are."""
+
+
+class Rearrangement(nn.Module):
+    """Marks a module that gives the numbers it is given, in another shape or order."""
+
+
 NO_ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d,
@@ -20,90 +30,152 @@ NO_ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.ConstantPad2d,
     nn.ReflectionPad2d,
     nn.ReplicationPad2d,
+    nn.Softmax,
+    Rearrangement,
 )
-"""Layers that only hand on, or thin out, the activations of the one before them."""
+"""Layers that only hand on, thin out or weigh the activations of the one before them."""
 
 
 class LayerError(ValueError):
-    """No layer has the name; the message lists those that there are."""
+    """No layer has the name, or what it gives is no picture; the message lists those that there are."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A call of a module that gave one tensor [B, C, H, W].
+    """The last call of a module that gave a tensor of three or four axes, the first of them the batch.
 
     Attributes:
         name: path of the module in the network: "layer4.1.act".
-        height: H of its output.
-        width: W of its output.
-        makes_activations: whether it is a leaf module that computes something of its own, with H or W above 1.
+        shape: of its output.
+        grid: how its output lies over the picture; None where that can't be told.
+        makes_activations: whether it computes something of its own, at more than one place.
+        counts: whether the network's outputs depend on what it gives at those places; None where they do not depend
+            on it at all.
     """
 
     name: str
-    height: int
-    width: int
+    shape: tuple[int, ...]
+    grid: Grid | None
     makes_activations: bool
+    counts: bool | None
+
+    @property
+    def places(self) -> int:
+        """Places of its grid; without one there are none."""
+        return 0 if self.grid is None else self.grid.height * self.grid.width
 
 
-@torch.no_grad()
-def executed_layers(network: nn.Module, run: Callable[[], object]) -> list[Layer]:
-    """The layers of a network in the order in which they finish.
+def executed_layers(network: nn.Module, run: Callable[[], Tensor], layout: Layout | None = None) -> list[Layer]:
+    """The layers of a network in the order in which they finish, a module that is called again where it is last.
 
     Args:
         network: whose modules are watched.
-        run: calls the network.
+        run: calls the network with pictures that require a gradient, and gives its outputs [B, K].
+        layout: of every layer with as many axes as it; by default it is found out.
+
+    Raises:
+        LayerError: no gradient passes through the network.
     """
-    layers: list[Layer] = []
+    calls: dict[str, tuple[nn.Module, Tensor, bool]] = {}
+    seen: list[Tensor] = []
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4:
-                height, width = output.shape[2:]
-                leaf = next(module.children(), None) is None
-                active = leaf and max(height, width) > 1 and not isinstance(module, NO_ACTIVATIONS)
-                layers.append(Layer(name, height, width, active))
+            if isinstance(output, Tensor) and output.ndim in {3, 4}:
+                # What a module hands on from one inside it is known by the one inside.
+                new = all(output is not each for each in seen)
+                seen.append(output)
+                calls.pop(name, None)
+                calls[name] = (module, output, new)
 
         return hook
 
     hooks = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
     try:
-        run()
+        with torch.enable_grad():
+            outputs = run()
     finally:
         for each in hooks:
             each.remove()
+    if not outputs.requires_grad:
+        raise LayerError("layer: no gradient passes through the network (does it run under no_grad or round?)")
+    batch = len(outputs)
+    calls = {name: call for name, call in calls.items() if len(call[1]) == batch}
+    grids = grids_of(
+        [Seen(module, tuple(output.shape)) for module, output, _ in calls.values()],
+        leading=getattr(network, "num_prefix_tokens", None),
+        layout=layout,
+    )
+    # Weights that differ: outputs that add up to a constant would have no gradient.
+    score = (outputs * torch.linspace(1, 2, outputs[0].numel()).view_as(outputs[0])).sum()
+    gradients = torch.autograd.grad(
+        score, [output if output.requires_grad else outputs for _, output, _ in calls.values()], allow_unused=True
+    )
+    layers = []
+    for (name, (module, output, new)), grid, gradient in zip(calls.items(), grids, gradients, strict=True):
+        counts = None
+        if gradient is not None and output.requires_grad:
+            counts = bool((gradient if grid is None else grid.map_of(gradient)).any())
+        several = grid is not None and max(grid.height, grid.width) > 1
+        active = new and several and not isinstance(module, NO_ACTIVATIONS)
+        layers.append(Layer(name, tuple(output.shape), grid, active, counts))
     return layers
 
 
-def activation_layer(layers: Sequence[Layer], name: str | None) -> str:
+def activation_layer(layers: Sequence[Layer], name: str | None, layout: Layout | None = None) -> Layer:
     """The layer whose activations are looked at.
 
     Args:
         layers: those that the network runs, in order.
-        name: of a layer, or None for the last that makes activations.
+        name: of a layer, or None for the last that makes activations which the outputs depend on. Of tokens, and of
+            channels that come last, it is the last that is as wide as the last of all: inside a block others are
+            narrower or wider.
+        layout: of the layer's output; None where it has been found out.
 
     Raises:
-        LayerError: there is no such layer.
+        LayerError: there is no such layer, it can't be told how its output lies over the picture, or no output of the
+            network depends on it.
     """
+    active = [layer for layer in layers if layer.makes_activations]
+    # Where nothing counts, the network is dead for the pictures that it was tried with, and not for all.
+    counting = [layer for layer in active if layer.counts] or active
+    widths = {layer.grid.layout: layer.grid.channels(layer.shape) for layer in active if layer.grid is not None}
+    chosen = [
+        layer
+        for layer in counting
+        if layer.grid is not None
+        and (layer.grid.layout == "channels_first" or layer.grid.channels(layer.shape) == widths[layer.grid.layout])
+    ]
     if name is None:
-        if active := [layer.name for layer in layers if layer.makes_activations]:
-            return active[-1]
-        raise LayerError("layer: the network has none that gives activations [B, C, H, W] of more than one pixel")
-    if name not in {layer.name for layer in layers}:
-        candidates = list(dict.fromkeys(layer.name for layer in reversed(layers) if layer.makes_activations))
-        listed = ", ".join(candidates[:12]) + (", …" if len(candidates) > 12 else "")
-        raise LayerError(f'layer: no layer "{name}" gives activations [B, C, H, W]; the last that do are {listed}')
-    return name
+        if chosen:
+            return chosen[-1]
+        raise LayerError(
+            "layer: the network has none whose activations are known to be [B, C, H, W], [B, H, W, C] or a square grid "
+            "of tokens, of more than one pixel; name a layer and its layout"
+        )
+    names = list(dict.fromkeys(layer.name for layer in reversed(chosen)))
+    listed = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
+    advice = f"the last that do are {listed}" if names else "none is known to"
+    layer = next((each for each in layers if each.name == name), None)
+    if layer is None:
+        raise LayerError(f'layer: no layer "{name}" gives activations [B, C, H, W], [B, H, W, C] or tokens; {advice}')
+    if layer.grid is None:
+        reason = stated_grid(layer.shape, layout)
+        raise LayerError(f'layer: what "{name}" gives, [B, {", ".join(map(str, layer.shape[1:]))}], {reason}; {advice}')
+    if layer.counts is None:
+        raise LayerError(f'layer: no output of the network depends on what "{name}" gives; {advice}')
+    if layer.grid.leading and not layer.counts and any(each.counts for each in layers):
+        raise LayerError(
+            f'layer: the outputs depend on what "{name}" gives for the class token alone, and not for any place of the '
+            f"picture; {advice}"
+        )
+    return layer
 
 
-def stage_before(layers: Sequence[Layer], name: str) -> str | None:
-    """The last layer, before the one named, that makes activations of a higher resolution."""
-    # A module that is called more than once is known by its last call: that is the one that is captured.
-    last_calls: dict[str, Layer] = {}
-    for layer in reversed(layers):
-        last_calls.setdefault(layer.name, layer)
-    before = list(last_calls.values())[list(last_calls).index(name) + 1 :]
-    pixels = last_calls[name].height * last_calls[name].width
-    return next((each.name for each in before if each.makes_activations and each.height * each.width > pixels), None)
+def stage_before(layers: Sequence[Layer], layer: Layer) -> Layer | None:
+    """The last layer, before the given one, that makes activations of a higher resolution."""
+    before = reversed(layers[: layers.index(layer)])
+    return next((each for each in before if each.makes_activations and each.places > layer.places), None)
 
 
 @contextmanager

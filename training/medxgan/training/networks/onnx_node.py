@@ -1,6 +1,6 @@
 """What the conversion of an ONNX node is told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from medxgan.training.networks.layers import Rearrangement
+
 Array = NDArray[Any]
 
 Converted = tuple[nn.Module, tuple[int, ...]]
 """A module, and the positions of the node's inputs that it reads."""
+
+
+Conversion = Callable[["Node"], Converted]
+"""How an operator is converted."""
+
+
+class Function(nn.Module):
+    """A function as a module, for those that PyTorch has no class for."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, *values: Any) -> Any:
+        """The function's result."""
+        return self._function(*values)
+
+
+class Rearranged(Function, Rearrangement):
+    """The same for one that gives the numbers it is given, in another shape or order."""
 
 
 class OnnxError(Exception):

@@ -1,10 +1,10 @@
 """How each ONNX operator is said with PyTorch: a function per operator, and one table.
 
 Such a function gets a node and gives a module, with the positions of the inputs that the module reads; the other
-inputs are constants that it holds. Shapes are lists of integers and not tensors: a batch then stays of any size.
+inputs are constants that it holds.
 """
 
-import math
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medxgan.training.networks.frozen_batch_norm import FrozenBatchNorm
-from medxgan.training.networks.onnx_node import Converted, Node
+from medxgan.training.networks.onnx_node import Conversion, Converted, Function, Node
+from medxgan.training.networks.onnx_resize import resize, upsample
+from medxgan.training.networks.onnx_shapes import SHAPE_OPERATORS, mixed
 from medxgan.training.networks.onnx_windows import (
     average_pool,
     convolution,
@@ -22,20 +24,6 @@ from medxgan.training.networks.onnx_windows import (
     pad,
     transposed_convolution,
 )
-
-Conversion = Callable[[Node], Converted]
-
-
-class Function(nn.Module):
-    """A function as a module, for those that PyTorch has no class for."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *values: Any) -> Any:
-        """The function's result."""
-        return self._function(*values)
 
 
 def _module(make: Callable[[Node], nn.Module]) -> Conversion:
@@ -78,10 +66,65 @@ def _layer_norm(node: Node) -> Converted:
     return Function(normalize), tuple(range(len(node.inputs)))
 
 
+def _group_norm(node: Node) -> Converted:
+    groups, epsilon = node.attributes["num_groups"], node.attributes.get("epsilon", 1e-5)
+
+    def normalize(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if node.opset < 21:  # one number a group
+            weight, bias = (each.repeat_interleave(x.shape[1] // groups) for each in (weight, bias))
+        normalized: Tensor = F.group_norm(x, groups, weight, bias, epsilon)
+        return normalized
+
+    return Function(normalize), (0, 1, 2)
+
+
+def _root_mean_square_norm(node: Node) -> Converted:
+    axis, epsilon = node.attributes.get("axis", -1), node.attributes.get("epsilon", 1e-5)
+
+    def normalize(x: Tensor, weight: Tensor) -> Tensor:
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        normalized: Tensor = x * torch.rsqrt((x * x).mean(axes, keepdim=True) + epsilon) * weight
+        return normalized
+
+    return Function(normalize), (0, 1)
+
+
+def _local_response(node: Node) -> Converted:
+    """Each x / (bias + alpha / size * the sum of squares over `size` neighbouring channels) ** beta."""
+    size = node.attributes["size"]
+    alpha, beta = node.attributes.get("alpha", 1e-4), node.attributes.get("beta", 0.75)
+    bias = node.attributes.get("bias", 1.0)
+    before = (size - 1) // 2
+
+    def normalize(x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        squares = F.pad(x * x, [0, 0] * (x.ndim - 2) + [before, size - 1 - before])
+        total = functools.reduce(torch.add, (squares[:, first : first + channels] for first in range(size)))
+        normalized: Tensor = x * (bias + alpha / size * total) ** -beta
+        return normalized
+
+    return Function(normalize), (0,)
+
+
+def _norm_to_one(node: Node) -> Converted:
+    axis, power = node.attributes.get("axis", -1), node.attributes.get("p", 2)
+    return Function(lambda x: x / x.norm(power, axis, keepdim=True)), (0,)
+
+
 def _gemm(node: Node) -> Converted:
     alpha, beta = node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0)
     if node.attributes.get("transA", 0):
         raise node.refuse("is converted without transA only")
+    if 1 not in node.constants or (node.has(2) and 2 not in node.constants):
+        transposed = bool(node.attributes.get("transB", 0))
+
+        def product(a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
+            result: Tensor = alpha * (a @ (b.mT if transposed else b))
+            if c is not None:
+                result = result + beta * c
+            return result
+
+        return Function(product), tuple(range(len(node.inputs)))
     weight = alpha * node.tensor(1)
     weight = weight if node.attributes.get("transB", 0) else weight.T
     module = nn.Linear(weight.shape[1], weight.shape[0], node.has(2))
@@ -116,213 +159,104 @@ def _hard_sigmoid(node: Node) -> Converted:
     return Function(lambda x: torch.clamp(alpha * x + beta, 0, 1)), (0,)
 
 
-def _softmax(function: type[nn.Softmax] | type[nn.LogSoftmax]) -> Conversion:
-    def convert(node: Node) -> Converted:
-        axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
-        return function(dim=axis), (0,)
+class _FlatSoftmax(nn.Softmax):
+    """Softmax as it was before operator set 13: over the axis and all that follow it."""
 
-    return convert
+    dim: int
 
-
-# --- Shapes ---
-
-
-def _reduction(function: Callable[..., Tensor]) -> Conversion:
-    def convert(node: Node) -> Converted:
-        axes = node.setting("axes", 1)
-        keep = bool(node.attributes.get("keepdims", 1))
-        if axes is None and node.attributes.get("noop_with_empty_axes", 0):
-            return nn.Identity(), (0,)
-
-        def reduce(x: Tensor) -> Tensor:
-            return function(x, tuple(range(x.ndim)) if axes is None else tuple(axes), keepdim=keep)
-
-        return Function(reduce), (0,)
-
-    return convert
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., K] to the same."""
+        return x.flatten(self.dim).softmax(-1).view_as(x)
 
 
-def _reshape(node: Node) -> Converted:
-    def reshape(x: Tensor, shape: list[Any]) -> Tensor:
-        sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
-        return x.reshape(sizes)
-
-    if 1 in node.constants:
-        shape = node.constants[1].tolist()
-        # A file made for one picture at a time says so here.
-        if shape[:1] == [1] and len(shape) > 1:
-            shape = [0, *shape[1:]]
-        return Function(lambda x: reshape(x, shape)), (0,)
-    return Function(reshape), (0, 1)
+def _softmax(node: Node) -> Converted:
+    if node.opset >= 13:
+        return nn.Softmax(dim=node.attributes.get("axis", -1)), (0,)
+    return _FlatSoftmax(dim=node.attributes.get("axis", 1)), (0,)
 
 
-def _flatten(node: Node) -> Converted:
-    axis = node.attributes.get("axis", 1)
-    if axis == 1:
-        return nn.Flatten(), (0,)
-    raise node.refuse(f"is converted with axis 1 only, found {axis}")
+def _log_softmax(node: Node) -> Converted:
+    axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
+    if node.opset >= 13:
+        return nn.LogSoftmax(dim=axis), (0,)
+    return Function(lambda x: x.flatten(axis).log_softmax(-1).view_as(x)), (0,)
 
 
-def _squeeze(node: Node) -> Converted:
-    axes = node.setting("axes", 1)
-    if axes is None:
-        raise node.refuse("is converted with stated axes only")
-
-    def squeeze(x: Any) -> Any:
-        if isinstance(x, Tensor):
-            return x.squeeze(tuple(axes))
-        return x[0] if isinstance(x, list) else x
-
-    return Function(squeeze), (0,)
+def _thresholded(node: Node) -> nn.Module:
+    alpha = node.attributes.get("alpha", 1.0)
+    return Function(lambda x: x * (x > alpha).to(x.dtype))
 
 
-def _unsqueeze(node: Node) -> Converted:
-    axes = node.setting("axes", 1)
-
-    def unsqueeze(x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return [x]
-        rank = x.ndim + len(axes)
-        for axis in sorted(axis % rank for axis in axes):
-            x = x.unsqueeze(axis)
-        return x
-
-    return Function(unsqueeze), (0,)
+def _selu(node: Node) -> nn.Module:
+    alpha = node.attributes.get("alpha", 1.67326319217681884765625)
+    gamma = node.attributes.get("gamma", 1.05070102214813232421875)
+    return Function(lambda x: gamma * F.elu(x, alpha))
 
 
-def _concatenate(node: Node) -> Converted:
-    axis = node.attributes["axis"]
-
-    def concatenate(*parts: Any) -> Any:
-        if isinstance(parts[0], Tensor):
-            return torch.cat(parts, axis)
-        return [size for part in parts for size in part]
-
-    return Function(concatenate), tuple(range(len(node.inputs)))
+def _swish(node: Node) -> nn.Module:
+    alpha = node.attributes.get("alpha", 1.0)
+    return Function(lambda x: x * torch.sigmoid(alpha * x))
 
 
-def _gather(node: Node) -> Converted:
-    axis = node.attributes.get("axis", 0)
-
-    def gather(x: Any, indices: Any) -> Any:
-        if isinstance(x, list):
-            return [x[index] for index in indices] if isinstance(indices, list) else x[indices]
-        if isinstance(indices, int):
-            return x.select(axis, indices)
-        return x.index_select(axis, torch.tensor(indices, device=x.device))
-
-    return Function(gather), (0, 1)
+def _variadic(function: Callable[[Any, Any], Any]) -> Conversion:
+    """An operator of any number of tensors."""
+    return _pointwise(lambda *values: functools.reduce(mixed(function), values))
 
 
-def _slice(node: Node) -> Converted:
-    starts, ends = node.setting("starts", 1), node.setting("ends", 2)
-    axes = node.setting("axes", 3) or list(range(len(starts)))
-    steps = node.setting("steps", 4) or [1] * len(starts)
-    if min(steps) < 1:
-        raise node.refuse("is converted with positive steps only")
-
-    def cut(x: Any) -> Any:
-        if isinstance(x, list):
-            return x[starts[0] : ends[0] : steps[0]]
-        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-            x = torch.ops.aten.slice(x, axis, start, end, step)
-        return x
-
-    return Function(cut), (0,)
-
-
-def _split(node: Node) -> Converted:
-    axis, sizes = node.attributes.get("axis", 0), node.setting("split", 1)
-
-    def split(x: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(x, sizes or math.ceil(x.shape[axis] / node.outputs), axis)
-
-    return Function(split), (0,)
-
-
-def _cast(node: Node) -> Converted:
-    # 1 is FLOAT and 7 INT64 of onnx.TensorProto: tensors are the one already, shapes the other.
-    if node.attributes["to"] not in {1, 7}:
-        raise node.refuse("is converted to FLOAT or INT64 only")
-    return nn.Identity(), (0,)
-
-
-def _arithmetic(function: Callable[[Any, Any], Any]) -> Conversion:
-    """A binary operator of tensors, or of shapes."""
-
-    def compute(a: Any, b: Any) -> Any:
-        if isinstance(a, Tensor) or isinstance(b, Tensor):
-            return function(a, b)
-        if isinstance(a, list):
-            return [
-                function(one, other) for one, other in zip(a, b if isinstance(b, list) else [b] * len(a), strict=True)
-            ]
-        return function(a, b)
-
-    return _pointwise(compute)
-
-
-def _divide(a: Any, b: Any) -> Any:
-    return a / b if isinstance(a, Tensor) or isinstance(b, Tensor) else a // b
+def _mean(*values: Tensor) -> Tensor:
+    return functools.reduce(torch.add, values) / len(values)
 
 
 def _gelu(node: Node) -> nn.Module:
     return nn.GELU(approximate=node.attributes.get("approximate", b"none").decode())
 
 
-OPERATORS: dict[str, Conversion] = {
-    "Abs": _pointwise(torch.abs),
-    "Add": _arithmetic(lambda a, b: a + b),
+OPERATORS: dict[str, Conversion] = SHAPE_OPERATORS | {
     "AveragePool": average_pool,
     "BatchNormalization": _batch_norm,
-    "Cast": _cast,
+    "Celu": _module(lambda node: nn.CELU(node.attributes.get("alpha", 1.0))),
     "Clip": _clip,
-    "Concat": _concatenate,
     "Conv": convolution,
     "ConvTranspose": transposed_convolution,
-    "Div": _arithmetic(_divide),
+    "Cos": _pointwise(torch.cos),
     "Dropout": _module(lambda _: nn.Identity()),
     "Elu": _module(lambda node: nn.ELU(node.attributes.get("alpha", 1.0))),
     "Erf": _pointwise(torch.erf),
-    "Exp": _pointwise(torch.exp),
-    "Flatten": _flatten,
-    "Gather": _gather,
     "Gelu": _module(_gelu),
     "Gemm": _gemm,
     "GlobalAveragePool": _module(lambda _: nn.AdaptiveAvgPool2d(1)),
     "GlobalMaxPool": _pointwise(_global_maximum),
+    "GroupNormalization": _group_norm,
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _module(lambda _: nn.Hardswish()),
-    "Identity": _module(lambda _: nn.Identity()),
     "InstanceNormalization": _instance_norm,
+    "LRN": _local_response,
     "LayerNormalization": _layer_norm,
     "LeakyRelu": _module(lambda node: nn.LeakyReLU(node.attributes.get("alpha", 0.01))),
     "Log": _pointwise(torch.log),
-    "LogSoftmax": _softmax(nn.LogSoftmax),
+    "LogSoftmax": _log_softmax,
+    "LpNormalization": _norm_to_one,
     "MatMul": _matrix_product,
+    "Max": _variadic(torch.maximum),
     "MaxPool": max_pool,
-    "Mul": _arithmetic(lambda a, b: a * b),
-    "Neg": _pointwise(torch.neg),
+    "Mean": _pointwise(_mean),
+    "Min": _variadic(torch.minimum),
+    "Mish": _module(lambda _: nn.Mish()),
     "PRelu": _pointwise(lambda x, slope: torch.where(x > 0, x, slope * x)),
     "Pad": pad,
-    "Pow": _arithmetic(lambda a, b: a**b),
-    "Reciprocal": _pointwise(torch.reciprocal),
-    "ReduceMax": _reduction(torch.amax),
-    "ReduceMean": _reduction(torch.mean),
-    "ReduceSum": _reduction(torch.sum),
+    "RMSNormalization": _root_mean_square_norm,
     "Relu": _module(lambda _: nn.ReLU()),
-    "Reshape": _reshape,
-    "Shape": _pointwise(lambda x: list(x.shape)),
+    "Resize": resize,
+    "Selu": _module(_selu),
     "Sigmoid": _module(lambda _: nn.Sigmoid()),
-    "Slice": _slice,
-    "Softmax": _softmax(nn.Softmax),
+    "Sin": _pointwise(torch.sin),
+    "Softmax": _softmax,
     "Softplus": _module(lambda _: nn.Softplus()),
-    "Split": _split,
-    "Sqrt": _pointwise(torch.sqrt),
-    "Squeeze": _squeeze,
-    "Sub": _arithmetic(lambda a, b: a - b),
+    "Softsign": _module(lambda _: nn.Softsign()),
+    "Sum": _variadic(torch.add),
+    "Swish": _module(_swish),
     "Tanh": _module(lambda _: nn.Tanh()),
-    "Transpose": lambda node: (Function(lambda x: x.permute(node.attributes["perm"])), (0,)),
-    "Unsqueeze": _unsqueeze,
+    "ThresholdedRelu": _module(_thresholded),
+    "Upsample": upsample,
 }
 """Every operator that can be converted."""

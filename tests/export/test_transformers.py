@@ -1,0 +1,222 @@
+"""Networks whose activations are tokens or have their channels last, against Captum on the network as it came."""
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+import torch
+from captum.attr import LayerActivation, LayerGradientXActivation, Saliency  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from medxgan.export.attribution import trace_attribution
+from medxgan.training.networks import ExternalClassifier
+from medxgan.training.networks.grids import Layout
+from medxgan.training.networks.layers import LayerError
+
+
+class Attention(nn.Module):
+    """What a transformer is made of: a norm, fused attention with a class token or without, and a wide layer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, count, width = x.shape
+        q, k, v = self.qkv(self.norm1(x)).reshape(batch, count, 3, 2, width // 2).permute(2, 0, 3, 1, 4)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, count, width)
+        x = x + self.proj(attended)
+        return x + self.mlp(self.norm2(x))
+
+
+class Tokens(nn.Module):
+    """ViT in small; pictures of 24x24 are 6x6 tokens, of `leading` more that are read in the end."""
+
+    def __init__(self, leading: int = 1, width: int = 12) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(1, width, 4, 4)
+        self.token = nn.Parameter(torch.randn(1, leading, width))
+        self.position = nn.Parameter(torch.randn(1, 36 + leading, width))
+        self.blocks = nn.Sequential(Attention(width), Attention(width))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 2)
+        self.leading = leading
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1) + self.position
+        tokens = self.norm(self.blocks(tokens))
+        logits: Tensor = self.head(tokens[:, 0] if self.leading else tokens.mean(1))
+        return logits
+
+
+class ChannelsLast(nn.Module):
+    """ConvNeXt's block and Swin's shifted windows in small, with a layer scale."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 4, 4)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.wide = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.scale = nn.Parameter(torch.full((width,), 0.7))
+        self.window = Attention(width)
+        self.last = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.depthwise(x).permute(0, 2, 3, 1)
+        y = x.permute(0, 2, 3, 1) + self.scale * self.wide(self.norm(y))
+        batch, width = y.shape[0], y.shape[3]
+        y = y.roll((-1, -1), (1, 2)).reshape(batch, 2, 3, 2, 3, width).permute(0, 1, 3, 2, 4, 5)
+        y = self.window(y.reshape(-1, 9, width)).reshape(batch, 2, 2, 3, 3, width).permute(0, 1, 3, 2, 4, 5)
+        y = self.last(y.reshape(batch, 6, 6, width).roll((1, 1), (1, 2)))
+        logits: Tensor = self.head(y.mean((1, 2)))
+        return logits
+
+
+@pytest.fixture(scope="module")
+def timm() -> Iterator[ModuleType]:
+    """timm, where it is installed. torchvision, which it imports, is built for another torch than one for the CPU
+    alone: the operators that it then lacks are declared, and nothing here calls them."""
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import timm
+        import timm.models
+    yield timm
+    del library
+
+
+def vit(timm: ModuleType) -> nn.Module:
+    return timm.models.VisionTransformer(
+        img_size=32, patch_size=4, in_chans=1, num_classes=2, embed_dim=48, depth=2, num_heads=3
+    )
+
+
+def swin(timm: ModuleType) -> nn.Module:
+    return timm.models.SwinTransformer(
+        img_size=32,
+        patch_size=2,
+        in_chans=1,
+        num_classes=2,
+        window_size=4,
+        embed_dim=12,
+        depths=(2, 2),
+        num_heads=(2, 2),
+    )
+
+
+def convnext(timm: ModuleType) -> nn.Module:
+    return timm.models.ConvNeXt(in_chans=1, num_classes=2, depths=(1, 1, 1, 1), dims=(8, 12, 16, 20), ls_init_value=0.5)
+
+
+@dataclass(frozen=True)
+class Case:
+    make: Callable[[ModuleType], nn.Module]
+    size: int
+    layer: str
+    places: Callable[[Tensor], Tensor]
+    """From what the layer gives to [B, C, h, w]."""
+    timm: bool = False
+
+
+def last(activations: Tensor) -> Tensor:
+    return activations.movedim(3, 1)
+
+
+def grid(side: int, leading: int) -> Callable[[Tensor], Tensor]:
+    return lambda tokens: torch.stack([tokens[:, leading + index] for index in range(side**2)], 2).unflatten(
+        2, (side, side)
+    )
+
+
+CASES = {
+    "tokens": Case(lambda _: Tokens(0), 24, "norm", grid(6, 0)),
+    "tokens and a class": Case(lambda _: Tokens(1), 24, "blocks.1.norm1", grid(6, 1)),
+    "channels last": Case(lambda _: ChannelsLast(), 24, "last", last),
+    "timm's ViT": Case(vit, 32, "blocks.1.norm1", grid(8, 1), timm=True),
+    "timm's Swin": Case(swin, 32, "norm", last, timm=True),
+    "timm's ConvNeXt": Case(convnext, 64, "stages.3.blocks.0", lambda x: x, timm=True),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning")
+@pytest.mark.filterwarnings("ignore:Input Tensor .* did not already require gradients:UserWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_the_default_layer_is_attributed_as_captum_does(name: str, request: pytest.FixtureRequest) -> None:
+    case = CASES[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        network = case.make(request.getfixturevalue("timm") if case.timm else ModuleType("none"))
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.3)
+    network = network.eval().requires_grad_(False)
+    classifier = ExternalClassifier(network, case.size)
+    assert classifier.layer == case.layer
+    x = torch.randn(4, 1, case.size, case.size, generator=torch.Generator().manual_seed(1))
+    target = torch.tensor([0, 1, 1, 0])
+    one_of_two = nn.functional.one_hot(target, 2).float()
+    batch = torch.zeros(17, 1, case.size, case.size)
+    graph = trace_attribution(classifier, batch, torch.zeros(17, 2))
+    _, gradient, activations, activation_gradients, _ = graph(x, one_of_two)
+    layer = network.get_submodule(case.layer)
+    expected = case.places(LayerActivation(network, layer).attribute(x).detach())
+    product = case.places(LayerGradientXActivation(network, layer).attribute(x, target=target).detach())
+    close(activations, expected)
+    close(activations * activation_gradients, product)
+    assert float(product.abs().max()) > 0
+    close(gradient, Saliency(network).attribute(x, target=target, abs=False))
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    """To 1e-4 of the largest."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "layout", "told"),
+    [
+        (
+            Tokens(1),
+            "norm",
+            None,
+            "for the class token alone, and not for any place of the picture; the last that do are",
+        ),
+        (Tokens(3), "blocks.0", None, 'what "blocks.0" gives, [B, 39, 12], is no square grid of tokens'),
+        (Tokens(3), "blocks.0", "tokens", "is no square grid of tokens, with or without a class token"),
+        (Tokens(0, width=36), "blocks.0", None, 'is not surely a grid of tokens: if it is, say layout = "tokens"'),
+        (Tokens(1), "blocks.0", "channels_last", "is not of the layout channels_last"),
+        (Tokens(1), "head", None, 'no layer "head" gives activations [B, C, H, W], [B, H, W, C] or tokens'),
+        (ChannelsLast(6), "wide.1", None, 'does not show where its channels are: say layout = "channels_first"'),
+    ],
+)
+def test_what_is_no_picture_is_refused(network: nn.Module, layer: str, layout: Layout | None, told: str) -> None:
+    if isinstance(network, ChannelsLast):
+        network.wide = nn.Sequential(nn.Identity(), nn.GELU(), nn.Identity())
+    with pytest.raises(LayerError) as caught:
+        ExternalClassifier(network, 24, layer=layer, layout=layout)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stated_layout_is_believed() -> None:
+    classifier = ExternalClassifier(Tokens(0, width=36), 24, layer="blocks.0", layout="tokens")
+    tokens = torch.arange(2.0 * 36 * 36).view(2, 36, 36)
+    assert classifier.activation_map(tokens).shape == (2, 36, 6, 6)
+    assert float(classifier.activation_map(tokens)[1, 5, 2, 3]) == float(tokens[1, 2 * 6 + 3, 5])

@@ -1,0 +1,429 @@
+"""ONNX operators that work on shapes as well as on tensors, and those that change a tensor's shape.
+
+A shape is a list of integers, and one of its extents a number, not a tensor: a batch then stays of any size. What is
+computed from shapes alone (casts, products, comparisons, a square root for a scale) is computed with numbers, too.
+"""
+
+import itertools
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onnx import TensorProto, numpy_helper
+from torch import Tensor, nn
+
+from medxgan.training.networks.onnx_node import Conversion, Converted, Function, Node, Rearranged
+
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
+"""Types that all become float32."""
+
+INTEGERS = frozenset(
+    {TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
+    | {TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64}
+)
+"""Types that all become int64."""
+
+
+def each(function: Callable[..., Any], *values: Any) -> Any:
+    """A function of numbers, of lists number by number; a single one is taken for all."""
+    length = max((len(value) for value in values if isinstance(value, list)), default=0)
+    if not any(isinstance(value, list) for value in values):
+        return function(*values)
+    columns = [
+        (value * length if len(value) == 1 else value) if isinstance(value, list) else [value] * length
+        for value in values
+    ]
+    return [each(function, *row) for row in zip(*columns, strict=True)]
+
+
+def mixed(on_tensors: Callable[..., Any], on_numbers: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """A function of tensors, or of shapes; beside a tensor, what is none becomes one."""
+
+    def compute(*values: Any) -> Any:
+        like = next((value for value in values if isinstance(value, Tensor)), None)
+        if like is None:
+            return each(on_numbers or on_tensors, *values)
+        return on_tensors(*(_tensor(value, like) for value in values))
+
+    return compute
+
+
+def _tensor(value: Any, like: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    tensor = torch.tensor(value, device=like.device)
+    return tensor.to(like.dtype) if tensor.is_floating_point() else tensor
+
+
+def _pointwise(on_tensors: Callable[..., Any], on_numbers: Callable[..., Any]) -> Conversion:
+    function = mixed(on_tensors, on_numbers)
+    return lambda node: (Function(function), tuple(range(len(node.inputs))))
+
+
+def _arithmetic(function: Callable[[Any, Any], Any], on_numbers: Callable[[Any, Any], Any] | None = None) -> Conversion:
+    """A binary operator; beside a tensor a number stays one, for which PyTorch has simpler gradients."""
+
+    def compute(a: Any, b: Any) -> Any:
+        if isinstance(a, Tensor) and not isinstance(b, list):
+            return function(a, b)
+        if isinstance(b, Tensor) and not isinstance(a, list):
+            return function(a, b)
+        return mixed(function, on_numbers)(a, b)
+
+    return lambda node: (Function(compute), tuple(range(len(node.inputs))))
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    return a / b if isinstance(a, float) or isinstance(b, float) else a // b
+
+
+def _power(a: Any, b: Any) -> Any:
+    """Of a number as well as of a list of one: both are one exponent."""
+    return a**b
+
+
+def _reduction(on_tensors: Callable[..., Tensor], on_numbers: Callable[[list[Any]], Any] | None = None) -> Conversion:
+    def convert(node: Node) -> Converted:
+        axes = node.setting("axes", 1)
+        keep = bool(node.attributes.get("keepdims", 1))
+        if axes is None and node.attributes.get("noop_with_empty_axes", 0):
+            return nn.Identity(), (0,)
+
+        def reduce(x: Any) -> Any:
+            if isinstance(x, list):
+                if on_numbers is None:
+                    raise TypeError("expected a tensor, found a shape")
+                return [on_numbers(x)] if keep else on_numbers(x)
+            return on_tensors(x, tuple(range(x.ndim)) if axes is None else tuple(axes), keepdim=keep)
+
+        return Function(reduce), (0,)
+
+    return convert
+
+
+def _product(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
+        x = x.prod(axis, keepdim=keepdim)
+    return x
+
+
+def _root_of_squares(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    return (x * x).sum(axes, keepdim=keepdim).sqrt()
+
+
+def _shape(node: Node) -> Converted:
+    start, end = node.attributes.get("start", 0), node.attributes.get("end")
+
+    def shape(x: Any) -> list[Any]:
+        whole = list(x.shape) if isinstance(x, Tensor) else [len(x)] if isinstance(x, list) else []
+        return whole[start:end]
+
+    return Function(shape), (0,)
+
+
+def _size(x: Any) -> Any:
+    return math.prod(x.shape) if isinstance(x, Tensor) else len(x)
+
+
+def _reshape(node: Node) -> Converted:
+    def reshape(x: Any, shape: list[Any]) -> Any:
+        if not isinstance(x, Tensor):
+            values = x if isinstance(x, list) else [x]
+            return values if len(shape) == 1 else values[0]
+        sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
+        return x.reshape(sizes)
+
+    if 1 in node.constants:
+        shape = node.constants[1].tolist()
+        # A file made for one picture at a time says so here.
+        one = shape[:1] == [1] and len(shape) > 1
+        rows = [0, *shape[1:]]
+        # A constant has no batch.
+        return Rearranged(lambda x: reshape(x, rows if one and _batched(node, x) else shape)), (0,)
+    return Rearranged(reshape), (0, 1)
+
+
+def _batched(node: Node, x: Any) -> bool:
+    return isinstance(x, Tensor) and 0 not in node.constants
+
+
+def _flatten(node: Node) -> Converted:
+    axis = node.attributes.get("axis", 1)
+    if axis == 1:
+        return nn.Flatten(), (0,)
+    raise node.refuse(f"is converted with axis 1 only, found {axis}")
+
+
+def _squeeze(node: Node) -> Converted:
+    axes = node.setting("axes", 1)
+
+    def squeeze(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            # Without stated axes, all but the batch that have one place.
+            return x.squeeze(tuple(axes or [axis for axis in range(1, x.ndim) if x.shape[axis] == 1]))
+        return x[0] if isinstance(x, list) else x
+
+    return Rearranged(squeeze), (0,)
+
+
+def _unsqueeze(node: Node) -> Converted:
+    axes = node.setting("axes", 1)
+    axes = [axes] if isinstance(axes, int) else axes
+
+    def unsqueeze(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            if isinstance(x, list):
+                x = torch.tensor(x)
+            else:
+                return [x]
+        rank = x.ndim + len(axes)
+        for axis in sorted(axis % rank for axis in axes):
+            x = x.unsqueeze(axis)
+        return x
+
+    return Rearranged(unsqueeze), (0,)
+
+
+def _transpose(node: Node) -> Converted:
+    axes = node.attributes.get("perm")
+    return Rearranged(lambda x: x.permute(axes or list(range(x.ndim))[::-1])), (0,)
+
+
+def _concatenate(node: Node) -> Converted:
+    axis = node.attributes["axis"]
+
+    def concatenate(*parts: Any) -> Any:
+        like = next((part for part in parts if isinstance(part, Tensor)), None)
+        if like is not None:
+            return torch.cat([_tensor(part, like) for part in parts], axis)
+        return [size for part in parts for size in part]
+
+    return Function(concatenate), tuple(range(len(node.inputs)))
+
+
+def _gather(node: Node) -> Converted:
+    axis = node.attributes.get("axis", 0)
+
+    def gather(x: Any, indices: Any) -> Any:
+        if isinstance(x, list):
+            if isinstance(indices, Tensor):
+                indices = indices.tolist()
+            return [x[index] for index in indices] if isinstance(indices, list) else x[indices]
+        if isinstance(indices, int):
+            return x.select(axis, indices)
+        positions = indices if isinstance(indices, Tensor) else torch.tensor(indices, device=x.device)
+        along = axis % x.ndim
+        positions = torch.where(positions < 0, positions + x.shape[along], positions)
+        picked = x.index_select(along, positions.flatten())
+        return picked.reshape([*x.shape[:along], *positions.shape, *x.shape[along + 1 :]])
+
+    return Rearranged(gather), (0, 1)
+
+
+def _slice(node: Node) -> Converted:
+    def cut(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
+        starts, ends = (value if isinstance(value, list) else [value] for value in (starts, ends))
+        axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
+        if isinstance(x, list):
+            return x[starts[0] : _end(ends[0], steps[0]) : steps[0]]
+        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            if step < 0:
+                # What is read backwards is turned round first.
+                size = x.shape[axis]
+                x, step = x.flip(axis), -step
+                start, end = ((size - 1 - _from_start(place, size)) for place in (start, end))
+            x = torch.ops.aten.slice(x, axis, start, end, step)
+        return x
+
+    if "starts" in node.attributes:
+        stated = [node.attributes.get(name) for name in ("starts", "ends", "axes")]
+        return Rearranged(lambda x: cut(x, *stated)), (0,)
+    given = [position for position in range(1, len(node.inputs)) if node.has(position)]
+    names = {1: "starts", 2: "ends", 3: "axes", 4: "steps"}
+    if all(position in node.constants for position in given):
+        constants = {names[position]: node.setting("", position) for position in given}
+        return Rearranged(lambda x: cut(x, **constants)), (0,)
+    keys = [names[position] for position in given]
+    return Rearranged(lambda x, *values: cut(x, **dict(zip(keys, values, strict=True)))), (0, *given)
+
+
+def _end(end: int, step: int) -> int | None:
+    """Of a list: beyond its start there is nothing more, and -1 would be its last."""
+    return None if step < 0 and end < -(2**31) else end
+
+
+def _from_start(place: int, size: int) -> int:
+    """A place as counted from the start: -1 is just before it, where a backwards slice may end."""
+    if place < 0:
+        return max(place + size, -1)
+    return min(place, size - 1)
+
+
+def _split(node: Node) -> Converted:
+    axis, sizes = node.attributes.get("axis", 0), node.setting("split", 1)
+
+    def split(x: Any) -> tuple[Any, ...]:
+        if isinstance(x, list):
+            bounds = [sum(sizes[:count]) for count in range(len(sizes) + 1)] if sizes else range(len(x) + 1)
+            return tuple(x[first:last] for first, last in itertools.pairwise(bounds))
+        return torch.split(x, sizes or math.ceil(x.shape[axis] / node.outputs), axis)
+
+    return Rearranged(split), (0,)
+
+
+def _cast(node: Node) -> Converted:
+    kind = node.attributes["to"]
+    if kind in FLOATS:
+        return Rearranged(lambda x: x.float() if isinstance(x, Tensor) else each(_as_float, x)), (0,)
+    if kind in INTEGERS:
+        return Function(lambda x: x.to(torch.int64) if isinstance(x, Tensor) else each(_as_integer, x)), (0,)
+    if kind == TensorProto.BOOL:
+        return Function(lambda x: x != 0 if isinstance(x, Tensor) else each(bool, x)), (0,)
+    raise node.refuse(f"is converted to numbers only, found {TensorProto.DataType.Name(kind)}")
+
+
+def _as_float(number: Any) -> Any:
+    # The batch's extent may be a symbol, which PyTorch makes a number of in its own time.
+    return float(number) if isinstance(number, int | float) else number
+
+
+def _as_integer(number: Any) -> Any:
+    return int(number) if isinstance(number, int | float) else number
+
+
+def _cast_like(x: Any, like: Any) -> Any:
+    return x.to(like.dtype) if isinstance(x, Tensor) and isinstance(like, Tensor) else x
+
+
+def _expand(x: Any, shape: list[Any]) -> Any:
+    if not isinstance(x, Tensor):
+        if len(shape) > 1 or not all(isinstance(size, int) for size in shape):
+            x = torch.tensor(x)
+        else:
+            return x if isinstance(x, list) and len(x) == shape[0] else (x if isinstance(x, list) else [x]) * shape[0]
+    missing = max(0, len(shape) - x.ndim)
+    own = [1] * missing + list(x.shape)
+    wanted = [1] * (len(own) - len(shape)) + list(shape)
+    # An extent of 1 is that of the other side.
+    sizes = [b if isinstance(a, int) and a == 1 else a for a, b in zip(own, wanted, strict=True)]
+    return x.expand(sizes)
+
+
+def _constant_of_shape(node: Node) -> Converted:
+    value = node.attributes.get("value")
+    number = 0.0 if value is None else numpy_helper.to_array(value).reshape(-1)[0].item()
+
+    def fill(shape: list[Any]) -> Any:
+        if isinstance(number, int | bool) and len(shape) == 1 and isinstance(shape[0], int):
+            return [number] * shape[0]
+        return torch.full(shape, number, dtype=torch.float32 if isinstance(number, float) else None)
+
+    return Function(fill), (0,)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    if any(isinstance(value, Tensor) for value in (condition, a, b)):
+        like = next(value for value in (a, b, condition) if isinstance(value, Tensor))
+        return torch.where(_tensor(condition, like), _tensor(a, like), _tensor(b, like))
+    return each(lambda which, one, other: one if which else other, condition, a, b)
+
+
+def _range(start: Any, limit: Any, step: Any) -> Any:
+    if all(isinstance(value, int) for value in (start, limit, step)):
+        return list(range(start, limit, step))
+    first, last, pace = (float(value) for value in (start, limit, step))
+    return torch.arange(first, last, pace)
+
+
+def _tile(x: Any, repeats: list[Any]) -> Any:
+    return x.repeat(repeats) if isinstance(x, Tensor) else x * repeats[0]
+
+
+def _depth_to_space(node: Node) -> Converted:
+    block = node.attributes["blocksize"]
+    if node.attributes.get("mode", b"DCR") == b"CRD":
+        return nn.PixelShuffle(block), (0,)
+
+    def spread(x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        parts = x.reshape(batch, block, block, channels // block**2, height, width).permute(0, 3, 4, 1, 5, 2)
+        return parts.reshape(batch, channels // block**2, height * block, width * block)
+
+    return Rearranged(spread), (0,)
+
+
+def _space_to_depth(node: Node) -> Converted:
+    block = node.attributes["blocksize"]
+
+    def gathered(x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        parts = x.reshape(batch, channels, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
+        return parts.reshape(batch, channels * block**2, height // block, width // block)
+
+    return Rearranged(gathered), (0,)
+
+
+def _einsum(node: Node) -> Converted:
+    equation = node.attributes["equation"].decode()
+    return Function(lambda *values: torch.einsum(equation, *values)), tuple(range(len(node.inputs)))
+
+
+def _all_inputs(module: type[Function], function: Callable[..., Any]) -> Conversion:
+    return lambda node: (module(function), tuple(range(len(node.inputs))))
+
+
+SHAPE_OPERATORS: dict[str, Conversion] = {
+    "Abs": _pointwise(torch.abs, abs),
+    "Add": _arithmetic(operator.add),
+    "And": _pointwise(torch.logical_and, lambda a, b: a and b),
+    "Cast": _cast,
+    "CastLike": _all_inputs(Rearranged, _cast_like),
+    "Ceil": _pointwise(torch.ceil, lambda x: float(math.ceil(x))),
+    "Concat": _concatenate,
+    "ConstantOfShape": _constant_of_shape,
+    "DepthToSpace": _depth_to_space,
+    "Div": _arithmetic(operator.truediv, _quotient),
+    "Einsum": _einsum,
+    "Equal": _pointwise(torch.eq, operator.eq),
+    "Exp": _pointwise(torch.exp, math.exp),
+    "Expand": _all_inputs(Rearranged, _expand),
+    "Flatten": _flatten,
+    "Floor": _pointwise(torch.floor, lambda x: float(math.floor(x))),
+    "Gather": _gather,
+    "Greater": _pointwise(torch.gt, operator.gt),
+    "GreaterOrEqual": _pointwise(torch.ge, operator.ge),
+    "Identity": lambda _: (nn.Identity(), (0,)),
+    "Less": _pointwise(torch.lt, operator.lt),
+    "LessOrEqual": _pointwise(torch.le, operator.le),
+    "Mod": _arithmetic(torch.remainder, operator.mod),
+    "Mul": _arithmetic(operator.mul),
+    "Neg": _pointwise(torch.neg, operator.neg),
+    "Not": _pointwise(torch.logical_not, operator.not_),
+    "Or": _pointwise(torch.logical_or, lambda a, b: a or b),
+    "Pow": _arithmetic(_power),
+    "Range": _all_inputs(Function, _range),
+    "Reciprocal": _pointwise(torch.reciprocal, lambda x: 1 / x),
+    "ReduceL2": _reduction(_root_of_squares),
+    "ReduceMax": _reduction(torch.amax, max),
+    "ReduceMean": _reduction(torch.mean),
+    "ReduceMin": _reduction(torch.amin, min),
+    "ReduceProd": _reduction(_product, math.prod),
+    "ReduceSum": _reduction(torch.sum, sum),
+    "ReduceSumSquare": _reduction(lambda x, axes, keepdim: (x * x).sum(axes, keepdim=keepdim)),
+    "Reshape": _reshape,
+    "Shape": _shape,
+    "Size": _all_inputs(Function, _size),
+    "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
+    "Split": _split,
+    "Sqrt": _pointwise(torch.sqrt, math.sqrt),
+    "Squeeze": _squeeze,
+    "Sub": _arithmetic(operator.sub),
+    "Tile": _all_inputs(Rearranged, _tile),
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Where": _all_inputs(Function, _where),
+}
+"""Operators of shapes, and of tensors."""
