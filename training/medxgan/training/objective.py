@@ -20,7 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medxgan.training import processes
-from medxgan.training.networks import Discriminator, Encoder, ExplainedClassifier, Generator
+from medxgan.training.networks import (
+    Discriminator,
+    Encoder,
+    ExplainedClassifier,
+    Generator,
+    MaskedGenerator,
+)
 from medxgan.training.processes import drawn_rows
 
 View = Callable[[Tensor], Tensor]
@@ -34,12 +40,20 @@ class Batch:
     Attributes:
         x: [B, 1, S, S] in [-1, 1].
         label: [B] C's own decision, 0 or 1.
-        focus: [B, 1, S, S] in [0, 1], where C looks in positives; 0 in negatives.
+        focus: [B, 1, S, S] in [0, 1], where C looks, or the data's masks, in positives; 0 in negatives.
+        stratum: [B] number of the stratum that D compares within; None where there is one.
+        placed: [B] 1 where the focus is a mask of the data; None where none is.
     """
 
     x: Tensor
     label: Tensor
     focus: Tensor
+    stratum: Tensor | None = None
+    placed: Tensor | None = None
+
+    def condition(self, label: Tensor) -> Tensor:
+        """What D is told [B] of pictures of these rows that are meant to be of the class `label` [B]."""
+        return label if self.stratum is None else label + 2 * self.stratum
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Realizations:
     code: Tensor
     reconstruction: Tensor
     negative: Tensor
+    mask: Tensor | None = None
 
     def applied_negative(self, x: Tensor) -> Tensor:
         """The images less what the pathology adds to their reconstruction: their own detail, and no pathology."""
@@ -70,7 +85,7 @@ class Judged:
 
     Attributes:
         image: [B, 1, S, S].
-        label: [B] the class that each is meant to be.
+        label: [B] the class that each is meant to be, as D is told it (`Batch.condition`).
         counts: [B] 1 where the picture is judged, 0 where it is a real image.
     """
 
@@ -98,6 +113,13 @@ def generate(generator: Generator, encoder: Encoder | None, batch: Batch) -> tup
         return Samples(generator(z), label, z), None
     code = encoder(batch.x)
     z1, z2 = code[:, : generator.z1_size], code[:, generator.z1_size :] * batch.label[:, None]
+    if isinstance(generator, MaskedGenerator):
+        rows = len(label)
+        negative = generator.draw_anatomy(torch.cat([z[:, : generator.z1_size], z1]))
+        added, mask = generator.pathology(torch.cat([z[:, generator.z1_size :], z2]))
+        image = (negative + added).clamp(-1, 1)
+        made = Realizations(code, image[rows:], negative[rows:], mask[rows:])
+        return Samples(image[:rows], label, z), made
     codes = [z, torch.cat([z1, z2], 1), torch.cat([z1, torch.zeros_like(z2)], 1)]
     image, reconstructed, negative = generator(torch.cat(codes)).chunk(3)
     return Samples(image, label, z), Realizations(code, reconstructed, negative)
@@ -113,9 +135,10 @@ def judged(samples: Samples, realizations: Realizations | None, batch: Batch, ap
         applied: whether the applied negatives of positives are judged too; those of negatives are the images.
     """
     negative, all_count = torch.zeros_like(batch.label), torch.ones_like(batch.label)
-    pictures = [Judged(samples.image, samples.label, all_count)]
+    negative = batch.condition(negative)
+    pictures = [Judged(samples.image, batch.condition(samples.label), all_count)]
     if realizations is not None:
-        pictures.append(Judged(realizations.reconstruction, batch.label, all_count))
+        pictures.append(Judged(realizations.reconstruction, batch.condition(batch.label), all_count))
         pictures.append(Judged(realizations.negative, negative, all_count))
         if applied:
             pictures.append(Judged(realizations.applied_negative(batch.x), negative, batch.label))
@@ -133,7 +156,7 @@ def discriminator_loss(
     kind: AdversarialLoss,
 ) -> Tensor:
     """D's loss on real and generated pictures, as cross-entropy (published) or hinge."""
-    real = discriminator(view(batch.x), batch.label)
+    real = discriminator(view(batch.x), batch.condition(batch.label))
     fake = [discriminator(view(each.image.detach()), each.label) for each in generated]
     loss = F.softplus if kind == "cross-entropy" else _hinge
     return loss(-real).mean() + _mean([(loss(s) * each.counts).mean() for s, each in zip(fake, generated, strict=True)])
@@ -204,6 +227,39 @@ def cycle(encoder: Encoder, generator: Generator, samples: Samples) -> Tensor:
     """The encoder finds the anatomy that a sample was drawn with."""
     z1 = encoder(samples.image.detach())[:, : generator.z1_size]
     return F.mse_loss(z1, samples.z[:, : generator.z1_size])
+
+
+# --- With a mask ---
+
+
+def place(batch: Batch, realizations: Realizations) -> Tensor:
+    """Cross-entropy of the mask that the pathology is drawn in, with the mask of the data, where there is one."""
+    if realizations.mask is None or batch.placed is None:
+        return batch.x.new_zeros(())
+    drawn = realizations.mask.float().clamp(1e-4, 1 - 1e-4)
+    wanted = F.interpolate(batch.focus, drawn.shape[2:], mode="area")
+    each = -(wanted * drawn.log() + (1 - wanted) * (1 - drawn).log()).mean((1, 2, 3))
+    return (each * batch.placed * batch.label).mean()
+
+
+def transfer(encoder: Encoder, generator: MaskedGenerator, batch: Batch, realizations: Realizations) -> Tensor:
+    """What one patient's pathology adds, added to another's negative image, is found there and nothing else is.
+
+    Here the true difference and the true negative realization are known, as for no patient they are. The donor's
+    difference is not trained by this term.
+    """
+    donors = batch.label.nonzero()[:, 0]
+    healthy = (batch.label == 0).nonzero()[:, 0]
+    if not len(donors) or not len(healthy):
+        return batch.x.new_zeros(())
+    chosen = donors[torch.randint(0, len(donors), (len(healthy),), device=donors.device)]
+    added = (realizations.reconstruction - realizations.negative).detach()[chosen]
+    negative = batch.x[healthy]
+    diseased = (negative + added).clamp(-1, 1)
+    code = encoder(diseased)
+    found, _ = generator.pathology(code[:, generator.z1_size :])
+    anatomy = generator.draw_anatomy(code[:, : generator.z1_size])
+    return (found - (diseased - negative)).abs().mean() + F.mse_loss(anatomy, negative)
 
 
 def _hinge(score: Tensor) -> Tensor:

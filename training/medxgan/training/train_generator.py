@@ -4,28 +4,31 @@ import copy
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from lightning_fabric import seed_everything
 from rich.progress import track
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medxgan.training import objective, processes
 from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, shift, warp
+from medxgan.training.averaging import update_average
 from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
-from medxgan.training.dataset import preprocess_images
+from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.focus import classifier_focus
-from medxgan.training.networks import Encoder, Generator
+from medxgan.training.networks import Encoder, FeatureEncoder, Generator, MaskedGenerator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import (
     Run,
     RunLog,
     build_discriminator,
     build_encoder,
+    build_feature_encoder,
     build_generator,
     build_preprocess,
 )
 from medxgan.training.sample_grid import SampleGrid
+from medxgan.training.sampling import balancing_weights, draw_batch
 from medxgan.training.trap import TrapGuard
 
 
@@ -55,22 +58,38 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     images = configuration.data.load(data_root).train
     x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
     decision, focus = classifier_focus(classifier, x, configuration.classes.decision_threshold)
+    placed = torch.zeros_like(decision)
+    if settings.focus == "masks":
+        masks = fabric.to_device(lesion_masks(images, x.shape[-1]))
+        placed = (masks.amax((1, 2, 3)) > 0).float()
+        focus = torch.where(placed[:, None, None, None] > 0, masks, focus) * decision[:, None, None, None]
+    strata = sorted(set(images.strata or ("",)))
+    stratum = torch.tensor([strata.index(name) for name in images.strata or ("",) * len(x)], device=x.device)
+    labels = torch.from_numpy(images.labels)
+    share = balancing_weights(labels, images.strata) if images.strata else None
 
     # --- Networks and optimizers ---
     generator = build_generator(configuration)
-    discriminator = build_discriminator(configuration)
-    encoder = build_encoder(settings.encoder_channels, generator) if settings.encoder_channels else None
+    discriminator = build_discriminator(configuration, len(strata))
+    encoder: Encoder | None = None
+    if isinstance(generator, MaskedGenerator):
+        encoder = build_feature_encoder(configuration, generator)
+    elif settings.encoder_channels:
+        encoder = build_encoder(settings.encoder_channels, generator)
     generating = _together(generator, encoder)
     if settings.initial_deviation is not None:
         for network in (generating, discriminator):
             _initialize(network, settings.initial_deviation)
+    if isinstance(encoder, FeatureEncoder):
+        encoder.classifier.load_state_dict(classifier.state_dict())
     processes.over_whole_batch(generating)
     fabric.to_device(generating)
     fabric.to_device(discriminator)
     average_generator, average_encoder = copy.deepcopy(generator), copy.deepcopy(encoder)
     average = _together(average_generator, average_encoder).eval().requires_grad_(False)
     betas = (settings.beta1, settings.beta2)
-    optimizer_g = torch.optim.Adam(generating.parameters(), settings.learning_rate, betas)
+    trained = [parameter for parameter in generating.parameters() if parameter.requires_grad]
+    optimizer_g = torch.optim.Adam(trained, settings.learning_rate, betas)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.learning_rate, betas)
     for module in (classifier, generating, average, discriminator):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -83,6 +102,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
 
     # --- What D and C are shown ---
     def seen_by_discriminator(picture: Tensor) -> Tensor:
+        if settings.judged_reduction > 1:
+            picture = F.avg_pool2d(picture, settings.judged_reduction)
         return shift(brighten(picture), augmentation.shift) if settings.augment else picture
 
     def seen_by_classifier(picture: Tensor) -> Tensor:
@@ -93,12 +114,12 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     # --- Training ---
     kind = settings.adversarial_loss
     for step in track(range(first + 1, settings.steps + 1), "generator", disable=not fabric.is_global_zero):
-        rows = processes.own_rows(torch.randint(0, len(x), (settings.batch_size,)))
+        rows = processes.own_rows(draw_batch(share, len(x), settings.batch_size))
         pictures, where = x[rows], focus[rows]
         if augmentation.mirror:
             pictures, where = mirror(pictures, where)
         pictures, where = warp(pictures, where, turn=augmentation.turn, zoom=augmentation.zoom)
-        batch = Batch(pictures, decision[rows], where)
+        batch = Batch(pictures, decision[rows], where, stratum[rows], placed[rows])
         for optimizer in optimizers.values():
             optimizer.param_groups[0]["lr"] = settings.learning_rate * _remaining(step / settings.steps, settings.decay)
         with fabric.autocast():
@@ -131,12 +152,17 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
                     "prior": objective.prior(realizations),
                     "cycle": objective.cycle(encoder, generator, samples),
                 }
+                if isinstance(generator, MaskedGenerator):
+                    terms |= {
+                        "place": objective.place(batch, realizations),
+                        "transfer": objective.transfer(encoder, generator, batch, realizations),
+                    }
         loss_g = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
         optimizer_g.zero_grad()
         fabric.backward(loss_g)
         processes.average_gradients(generating)
         optimizer_g.step()
-        _update_average(average, generating, min(settings.average_decay, step / (step + 10)))
+        update_average(average, generating, min(settings.average_decay, step / (step + 10)))
 
         if step % settings.checkpoint_interval == 0 or step == settings.steps:
             losses = {
@@ -167,15 +193,3 @@ def _initialize(network: nn.Module, deviation: float) -> None:
             nn.init.normal_(module.weight, 0.0, deviation)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, deviation)
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, live: nn.Module, decay: float) -> None:
-    """Move the averaged parameters towards the live ones, and the batch statistics with them."""
-    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    blend(list(average.parameters()), list(live.parameters()), 0)
-    for ours, theirs in zip(average.buffers(), live.buffers(), strict=True):
-        if theirs.is_floating_point():
-            ours.lerp_(theirs, 1 - decay)
-        else:
-            ours.copy_(theirs)

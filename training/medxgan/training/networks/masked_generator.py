@@ -1,0 +1,96 @@
+"""A generator whose pathology is a smooth, bounded, brighter patch within a mask: sharp by construction.
+
+What is shown to a reader is the image less the difference G(z1, z2) - G(z1, 0), and here the difference has no detail
+of its own. So whatever detail the image has, the applied negative has too, however coarse the codes are.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from medxgan.training.networks.generator import FINE_STRIDE, GATE_STEEPNESS, Decoder, Generator
+from medxgan.training.networks.spline import enlarge, spline_matrix
+
+KNOTS = 4
+"""Pixels of the image between two coefficients of the surface that the pathology is."""
+
+FEATURES = 48
+"""Channels of the pathology branch, before its last enlargement."""
+
+CLOSED = -2.0
+"""What the mask's logit begins with: the branch opens where training gains by it."""
+
+
+class MaskedGenerator(Generator):
+    """G(z1, z2) = A(z1) + surface of gate(z2) * mask(z2) * density(z2), within [-1, 1].
+
+    A is the decoder of the anatomy. Gate, mask and density are drawn at a quarter of the resolution; their product is
+    the coefficients of a B-spline surface, so that the difference is between 0 and `bound` and smooth over some four
+    pixels. The gate is local: where the fine code of the pathology is 0, nothing is added. Along z lie coarse z1,
+    fine z1, coarse z2, fine z2, as in the two-branch form.
+
+    Args:
+        z1_size: number of coarse anatomy latents.
+        z2_size: number of coarse pathology latents: how dense, over the whole picture.
+        anatomy_channels: channels of A from 4x4 pixels upwards; n of them make an image of 4 * 2**n pixels.
+        fine_z1: channels of the grid of anatomy latents.
+        fine_z2: channels of the grid of pathology latents.
+        bound: what pathology adds at most to a level in [-1, 1].
+    """
+
+    interpolation: Tensor
+    surface: Tensor
+
+    def __init__(
+        self,
+        z1_size: int,
+        z2_size: int,
+        anatomy_channels: tuple[int, ...],
+        fine_z1: int,
+        fine_z2: int,
+        bound: float,
+    ) -> None:
+        image_size = 4 * 2 ** len(anatomy_channels)
+        self.side = image_size // FINE_STRIDE
+        places = self.side**2
+        self.parts = [z1_size, fine_z1 * places, z2_size, fine_z2 * places]
+        super().__init__(sum(self.parts[:2]), sum(self.parts[2:]), image_size)
+        self.bound = bound
+        self.fine_z2 = fine_z2
+        self.anatomy = Decoder(z1_size, fine_z1, anatomy_channels)
+        self.coarse = nn.Linear(z2_size, FEATURES, bias=False)
+        self.first = nn.Conv2d(fine_z2, FEATURES, 3, 1, 1)
+        self.second = nn.Conv2d(FEATURES, FEATURES, 3, 1, 1)
+        self.third = nn.Conv2d(FEATURES, FEATURES // 2, 3, 1, 1)
+        self.last = nn.Conv2d(FEATURES // 2, 2, 3, 1, 1)
+        self.act = nn.LeakyReLU(0.2)
+        with torch.no_grad():
+            self.last.weight.mul_(0.3)
+        self.last.bias = nn.Parameter(torch.tensor([CLOSED, 0.0]))
+        self.register_buffer("interpolation", spline_matrix(self.side, image_size // KNOTS), persistent=False)
+        self.register_buffer("surface", spline_matrix(image_size // KNOTS, image_size), persistent=False)
+
+    def pathology(self, z2: Tensor) -> tuple[Tensor, Tensor]:
+        """What z2: [B, z2_size] adds, [B, 1, S, S] in [0, bound], and its mask [B, 1, S/4, S/4] in [0, 1]."""
+        coarse, fine = torch.split(z2, self.parts[2:], 1)
+        grid = fine.reshape(-1, self.fine_z2, self.side, self.side)
+        gate = 1 - torch.exp(-GATE_STEEPNESS * (grid * grid).mean(1, keepdim=True))
+        features = self.act(self.first(grid) + self.coarse(coarse)[:, :, None, None])
+        features = enlarge(self.act(self.second(features)), self.interpolation)
+        drawn = torch.sigmoid(self.last(self.act(self.third(features))))
+        mask = enlarge(gate, self.interpolation) * drawn[:, :1]
+        return enlarge(self.bound * mask * drawn[:, 1:], self.surface), mask
+
+    def realize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; the anatomy is drawn once."""
+        negative = self.draw_anatomy(z[:, : self.z1_size])
+        added, _ = self.pathology(z[:, self.z1_size :])
+        return (negative + added).clamp(-1, 1), negative
+
+    def draw_anatomy(self, z1: Tensor) -> Tensor:
+        """The negative realization [B, 1, S, S] of z1: [B, z1_size]."""
+        coarse, fine = torch.split(z1, self.parts[:2], 1)
+        return torch.tanh(self.anatomy(coarse, fine))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
+        return self.realize(z)[0]
