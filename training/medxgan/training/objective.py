@@ -29,6 +29,9 @@ from medxgan.training.networks import (
 )
 from medxgan.training.processes import drawn_rows
 
+SAMPLED = 4
+"""The masked form is trained on one sample of the prior for so many real images: it explains, and is seldom sampled."""
+
 View = Callable[[Tensor], Tensor]
 AdversarialLoss = Literal["hinge", "cross-entropy"]
 
@@ -108,7 +111,10 @@ def generate(generator: Generator, encoder: Encoder | None, batch: Batch) -> tup
     All codes go through G together: its batch norm then sees in training the mixture that its running statistics,
     which it is used with later, describe.
     """
-    z, label = draw_codes(generator, len(batch.x), batch.x.device)
+    count = len(batch.x)
+    if isinstance(generator, MaskedGenerator):
+        count = max(2, count // SAMPLED)
+    z, label = draw_codes(generator, count, batch.x.device)
     if encoder is None:
         return Samples(generator(z), label, z), None
     code = encoder(batch.x)
@@ -117,7 +123,7 @@ def generate(generator: Generator, encoder: Encoder | None, batch: Batch) -> tup
         rows = len(label)
         negative = generator.draw_anatomy(torch.cat([z[:, : generator.z1_size], z1]))
         added, mask = generator.pathology(torch.cat([z[:, generator.z1_size :], z2]))
-        image = (negative + added).clamp(-1, 1)
+        image = negative + added
         made = Realizations(code, image[rows:], negative[rows:], mask[rows:])
         return Samples(image[:rows], label, z), made
     codes = [z, torch.cat([z1, z2], 1), torch.cat([z1, torch.zeros_like(z2)], 1)]
@@ -136,7 +142,9 @@ def judged(samples: Samples, realizations: Realizations | None, batch: Batch, ap
     """
     negative, all_count = torch.zeros_like(batch.label), torch.ones_like(batch.label)
     negative = batch.condition(negative)
-    pictures = [Judged(samples.image, batch.condition(samples.label), all_count)]
+    sampled = len(samples.image)
+    condition = batch.condition(torch.zeros_like(batch.label))[:sampled] + samples.label
+    pictures = [Judged(samples.image, condition, torch.ones_like(samples.label))]
     if realizations is not None:
         pictures.append(Judged(realizations.reconstruction, batch.condition(batch.label), all_count))
         pictures.append(Judged(realizations.negative, negative, all_count))

@@ -150,9 +150,10 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
                     "sparsity": objective.sparsity(batch, realizations),
                     "outside": objective.outside(batch, realizations),
                     "prior": objective.prior(realizations),
-                    "cycle": objective.cycle(encoder, generator, samples),
                 }
-                if isinstance(generator, MaskedGenerator):
+                if not isinstance(generator, MaskedGenerator):
+                    terms["cycle"] = objective.cycle(encoder, generator, samples)
+                else:
                     terms |= {
                         "place": objective.place(batch, realizations),
                         "transfer": objective.transfer(encoder, generator, batch, realizations),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from medxgan.training.networks.generator import FINE_STRIDE, GATE_STEEPNESS, Decoder, Generator
-from medxgan.training.networks.spline import enlarge, spline_matrix
+from medxgan.training.networks.spline import binomial_matrix, enlarge, spline_matrix
 
 KNOTS = 4
 """Pixels of the image between two coefficients of the surface that the pathology is."""
@@ -21,9 +21,11 @@ CLOSED = -2.0
 
 
 class MaskedGenerator(Generator):
-    """G(z1, z2) = A(z1) + surface of gate(z2) * mask(z2) * density(z2), within [-1, 1].
+    """G(z1, z2) = A(z1) + surface of gate(z2) * mask(z2) * density(z2).
 
-    A is the decoder of the anatomy. Gate, mask and density are drawn at a quarter of the resolution; their product is
+    A is the decoder of the anatomy, within [-1, 1], behind a fixed low-pass that leaves nothing of the finest chequers.
+    The sum is not cut off at 1: G(z1, z2) may exceed it by up to `bound`, so that the difference is smooth where the
+    anatomy is bright too. Gate, mask and density are drawn at a quarter of the resolution; their product is
     the coefficients of a B-spline surface, so that the difference is between 0 and `bound` and smooth over some four
     pixels. The gate is local: where the fine code of the pathology is 0, nothing is added. Along z lie coarse z1,
     fine z1, coarse z2, fine z2, as in the two-branch form.
@@ -39,6 +41,7 @@ class MaskedGenerator(Generator):
 
     interpolation: Tensor
     surface: Tensor
+    low_pass: Tensor
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class MaskedGenerator(Generator):
             self.last.weight.mul_(0.3)
         self.last.bias = nn.Parameter(torch.tensor([CLOSED, 0.0]))
         self.register_buffer("interpolation", spline_matrix(self.side, image_size // KNOTS), persistent=False)
+        self.register_buffer("low_pass", binomial_matrix(image_size), persistent=False)
         self.register_buffer("surface", spline_matrix(image_size // KNOTS, image_size), persistent=False)
 
     def pathology(self, z2: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,13 +88,13 @@ class MaskedGenerator(Generator):
         """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; the anatomy is drawn once."""
         negative = self.draw_anatomy(z[:, : self.z1_size])
         added, _ = self.pathology(z[:, self.z1_size :])
-        return (negative + added).clamp(-1, 1), negative
+        return negative + added, negative
 
     def draw_anatomy(self, z1: Tensor) -> Tensor:
         """The negative realization [B, 1, S, S] of z1: [B, z1_size]."""
         coarse, fine = torch.split(z1, self.parts[:2], 1)
-        return torch.tanh(self.anatomy(coarse, fine))
+        return torch.tanh(enlarge(self.anatomy(coarse, fine), self.low_pass))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
+        """Image [B, 1, S, S] in [-1, 1 + bound] from z: [B, z1_size + z2_size]."""
         return self.realize(z)[0]

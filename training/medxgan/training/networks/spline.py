@@ -1,4 +1,7 @@
-"""Smooth enlargement by a fixed matrix: a surface of cubic B-splines, which no network can draw chequers with."""
+"""Fixed matrices that a picture is made smooth with, so that no network can draw chequers.
+
+Products of matrices, because any runtime has these and their gradient.
+"""
 
 import torch
 from torch import Tensor
@@ -27,6 +30,16 @@ def spline_matrix(coefficients: int, pixels: int) -> Tensor:
     return matrix.float()
 
 
+def binomial_matrix(pixels: int) -> Tensor:
+    """Weights [pixels, pixels] of (1/4, 1/2, 1/4): no light-dark-light from pixel to pixel passes."""
+    place = torch.arange(pixels)
+    matrix = torch.zeros(pixels, pixels)
+    for offset, weight in ((-1, 0.25), (0, 0.5), (1, 0.25)):
+        index = (place + offset).clamp(0, pixels - 1)
+        matrix[place, index] += weight
+    return matrix
+
+
 def enlarge(surface: Tensor, matrix: Tensor) -> Tensor:
-    """[..., pixels, pixels] from coefficients [..., K, K] and the matrix [pixels, K] of both axes."""
+    """[..., pixels, pixels] from [..., K, K] by a matrix [pixels, K] along both axes."""
     return matrix @ surface @ matrix.T

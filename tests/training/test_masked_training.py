@@ -1,0 +1,166 @@
+"""The terms that the masked form adds to the objective, and a training with it from data with masks and strata."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from medxgan.training import objective
+from medxgan.training.configuration import TrainingConfig, load_configuration
+from medxgan.training.data import source
+from medxgan.training.data.phantom import phantoms
+from medxgan.training.dataset import lesion_masks
+from medxgan.training.networks import FeatureEncoder, MaskedGenerator
+from medxgan.training.objective import Batch, Realizations
+from medxgan.training.runs import Run
+from medxgan.training.train_classifier import train_classifier
+from medxgan.training.train_generator import train_generator
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+
+
+def batch(label: list[float], placed: list[float]) -> Batch:
+    rows = len(label)
+    focus = torch.zeros(rows, 1, 16, 16)
+    focus[:, :, :8] = 1
+    return Batch(torch.zeros(rows, 1, 16, 16), torch.tensor(label), focus, placed=torch.tensor(placed))
+
+
+def realizations(mask: Tensor) -> Realizations:
+    picture = torch.zeros(len(mask), 1, 16, 16)
+    return Realizations(torch.zeros(len(mask), 3), picture, picture, mask)
+
+
+def test_a_mask_in_its_place_costs_less_and_only_known_places_count() -> None:
+    right = torch.full((2, 1, 4, 4), 0.02)
+    right[:, :, :2] = 0.98
+    known = batch([1.0, 1.0], [1.0, 1.0])
+    assert objective.place(known, realizations(right)) < 0.05
+    assert objective.place(known, realizations(1 - right)) > 2
+    for label, placed in (([1.0, 1.0], [0.0, 0.0]), ([0.0, 0.0], [1.0, 1.0])):
+        assert objective.place(batch(label, placed), realizations(1 - right)).item() == 0
+
+
+class Everywhere(nn.Module):
+    """Finds in any image what it was told to."""
+
+    def __init__(self, code: Tensor) -> None:
+        super().__init__()
+        self.code = code
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.code.expand(len(x), -1)
+
+
+def test_pathology_that_is_found_again_costs_nothing() -> None:
+    torch.manual_seed(0)
+    generator = MaskedGenerator(6, 3, (12, 10, 8, 6), 2, 3, 0.5).eval()
+    z = 2 * torch.randn(1, generator.z1_size + generator.z2_size)
+    with torch.no_grad():
+        image, negative = generator.realize(z)
+    made = Realizations(z, torch.cat([image, image]), torch.cat([negative, negative]))
+    # The healthy row is the donor's own anatomy, so that the donor's code is the answer.
+    pictures = torch.cat([image, negative])
+    mixed = Batch(pictures, torch.tensor([1.0, 0.0]), torch.zeros_like(pictures))
+    found = objective.transfer(Everywhere(z), generator, mixed, made)  # type: ignore[arg-type]
+    missed = objective.transfer(Everywhere(0 * z), generator, mixed, made)  # type: ignore[arg-type]
+    assert found < 0.2 * missed
+    alone = Batch(pictures, torch.zeros(2), mixed.focus)
+    assert objective.transfer(Everywhere(z), generator, alone, made).item() == 0  # type: ignore[arg-type]
+
+
+def test_conditions_tell_class_and_stratum() -> None:
+    known = Batch(torch.zeros(4, 1, 8, 8), torch.zeros(4), torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 1, 1]))
+    assert known.condition(torch.tensor([0.0, 1.0, 0.0, 1.0])).tolist() == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """An .npz set of drawn slices with masks, a split, and a view that goes with the label."""
+    drawn = phantoms(120, 64, 1, 0.5)
+    positive = drawn.labels.astype(bool)
+    random = np.random.default_rng(0)
+    view = np.where(random.random(len(drawn)) < np.where(positive, 0.8, 0.2), "AP", "PA")
+    split = np.where(random.random(len(drawn)) < 0.2, "test", "train")
+    np.savez(
+        tmp_path / "films.npz",
+        images=np.stack(drawn.images),
+        labels=drawn.labels,
+        masks=drawn.masks,
+        view=view,
+        split=split,
+        patient=np.array([f"p{row}" for row in range(len(drawn))]),
+    )
+    return tmp_path
+
+
+def configured(precision: str = "32-true") -> TrainingConfig:
+    stated = load_configuration(CONFIGS / "chest-rsna.toml").model_dump()
+    stated["data"] |= {"path": "films.npz"}
+    stated["image"] |= {"size": 64}
+    stated["classifier"] |= {"channels": (4, 6, 8, 8), "epochs": 1, "batch_size": 16, "precision": precision}
+    stated["generator"] |= {
+        "channels": (8, 8, 6, 6), "z1_size": 8, "z2_size": 2, "fine_z1": 2, "fine_z2": 2,
+        "discriminator_channels": (4, 6), "encoder_channels": (4, 6, 8, 8),
+        "steps": 2, "batch_size": 8, "checkpoint_interval": 1, "precision": precision,
+    }  # fmt: skip
+    return TrainingConfig.model_validate(stated)
+
+
+def test_masks_and_strata_come_with_the_rows(films: Path) -> None:
+    split = source.load(configured().data, films)
+    assert split.calibration is not None
+    for part in (split.train, split.calibration, split.test):
+        assert part.strata is not None
+        assert set(part.strata) == {"AP", "PA"}
+        masks = lesion_masks(part, 32)
+        assert masks.shape == (len(part), 1, 32, 32)
+        covered = masks.flatten(1).amax(1) > 0.5
+        assert covered.tolist() == part.labels.astype(bool).tolist()
+
+
+def test_a_masked_training_makes_a_run_that_opens(films: Path) -> None:
+    run = films / "run"
+    train_classifier(configured(), films, run)
+    figures = [json.loads(line) for line in (run / "classifier" / "metrics.jsonl").read_text().splitlines()]
+    assert "calibration_auc" in figures[-1]
+    train_generator(configured("bf16-mixed"), films, run)
+    logged = json.loads((run / "generator" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert logged["place"] > 0
+    assert "transfer" in logged
+    assert "cycle" not in logged
+    assert np.isfinite(list(logged.values())).all()
+
+    opened = Run.open(run)
+    generator, encoder = opened.generator()
+    assert isinstance(generator, MaskedGenerator)
+    assert isinstance(encoder, FeatureEncoder)
+    assert encoder(torch.zeros(2, 1, 64, 64)).shape == (2, generator.z1_size + generator.z2_size)
+    # The encoder's copy of the classifier is the run's, untouched by the training and by the moving average.
+    kept = opened.classifier().state_dict()
+    assert all(torch.equal(value, kept[key]) for key, value in encoder.classifier.state_dict().items())
+    weights = load_file(run / "generator" / "checkpoint.safetensors")
+    moved = weights["live.generator.last.weight"] - weights["average.generator.last.weight"]
+    assert moved.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "said"),
+    [
+        ("generator", {"encoder_channels": ()}, "needs generator.encoder_channels"),
+        ("generator", {"form": "two-branch"}, 'needs generator.form = "masked"'),
+        ("generator", {"judged_reduction": 16}, "judged_reduction"),
+        ("classifier", {"form": "plain", "localisation": 0}, 'needs classifier.form = "residual"'),
+        ("classifier", {"form": "plain"}, 'needs form = "residual"'),
+    ],
+)
+def test_what_does_not_go_together_is_refused(section: str, change: dict[str, object], said: str) -> None:
+    stated = configured().model_dump()
+    stated[section] |= change
+    with pytest.raises(ValidationError, match=said):
+        TrainingConfig.model_validate(stated)
