@@ -15,7 +15,7 @@ from medxgan.training.averaging import update_average
 from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import lesion_masks, preprocess_images
-from medxgan.training.focus import classifier_focus
+from medxgan.training.focus import classifier_focus, masked_focus
 from medxgan.training.networks import Encoder, FeatureEncoder, Generator, MaskedGenerator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import (
@@ -57,12 +57,13 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     fabric.to_device(classifier)
     images = configuration.data.load(data_root).train
     x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
-    decision, focus = classifier_focus(classifier, x, configuration.classes.decision_threshold)
-    placed = torch.zeros_like(decision)
+    threshold = configuration.classes.decision_threshold
     if settings.focus == "masks":
         masks = fabric.to_device(lesion_masks(images, x.shape[-1]))
-        placed = (masks.amax((1, 2, 3)) > 0).float()
-        focus = torch.where(placed[:, None, None, None] > 0, masks, focus) * decision[:, None, None, None]
+        decision, focus, placed = masked_focus(classifier, x, masks, threshold)
+    else:
+        decision, focus = classifier_focus(classifier, x, threshold)
+        placed = torch.zeros_like(decision)
     strata = sorted(set(images.strata or ("",)))
     stratum = torch.tensor([strata.index(name) for name in images.strata or ("",) * len(x)], device=x.device)
     labels = torch.from_numpy(images.labels)

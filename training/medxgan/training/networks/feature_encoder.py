@@ -37,7 +37,7 @@ class FeatureEncoder(Encoder):
         super().__init__(generator, channels, [z1, fine_z1, 0, 0])
         self.context = ResidualBlock(channels[2], channels[2])
         self.side = generator.side
-        self.classifier = classifier
+        self.classifier = classifier.eval()
         self.classifier.requires_grad_(False)
         self.mixed = nn.Sequential(
             nn.Conv2d(sum(deeper_channels), FEATURES, 1),
