@@ -95,3 +95,20 @@ def test_the_encoder_sees_pathology_through_the_classifier_alone() -> None:
     z1 = generator.z1_size
     assert torch.equal(whole[:, :z1], changed[:, :z1])
     assert not torch.equal(whole[:, z1:], changed[:, z1:])
+
+
+def test_in_training_the_mask_learns_by_its_place_alone(generator: MaskedGenerator) -> None:
+    z2 = code(generator)[:, generator.z1_size :]
+    for training in (True, False):
+        generator.train(training)
+        generator.zero_grad()
+        generator.pathology(z2)[0].sum().backward()
+        moved = generator.last.weight.grad
+        assert moved is not None
+        assert (moved[0] == 0).all().item() is training
+        assert moved[1].abs().max() > 0
+    generator.zero_grad()
+    generator.pathology(z2)[1].sum().backward()
+    moved = generator.last.weight.grad
+    assert moved is not None
+    assert moved[0].abs().max() > 0

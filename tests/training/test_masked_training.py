@@ -154,6 +154,7 @@ def test_a_masked_training_makes_a_run_that_opens(films: Path) -> None:
     [
         ("generator", {"encoder_channels": ()}, "needs generator.encoder_channels"),
         ("generator", {"form": "two-branch"}, 'needs generator.form = "masked"'),
+        ("generator", {"weights": {}}, "needs generator.weights.place"),
         ("generator", {"judged_reduction": 16}, "judged_reduction"),
         ("classifier", {"form": "plain", "localisation": 0}, 'needs classifier.form = "residual"'),
         ("classifier", {"form": "plain"}, 'needs form = "residual"'),

@@ -192,6 +192,8 @@ class GeneratorConfig(Section):
             raise ValueError(f"generator.weights.{needs_encoder[0]}: needs generator.encoder_channels")
         if self.form == "masked" and not self.encoder_channels:
             raise ValueError('generator.form: "masked" needs generator.encoder_channels')
+        if self.form == "masked" and weights.place == 0:
+            raise ValueError('generator.form: "masked" needs generator.weights.place, which alone opens the mask')
         for name in ("place", "transfer"):
             if getattr(weights, name) > 0 and self.form != "masked":
                 raise ValueError(f'generator.weights.{name}: needs generator.form = "masked"')

@@ -45,7 +45,7 @@ class Batch:
         label: [B] C's own decision, 0 or 1.
         focus: [B, 1, S, S] in [0, 1], where C looks, or the data's masks, in positives; 0 in negatives.
         stratum: [B] number of the stratum that D compares within; None where there is one.
-        placed: [B] 1 where the focus is a mask of the data; None where none is.
+        placed: [B] 1 where the focus says where the masked form's mask is to open; None where it says so nowhere.
     """
 
     x: Tensor
@@ -241,7 +241,7 @@ def cycle(encoder: Encoder, generator: Generator, samples: Samples) -> Tensor:
 
 
 def place(batch: Batch, realizations: Realizations) -> Tensor:
-    """Cross-entropy of the mask that the pathology is drawn in, with the mask of the data, where there is one."""
+    """Cross-entropy of the mask that the pathology is drawn in, with the focus, in positives that it is to open in."""
     if realizations.mask is None or batch.placed is None:
         return batch.x.new_zeros(())
     drawn = realizations.mask.float().clamp(1e-4, 1 - 1e-4)

@@ -63,7 +63,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         decision, focus, placed = masked_focus(classifier, x, masks, threshold)
     else:
         decision, focus = classifier_focus(classifier, x, threshold)
-        placed = torch.zeros_like(decision)
+        placed = decision
     strata = sorted(set(images.strata or ("",)))
     stratum = torch.tensor([strata.index(name) for name in images.strata or ("",) * len(x)], device=x.device)
     labels = torch.from_numpy(images.labels)

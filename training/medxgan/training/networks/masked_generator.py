@@ -25,10 +25,14 @@ class MaskedGenerator(Generator):
 
     A is the decoder of the anatomy, within [-1, 1], behind a fixed low-pass that leaves nothing of the finest chequers.
     The sum is not cut off at 1: G(z1, z2) may exceed it by up to `bound`, so that the difference is smooth where the
-    anatomy is bright too. Gate, mask and density are drawn at a quarter of the resolution; their product is
-    the coefficients of a B-spline surface, so that the difference is between 0 and `bound` and smooth over some four
-    pixels. The gate is local: where the fine code of the pathology is 0, nothing is added. Along z lie coarse z1,
-    fine z1, coarse z2, fine z2, as in the two-branch form.
+    anatomy is bright too. Gate, mask and density are drawn at a quarter of the resolution; their product is the
+    coefficients of a B-spline surface, so that the difference is between 0 and `bound` and smooth over some four
+    pixels. The gate is local: where the fine code of the pathology is 0, nothing is added.
+
+    In training the mask learns by its place alone (`objective.place`), and whatever else is wanted of the pathology by
+    its density: a mask that opened where that wins the classifier over would open along the diaphragm and the heart.
+
+    Along z lie coarse z1, fine z1, coarse z2, fine z2, as in the two-branch form.
 
     Args:
         z1_size: number of coarse anatomy latents.
@@ -82,7 +86,8 @@ class MaskedGenerator(Generator):
         features = enlarge(self.act(self.second(features)), self.interpolation)
         drawn = torch.sigmoid(self.last(self.act(self.third(features))))
         mask = enlarge(gate, self.interpolation) * drawn[:, :1]
-        return enlarge(self.bound * mask * drawn[:, 1:], self.surface), mask
+        within = mask.detach() if self.training else mask
+        return enlarge(self.bound * within * drawn[:, 1:], self.surface), mask
 
     def realize(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; the anatomy is drawn once."""
