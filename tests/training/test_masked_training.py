@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from medxgan.training import objective
+from medxgan.training import masked_objective
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data import source
 from medxgan.training.data.phantom import phantoms
 from medxgan.training.dataset import lesion_masks
 from medxgan.training.networks import FeatureEncoder, MaskedGenerator
-from medxgan.training.objective import Batch, Realizations
+from medxgan.training.objective import Batch
 from medxgan.training.runs import Run
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_generator import train_generator
@@ -31,47 +31,63 @@ def batch(label: list[float], placed: list[float]) -> Batch:
     return Batch(torch.zeros(rows, 1, 16, 16), torch.tensor(label), focus, placed=torch.tensor(placed))
 
 
-def realizations(mask: Tensor) -> Realizations:
-    picture = torch.zeros(len(mask), 1, 16, 16)
-    return Realizations(torch.zeros(len(mask), 3), picture, picture, mask)
-
-
 def test_a_mask_in_its_place_costs_less_and_only_known_places_count() -> None:
     right = torch.full((2, 1, 4, 4), 0.02)
     right[:, :, :2] = 0.98
-    known = batch([1.0, 1.0], [1.0, 1.0])
-    assert objective.place(known, realizations(right)) < 0.05
-    assert objective.place(known, realizations(1 - right)) > 2
-    for label, placed in (([1.0, 1.0], [0.0, 0.0]), ([0.0, 0.0], [1.0, 1.0])):
-        assert objective.place(batch(label, placed), realizations(1 - right)).item() == 0
+    known, unknown = batch([1.0, 1.0], [1.0, 1.0]), batch([1.0, 1.0], [0.0, 0.0])
+    assert masked_objective.place(known, right) < 0.05
+    assert masked_objective.place(known, 1 - right) > 2
+    assert masked_objective.place(unknown, 1 - right).item() == 0
 
 
-class Everywhere(nn.Module):
-    """Finds in any image what it was told to."""
+def test_to_add_costs_five_times_as_much_outside_and_nothing_in_negatives() -> None:
+    positive, negative = batch([1.0], [1.0]), batch([0.0], [1.0])
+    inside, outside = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    inside[:, :, :8] = 0.4
+    outside[:, :, 8:] = 0.4
+    assert masked_objective.sparsity(positive, inside).item() == pytest.approx(0.2)
+    assert masked_objective.sparsity(positive, outside).item() == pytest.approx(1.0)
+    assert masked_objective.sparsity(negative, outside).item() == 0
+
+
+def test_the_anatomy_is_the_image_without_its_pathology() -> None:
+    known = batch([1.0], [1.0])
+    image, added = torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), 0.7)
+    negative = masked_objective.applied_negative(image, added)
+    torch.testing.assert_close(negative, torch.full_like(image, -0.2))
+    assert masked_objective.reconstruction(known, negative, negative).item() == 0
+    assert masked_objective.reconstruction(known, image, negative).item() == pytest.approx(4 * 0.49 + 0.35)
+
+
+class Finder(nn.Module):
+    """Finds in any image the pathology that it was told to."""
 
     def __init__(self, code: Tensor) -> None:
         super().__init__()
         self.code = code
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pathology_code(self, x: Tensor) -> Tensor:
         return self.code.expand(len(x), -1)
 
 
 def test_pathology_that_is_found_again_costs_nothing() -> None:
     torch.manual_seed(0)
     generator = MaskedGenerator(6, 3, (12, 10, 8, 6), 2, 3, 0.5).eval()
-    z = 2 * torch.randn(1, generator.z1_size + generator.z2_size)
+    z2 = 2 * torch.randn(1, generator.z2_size)
     with torch.no_grad():
-        image, negative = generator.realize(z)
-    made = Realizations(z, torch.cat([image, image]), torch.cat([negative, negative]))
-    # The healthy row is the donor's own anatomy, so that the donor's code is the answer.
-    pictures = torch.cat([image, negative])
-    mixed = Batch(pictures, torch.tensor([1.0, 0.0]), torch.zeros_like(pictures))
-    found = objective.transfer(Everywhere(z), generator, mixed, made)  # type: ignore[arg-type]
-    missed = objective.transfer(Everywhere(0 * z), generator, mixed, made)  # type: ignore[arg-type]
-    assert found < 0.2 * missed
-    alone = Batch(pictures, torch.zeros(2), mixed.focus)
-    assert objective.transfer(Everywhere(z), generator, alone, made).item() == 0  # type: ignore[arg-type]
+        added, _ = generator.pathology(z2)
+    assert added.max() > 0.02
+    images = torch.rand(2, 1, 64, 64) - 0.9
+    both, healthy = torch.tensor([1.0, 0.0]), torch.zeros(2)
+    mixed, alone = (Batch(images, label, torch.zeros_like(images)) for label in (both, healthy))
+    pathologies = torch.cat([added, 0 * added])
+
+    def cost(code: Tensor, images: Batch) -> float:
+        return masked_objective.transfer(Finder(code), generator, images, pathologies).item()  # type: ignore[arg-type]
+
+    assert cost(z2, mixed) == pytest.approx(0, abs=1e-6)
+    assert cost(0 * z2, mixed) == pytest.approx(added.mean().item(), rel=1e-4)
+    assert cost(z2, alone) == 0
 
 
 def test_conditions_tell_class_and_stratum() -> None:
@@ -107,7 +123,7 @@ def configured(precision: str = "32-true") -> TrainingConfig:
     stated["generator"] |= {
         "channels": (8, 8, 6, 6), "z1_size": 8, "z2_size": 2, "fine_z1": 2, "fine_z2": 2,
         "discriminator_channels": (4, 6), "encoder_channels": (4, 6, 8, 8),
-        "steps": 2, "batch_size": 8, "checkpoint_interval": 1, "precision": precision,
+        "steps": 2, "pathology_steps": 2, "batch_size": 8, "checkpoint_interval": 1, "precision": precision,
     }  # fmt: skip
     return TrainingConfig.model_validate(stated)
 
@@ -130,11 +146,11 @@ def test_a_masked_training_makes_a_run_that_opens(films: Path) -> None:
     figures = [json.loads(line) for line in (run / "classifier" / "metrics.jsonl").read_text().splitlines()]
     assert "calibration_auc" in figures[-1]
     train_generator(configured("bf16-mixed"), films, run)
-    logged = json.loads((run / "generator" / "metrics.jsonl").read_text().splitlines()[-1])
-    assert logged["place"] > 0
-    assert "transfer" in logged
-    assert "cycle" not in logged
-    assert np.isfinite(list(logged.values())).all()
+    for stage, terms in (("pathology", {"place", "transfer", "discriminator"}), ("generator", {"reconstruction"})):
+        logged = json.loads((run / stage / "metrics.jsonl").read_text().splitlines()[-1])
+        assert logged["step"] == 2
+        assert terms < set(logged)
+        assert np.isfinite(list(logged.values())).all()
 
     opened = Run.open(run)
     generator, encoder = opened.generator()
@@ -144,9 +160,22 @@ def test_a_masked_training_makes_a_run_that_opens(films: Path) -> None:
     # The encoder's copy of the classifier is the run's, untouched by the training and by the moving average.
     kept = opened.classifier().state_dict()
     assert all(torch.equal(value, kept[key]) for key, value in encoder.classifier.state_dict().items())
-    weights = load_file(run / "generator" / "checkpoint.safetensors")
-    moved = weights["live.generator.last.weight"] - weights["average.generator.last.weight"]
-    assert moved.abs().max() > 0
+    # The second stage moves the anatomy and leaves the first stage's pathology as it is.
+    first, second = (load_file(run / stage / "checkpoint.safetensors") for stage in ("pathology", "generator"))
+    for key, moves in (("generator.last.weight", False), ("generator.anatomy.project.weight", True)):
+        assert torch.equal(first[f"average.{key}"], second[f"average.{key}"]) is not moves
+    assert not torch.equal(first["average.generator.last.weight"], first["live.generator.last.weight"])
+
+
+def test_a_training_that_is_called_again_goes_on(films: Path) -> None:
+    train_classifier(configured(), films, films / "run")
+    for steps in (1, 3):
+        stated = configured().model_dump()
+        stated["generator"] |= {"steps": steps}
+        train_generator(TrainingConfig.model_validate(stated), films, films / "run")
+    logged = (films / "run" / "generator" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in logged] == [1, 2, 3]
+    assert len((films / "run" / "pathology" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ class GeneratorConfig(Section):
     beta2: float = Field(0.99, ge=0, lt=1)
     batch_size: int = Field(32, ge=2)
     steps: int = Field(2600, ge=1)
+    pathology_steps: int = Field(2000, ge=1, description="Of the masked form's first stage.")
     average_decay: float = Field(0.995, ge=0, lt=1, description="Of the moving average of the weights; 0 is none.")
     checkpoint_interval: int = Field(200, ge=1, description="Steps between checkpoints and sample grids.")
 

@@ -25,12 +25,8 @@ from medxgan.training.networks import (
     Encoder,
     ExplainedClassifier,
     Generator,
-    MaskedGenerator,
 )
 from medxgan.training.processes import drawn_rows
-
-SAMPLED = 4
-"""The masked form is trained on one sample of the prior for so many real images: it explains, and is seldom sampled."""
 
 View = Callable[[Tensor], Tensor]
 AdversarialLoss = Literal["hinge", "cross-entropy"]
@@ -75,7 +71,6 @@ class Realizations:
     code: Tensor
     reconstruction: Tensor
     negative: Tensor
-    mask: Tensor | None = None
 
     def applied_negative(self, x: Tensor) -> Tensor:
         """The images less what the pathology adds to their reconstruction: their own detail, and no pathology."""
@@ -111,21 +106,11 @@ def generate(generator: Generator, encoder: Encoder | None, batch: Batch) -> tup
     All codes go through G together: its batch norm then sees in training the mixture that its running statistics,
     which it is used with later, describe.
     """
-    count = len(batch.x)
-    if isinstance(generator, MaskedGenerator):
-        count = max(2, count // SAMPLED)
-    z, label = draw_codes(generator, count, batch.x.device)
+    z, label = draw_codes(generator, len(batch.x), batch.x.device)
     if encoder is None:
         return Samples(generator(z), label, z), None
     code = encoder(batch.x)
     z1, z2 = code[:, : generator.z1_size], code[:, generator.z1_size :] * batch.label[:, None]
-    if isinstance(generator, MaskedGenerator):
-        rows = len(label)
-        negative = generator.draw_anatomy(torch.cat([z[:, : generator.z1_size], z1]))
-        added, mask = generator.pathology(torch.cat([z[:, generator.z1_size :], z2]))
-        image = negative + added
-        made = Realizations(code, image[rows:], negative[rows:], mask[rows:])
-        return Samples(image[:rows], label, z), made
     codes = [z, torch.cat([z1, z2], 1), torch.cat([z1, torch.zeros_like(z2)], 1)]
     image, reconstructed, negative = generator(torch.cat(codes)).chunk(3)
     return Samples(image, label, z), Realizations(code, reconstructed, negative)
@@ -142,9 +127,7 @@ def judged(samples: Samples, realizations: Realizations | None, batch: Batch, ap
     """
     negative, all_count = torch.zeros_like(batch.label), torch.ones_like(batch.label)
     negative = batch.condition(negative)
-    sampled = len(samples.image)
-    condition = batch.condition(torch.zeros_like(batch.label))[:sampled] + samples.label
-    pictures = [Judged(samples.image, condition, torch.ones_like(samples.label))]
+    pictures = [Judged(samples.image, batch.condition(samples.label), all_count)]
     if realizations is not None:
         pictures.append(Judged(realizations.reconstruction, batch.condition(batch.label), all_count))
         pictures.append(Judged(realizations.negative, negative, all_count))
@@ -235,39 +218,6 @@ def cycle(encoder: Encoder, generator: Generator, samples: Samples) -> Tensor:
     """The encoder finds the anatomy that a sample was drawn with."""
     z1 = encoder(samples.image.detach())[:, : generator.z1_size]
     return F.mse_loss(z1, samples.z[:, : generator.z1_size])
-
-
-# --- With a mask ---
-
-
-def place(batch: Batch, realizations: Realizations) -> Tensor:
-    """Cross-entropy of the mask that the pathology is drawn in, with the focus, in positives that it is to open in."""
-    if realizations.mask is None or batch.placed is None:
-        return batch.x.new_zeros(())
-    drawn = realizations.mask.float().clamp(1e-4, 1 - 1e-4)
-    wanted = F.interpolate(batch.focus, drawn.shape[2:], mode="area")
-    each = -(wanted * drawn.log() + (1 - wanted) * (1 - drawn).log()).mean((1, 2, 3))
-    return (each * batch.placed * batch.label).mean()
-
-
-def transfer(encoder: Encoder, generator: MaskedGenerator, batch: Batch, realizations: Realizations) -> Tensor:
-    """What one patient's pathology adds, added to another's negative image, is found there and nothing else is.
-
-    Here the true difference and the true negative realization are known, as for no patient they are. The donor's
-    difference is not trained by this term.
-    """
-    donors = batch.label.nonzero()[:, 0]
-    healthy = (batch.label == 0).nonzero()[:, 0]
-    if not len(donors) or not len(healthy):
-        return batch.x.new_zeros(())
-    chosen = donors[torch.randint(0, len(donors), (len(healthy),), device=donors.device)]
-    added = (realizations.reconstruction - realizations.negative).detach()[chosen]
-    negative = batch.x[healthy]
-    diseased = (negative + added).clamp(-1, 1)
-    code = encoder(diseased)
-    found, _ = generator.pathology(code[:, generator.z1_size :])
-    anatomy = generator.draw_anatomy(code[:, : generator.z1_size])
-    return (found - (diseased - negative)).abs().mean() + F.mse_loss(anatomy, negative)
 
 
 def _hinge(score: Tensor) -> Tensor:

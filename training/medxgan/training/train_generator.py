@@ -4,31 +4,30 @@ import copy
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric import seed_everything
 from rich.progress import track
 from torch import Tensor, nn
 
 from medxgan.training import objective, processes
 from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, shift, warp
-from medxgan.training.averaging import update_average
+from medxgan.training.averaging import remaining, update_average
 from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.focus import classifier_focus, masked_focus
-from medxgan.training.networks import Encoder, FeatureEncoder, Generator, MaskedGenerator
+from medxgan.training.networks import Encoder, Generator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import (
     Run,
     RunLog,
     build_discriminator,
     build_encoder,
-    build_feature_encoder,
     build_generator,
     build_preprocess,
 )
 from medxgan.training.sample_grid import SampleGrid
 from medxgan.training.sampling import balancing_weights, draw_batch
+from medxgan.training.train_masked import train_masked_generator
 from medxgan.training.trap import TrapGuard
 
 
@@ -45,6 +44,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         ProcessesError: the batch can't be shared out over the processes that are running.
     """
     settings, augmentation = configuration.generator, configuration.augmentation
+    if settings.form == "masked":
+        return train_masked_generator(configuration, data_root, out)
     weights = settings.weights
     fabric = processes.launch(settings.precision)
     processes.check_batch_size("generator.batch_size", settings.batch_size)
@@ -60,10 +61,9 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     threshold = configuration.classes.decision_threshold
     if settings.focus == "masks":
         masks = fabric.to_device(lesion_masks(images, x.shape[-1]))
-        decision, focus, placed = masked_focus(classifier, x, masks, threshold)
+        decision, focus, _ = masked_focus(classifier, x, masks, threshold)
     else:
         decision, focus = classifier_focus(classifier, x, threshold)
-        placed = decision
     strata = sorted(set(images.strata or ("",)))
     stratum = torch.tensor([strata.index(name) for name in images.strata or ("",) * len(x)], device=x.device)
     labels = torch.from_numpy(images.labels)
@@ -73,24 +73,19 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     generator = build_generator(configuration)
     discriminator = build_discriminator(configuration, len(strata))
     encoder: Encoder | None = None
-    if isinstance(generator, MaskedGenerator):
-        encoder = build_feature_encoder(configuration, generator)
-    elif settings.encoder_channels:
+    if settings.encoder_channels:
         encoder = build_encoder(settings.encoder_channels, generator)
     generating = _together(generator, encoder)
     if settings.initial_deviation is not None:
         for network in (generating, discriminator):
             _initialize(network, settings.initial_deviation)
-    if isinstance(encoder, FeatureEncoder):
-        encoder.classifier.load_state_dict(classifier.state_dict())
     processes.over_whole_batch(generating)
     fabric.to_device(generating)
     fabric.to_device(discriminator)
     average_generator, average_encoder = copy.deepcopy(generator), copy.deepcopy(encoder)
     average = _together(average_generator, average_encoder).eval().requires_grad_(False)
     betas = (settings.beta1, settings.beta2)
-    trained = [parameter for parameter in generating.parameters() if parameter.requires_grad]
-    optimizer_g = torch.optim.Adam(trained, settings.learning_rate, betas)
+    optimizer_g = torch.optim.Adam(generating.parameters(), settings.learning_rate, betas)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.learning_rate, betas)
     for module in (classifier, generating, average, discriminator):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,8 +98,6 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
 
     # --- What D and C are shown ---
     def seen_by_discriminator(picture: Tensor) -> Tensor:
-        if settings.judged_reduction > 1:
-            picture = F.avg_pool2d(picture, settings.judged_reduction)
         return shift(brighten(picture), augmentation.shift) if settings.augment else picture
 
     def seen_by_classifier(picture: Tensor) -> Tensor:
@@ -120,9 +113,9 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         if augmentation.mirror:
             pictures, where = mirror(pictures, where)
         pictures, where = warp(pictures, where, turn=augmentation.turn, zoom=augmentation.zoom)
-        batch = Batch(pictures, decision[rows], where, stratum[rows], placed[rows])
+        batch = Batch(pictures, decision[rows], where, stratum[rows])
         for optimizer in optimizers.values():
-            optimizer.param_groups[0]["lr"] = settings.learning_rate * _remaining(step / settings.steps, settings.decay)
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * remaining(step / settings.steps, settings.decay)
         with fabric.autocast():
             samples, realizations = objective.generate(generator, encoder, batch)
             generated = objective.judged(samples, realizations, batch, settings.judge_applied)
@@ -151,14 +144,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
                     "sparsity": objective.sparsity(batch, realizations),
                     "outside": objective.outside(batch, realizations),
                     "prior": objective.prior(realizations),
+                    "cycle": objective.cycle(encoder, generator, samples),
                 }
-                if not isinstance(generator, MaskedGenerator):
-                    terms["cycle"] = objective.cycle(encoder, generator, samples)
-                else:
-                    terms |= {
-                        "place": objective.place(batch, realizations),
-                        "transfer": objective.transfer(encoder, generator, batch, realizations),
-                    }
         loss_g = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
         optimizer_g.zero_grad()
         fabric.backward(loss_g)
@@ -177,11 +164,6 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     log.close()
     fabric.barrier()
     return run
-
-
-def _remaining(progress: float, decay: float) -> float:
-    """Share of the learning rate that is left: 1, then down to almost 0 in a straight line over the last `decay`."""
-    return min(1.0, (1 - progress) / decay + 1e-3) if decay > 0 else 1.0
 
 
 def _together(generator: Generator, encoder: Encoder | None) -> nn.ModuleDict:

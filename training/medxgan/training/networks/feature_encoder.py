@@ -54,13 +54,25 @@ class FeatureEncoder(Encoder):
         self.classifier.eval()
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Latent code z [B, D] of x: [B, 1, S, S] in [-1, 1]."""
-        z1 = super().forward(x)
+    def pathology_parameters(self) -> list[nn.Parameter]:
+        """Those that find z2, C's own left out; the other trained ones find z1."""
+        layers = (self.mixed, self.pathology, self.pathology_detail)
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    def anatomy_code(self, x: Tensor) -> Tensor:
+        """z1 [B, z1_size] of x: [B, 1, S, S] in [-1, 1]."""
+        return super().forward(x)
+
+    def pathology_code(self, x: Tensor) -> Tensor:
+        """z2 [B, z2_size] of x: [B, 1, S, S] in [-1, 1]."""
         seen = self.classifier.deeper_features(x)
         fine = self.pathology_detail(self.mixed(torch.cat([self._at_grid(each) for each in seen], 1)))
         coarse = self.pathology(seen[-1].mean((2, 3)))
-        return torch.cat([z1, coarse, fine.flatten(1)], 1)
+        return torch.cat([coarse, fine.flatten(1)], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Latent code z [B, D] of x: [B, 1, S, S] in [-1, 1]."""
+        return torch.cat([self.anatomy_code(x), self.pathology_code(x)], 1)
 
     def _at_grid(self, activations: Tensor) -> Tensor:
         """[B, C, side, side] from activations of whatever size."""

@@ -77,6 +77,11 @@ class MaskedGenerator(Generator):
         self.register_buffer("low_pass", binomial_matrix(image_size), persistent=False)
         self.register_buffer("surface", spline_matrix(image_size // KNOTS, image_size), persistent=False)
 
+    def pathology_parameters(self) -> list[nn.Parameter]:
+        """Those that draw the pathology; all others draw the anatomy."""
+        layers = (self.coarse, self.first, self.second, self.third, self.last)
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
     def pathology(self, z2: Tensor) -> tuple[Tensor, Tensor]:
         """What z2: [B, z2_size] adds, [B, 1, S, S] in [0, bound], and its mask [B, 1, S/4, S/4] in [0, 1]."""
         coarse, fine = torch.split(z2, self.parts[2:], 1)
