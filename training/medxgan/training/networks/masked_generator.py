@@ -17,7 +17,7 @@ FEATURES = 48
 """Channels of the pathology branch, before its last enlargement."""
 
 REGIONS = 4
-"""Regions along each axis that the density is drawn for. Drawn finer, it drew what wins the classifier over: it left out
+"""Regions along each axis that the density is drawn for. Finer, it drew what wins the classifier over: it left out
 bases of lungs that were opaque, and darkened the hila beside them."""
 
 CLOSED = -2.0
