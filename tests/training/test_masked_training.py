@@ -15,6 +15,7 @@ from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data import source
 from medxgan.training.data.phantom import phantoms
 from medxgan.training.dataset import lesion_masks
+from medxgan.training.keep_run import keep_run
 from medxgan.training.networks import FeatureEncoder, MaskedGenerator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import Run
@@ -176,6 +177,26 @@ def test_a_training_that_is_called_again_goes_on(films: Path) -> None:
     logged = (films / "run" / "generator" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in logged] == [1, 2, 3]
     assert len((films / "run" / "pathology" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_averaged_weights_alone_are_a_run_that_opens_and_goes_on(films: Path) -> None:
+    run, kept = films / "run", films / "kept"
+    train_classifier(configured(), films, run)
+    train_generator(configured(), films, run)
+    keep_run(Run.open(run), kept)
+    whole, small = ((folder / "generator" / "checkpoint.safetensors").stat().st_size for folder in (run, kept))
+    assert small < whole / 2
+    x = torch.rand(2, 1, 64, 64)
+    pairs = [Run.open(folder).generator() for folder in (run, kept)]
+    images = [generator(encoder(x)) for generator, encoder in pairs if encoder is not None]
+    assert torch.equal(images[0], images[1])
+
+    stated = configured().model_dump()
+    stated["generator"] |= {"steps": 3}
+    train_generator(TrainingConfig.model_validate(stated), films, kept)
+    assert not (kept / "pathology").exists()
+    logged = (kept / "generator" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in logged] == [3]
 
 
 @pytest.mark.parametrize(

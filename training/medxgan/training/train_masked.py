@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from medxgan.training import masked_objective, objective, processes
 from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, shift, warp
 from medxgan.training.averaging import remaining, update_average
-from medxgan.training.checkpoint import load_weights, resume, save_checkpoint
+from medxgan.training.checkpoint import holds, load_weights, resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.focus import classifier_focus, masked_focus
@@ -37,6 +37,8 @@ SAMPLED = 4
 def train_masked_generator(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
     """Train G, its encoder and D in two stages; each goes on from the last checkpoint of its folder of the run.
 
+    A run of which the averaged weights alone were kept goes on from these, with a new optimizer, in the second stage.
+
     Args:
         configuration: the whole configuration; its `generator` section, of the form "masked", is used here.
         data_root: folder that relative paths of the `data` section start from.
@@ -52,7 +54,8 @@ def train_masked_generator(configuration: TrainingConfig, data_root: Path, out: 
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
     training = MaskedTraining(run, fabric, data_root)
-    training.learn_pathology()
+    if run.has("pathology") or not run.has("generator"):
+        training.learn_pathology()
     training.learn_anatomy()
     return run
 
@@ -196,16 +199,20 @@ class MaskedTraining:
         generator, encoder = self.generator, self.encoder
         log = RunLog(self.run.folder / "generator")
         checkpoint = self.run.checkpoint("generator")
-        load_weights(self.run.checkpoint("pathology"), {"average": self.live})
+        load_weights(
+            self.run.checkpoint("generator" if self.run.has("generator") else "pathology"), {"average": self.live}
+        )
         frozen = [*generator.pathology_parameters(), *encoder.pathology_parameters()]
         for parameter in frozen:
             parameter.requires_grad_(False)
         optimizer = self.optimizer([each for each in self.live.parameters() if each.requires_grad])
         modules: dict[str, nn.Module] = {"live": self.live, "average": self.average}
         optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": optimizer}
-        if not checkpoint.exists():
-            self.average.load_state_dict(self.live.state_dict())
-        first = resume(checkpoint, modules, optimizers)
+        self.average.load_state_dict(self.live.state_dict())
+        if holds(checkpoint, "live"):
+            first = resume(checkpoint, modules, optimizers)
+        else:
+            first = load_weights(checkpoint, {"average": self.average}) if checkpoint.exists() else 0
         processes.check_step(first)
         grid = SampleGrid(
             self.average["generator"],  # type: ignore[arg-type]

@@ -16,10 +16,6 @@ KNOTS = 4
 FEATURES = 48
 """Channels of the pathology branch, before its last enlargement."""
 
-REGIONS = 4
-"""Regions along each axis that the density is drawn for. Finer, it drew what wins the classifier over: it left out
-bases of lungs that were opaque, and darkened the hila beside them."""
-
 CLOSED = -2.0
 """What the mask's logit begins with: the branch opens where training gains by it."""
 
@@ -29,13 +25,15 @@ class MaskedGenerator(Generator):
 
     A is the decoder of the anatomy, within [-1, 1], behind a fixed low-pass that leaves nothing of the finest chequers.
     The sum is not cut off at 1: G(z1, z2) may exceed it by up to `bound`, so that the difference is smooth where the
-    anatomy is bright too. Gate and mask are drawn at a quarter of the resolution, the density for some regions, between
-    which it is smooth: the mask says where, the density only how much. Their product is the coefficients of a B-spline
-    surface, so that the difference is between 0 and `bound` and smooth over some four pixels. The gate is local: where
-    the fine code of the pathology is 0, nothing is added.
+    anatomy is bright too. Gate, mask and density are drawn at a quarter of the resolution; their product is the
+    coefficients of a B-spline surface, so that the difference is between 0 and `bound` and smooth over some four
+    pixels. The gate is local: where the fine code of the pathology is 0, nothing is added.
 
-    In training the mask learns by its place alone (`objective.place`), and whatever else is wanted of the pathology by
-    its density: a mask that opened where that wins the classifier over would open along the diaphragm and the heart.
+    In training the mask learns by its place alone (`masked_objective.place`), and whatever else is wanted of the
+    pathology by its density: a mask that opened where that wins the classifier over would open all along the diaphragm.
+    Within the mask the density has the mask's resolution, because a healthy lung has outlines: of the diaphragm and of
+    the heart, where there is nothing to take away. With one density for a quarter of the side, the classifier called
+    positive what was left of nine in ten films.
 
     Along z lie coarse z1, fine z1, coarse z2, fine z2, as in the two-branch form.
 
@@ -51,7 +49,6 @@ class MaskedGenerator(Generator):
     interpolation: Tensor
     surface: Tensor
     low_pass: Tensor
-    spread: Tensor
 
     def __init__(
         self,
@@ -74,20 +71,18 @@ class MaskedGenerator(Generator):
         self.first = nn.Conv2d(fine_z2, FEATURES, 3, 1, 1)
         self.second = nn.Conv2d(FEATURES, FEATURES, 3, 1, 1)
         self.third = nn.Conv2d(FEATURES, FEATURES // 2, 3, 1, 1)
-        self.last = nn.Conv2d(FEATURES // 2, 1, 3, 1, 1)
-        self.amount = nn.Conv2d(FEATURES, 1, 1)
+        self.last = nn.Conv2d(FEATURES // 2, 2, 3, 1, 1)
         self.act = nn.LeakyReLU(0.2)
         with torch.no_grad():
             self.last.weight.mul_(0.3)
-        self.last.bias = nn.Parameter(torch.tensor([CLOSED]))
+        self.last.bias = nn.Parameter(torch.tensor([CLOSED, 0.0]))
         self.register_buffer("interpolation", spline_matrix(self.side, image_size // KNOTS), persistent=False)
-        self.register_buffer("spread", spline_matrix(REGIONS, image_size // KNOTS), persistent=False)
         self.register_buffer("low_pass", binomial_matrix(image_size), persistent=False)
         self.register_buffer("surface", spline_matrix(image_size // KNOTS, image_size), persistent=False)
 
     def pathology_parameters(self) -> list[nn.Parameter]:
         """Those that draw the pathology; all others draw the anatomy."""
-        layers = (self.coarse, self.first, self.second, self.third, self.last, self.amount)
+        layers = (self.coarse, self.first, self.second, self.third, self.last)
         return [parameter for layer in layers for parameter in layer.parameters()]
 
     def pathology(self, z2: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,13 +91,11 @@ class MaskedGenerator(Generator):
         grid = fine.reshape(-1, self.fine_z2, self.side, self.side)
         gate = 1 - torch.exp(-GATE_STEEPNESS * (grid * grid).mean(1, keepdim=True))
         features = self.act(self.first(grid) + self.coarse(coarse)[:, :, None, None])
-        features = self.act(self.second(features))
-        drawn = torch.sigmoid(self.last(self.act(self.third(enlarge(features, self.interpolation)))))
-        mask = enlarge(gate, self.interpolation) * drawn
-        regions = features.unflatten(3, (REGIONS, -1)).unflatten(2, (REGIONS, -1)).mean((3, 5))
-        density = self.bound * enlarge(torch.sigmoid(self.amount(regions)), self.spread)
+        features = enlarge(self.act(self.second(features)), self.interpolation)
+        drawn = torch.sigmoid(self.last(self.act(self.third(features))))
+        mask = enlarge(gate, self.interpolation) * drawn[:, :1]
         within = mask.detach() if self.training else mask
-        return enlarge(within * density, self.surface), mask
+        return enlarge(self.bound * within * drawn[:, 1:], self.surface), mask
 
     def realize(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; the anatomy is drawn once."""
