@@ -148,6 +148,7 @@ class GeneratorConfig(Section):
     channels: Channels = Field((112, 80, 56, 28), min_length=1, description="Decoder channels from 4x4 upwards.")
     pathology_channels: Channels = Field((80, 56, 40, 20), min_length=1, description="The pathology branch's.")
     bound: float = Field(1.0, gt=0, le=2, description="What the masked form's pathology adds at most to a level.")
+    floor: float = Field(0.0, ge=0, lt=1, description="Share of the bound that it adds at least, within its mask.")
     discriminator_channels: Channels = Field((32, 64, 96, 128), min_length=1, description="From the image down to 4x4.")
     encoder_channels: Channels = Field((24, 48, 72, 96), description="The same; empty: no encoder is trained along.")
     conditional: bool = Field(True, description="Whether the discriminator is told the class.")

@@ -196,7 +196,13 @@ def build_generator(configuration: TrainingConfig) -> Generator:
         return PlainGenerator(settings.z1_size, settings.z2_size, channels)
     if settings.form == "masked":
         return MaskedGenerator(
-            settings.z1_size, settings.z2_size, channels, settings.fine_z1, settings.fine_z2, settings.bound
+            settings.z1_size,
+            settings.z2_size,
+            channels,
+            settings.fine_z1,
+            settings.fine_z2,
+            settings.bound,
+            settings.floor,
         )
     return TwoBranchGenerator(
         settings.z1_size,

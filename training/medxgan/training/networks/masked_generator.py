@@ -44,6 +44,8 @@ class MaskedGenerator(Generator):
         fine_z1: channels of the grid of anatomy latents.
         fine_z2: channels of the grid of pathology latents.
         bound: what pathology adds at most to a level in [-1, 1].
+        floor: share of the bound that it adds at least where the mask is open. Without, the density left holes in the
+            middle of lesions, round as a heart or a diaphragm, that the classifier let pass.
     """
 
     interpolation: Tensor
@@ -58,13 +60,14 @@ class MaskedGenerator(Generator):
         fine_z1: int,
         fine_z2: int,
         bound: float,
+        floor: float = 0.0,
     ) -> None:
         image_size = 4 * 2 ** len(anatomy_channels)
         self.side = image_size // FINE_STRIDE
         places = self.side**2
         self.parts = [z1_size, fine_z1 * places, z2_size, fine_z2 * places]
         super().__init__(sum(self.parts[:2]), sum(self.parts[2:]), image_size)
-        self.bound = bound
+        self.bound, self.floor = bound, floor
         self.fine_z2 = fine_z2
         self.anatomy = Decoder(z1_size, fine_z1, anatomy_channels)
         self.coarse = nn.Linear(z2_size, FEATURES, bias=False)
@@ -95,7 +98,8 @@ class MaskedGenerator(Generator):
         drawn = torch.sigmoid(self.last(self.act(self.third(features))))
         mask = enlarge(gate, self.interpolation) * drawn[:, :1]
         within = mask.detach() if self.training else mask
-        return enlarge(self.bound * within * drawn[:, 1:], self.surface), mask
+        density = self.bound * (self.floor + (1 - self.floor) * drawn[:, 1:])
+        return enlarge(within * density, self.surface), mask
 
     def realize(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; the anatomy is drawn once."""
