@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from medxgan.training import masked_objective
+from medxgan.training import masked_objective, report
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data import source
 from medxgan.training.data.phantom import phantoms
@@ -197,6 +197,37 @@ def test_the_averaged_weights_alone_are_a_run_that_opens_and_goes_on(films: Path
     assert not (kept / "pathology").exists()
     logged = (kept / "generator" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in logged] == [3]
+
+
+def test_the_report_has_a_figure_of_everything(
+    films: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_classifier(configured(), films, films / "run")
+    train_generator(configured(), films, films / "run")
+    # An untrained classifier may call nothing positive.
+    monkeypatch.setattr(report, "probability", lambda _network, x: torch.linspace(0.6, 0.9, len(x)))
+    monkeypatch.setattr("sys.argv", ["report", str(films / "run"), "--data", str(films), "--fresh", "--steps", "1"])
+    capsys.readouterr()
+    report.main()
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["part"] == "calibration"
+    assert set(figures["border"]) == {"all", "AP", "PA"}
+    assert {"grad_cam", "difference", "mean_of_training_masks"} <= set(figures["place"])
+    assert figures["place"]["grad_cam"]["pointing_gain"] == [0, 0, 0]
+    low, high = figures["place"]["difference"]["average_precision"][1:]
+    assert 0 < low <= figures["place"]["difference"]["average_precision"][0] <= high < 1
+    assert len(figures["applied_over_real_AP"]["octaves_finest_first"]) == 4
+    assert set(figures["fresh_classifier_auc"]) == {"all", "AP", "PA"}
+
+
+@pytest.mark.parametrize("change", [1.0, 2.0])
+def test_sharpness_is_relative_to_real_pictures(change: float) -> None:
+    torch.manual_seed(0)
+    real = 0.1 * torch.randn(8, 1, 32, 32)
+    figures = report.sharpness_figures(change * real, real)
+    assert figures["contrast"] == pytest.approx(change, rel=1e-4)
+    assert figures["laplacian"] == pytest.approx(change**2, rel=1e-4)
+    assert figures["octaves_finest_first"] == pytest.approx([change**2] * 4, rel=1e-4)
 
 
 @pytest.mark.parametrize(

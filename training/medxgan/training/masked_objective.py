@@ -89,6 +89,11 @@ def features(classifier: ExplainedClassifier, drawn: Tensor, wanted: Tensor) -> 
     return torch.stack([F.mse_loss(got, want) / processes.mean((want**2).mean()) for got, want in pairs]).mean()
 
 
+def class_of_negative(classifier: ExplainedClassifier, batch: Batch, anatomy: Tensor, view: View) -> Tensor:
+    """-log p_C(0 | A(z1)) for the codes of positives: the pathology leaves some that C still calls positive."""
+    return (F.softplus(classifier(view(anatomy))) * batch.label).mean()
+
+
 def class_of_sample(classifier: ExplainedClassifier, anatomy: Tensor, view: View) -> Tensor:
     """-log p_C(0 | A(z1)) for z1 drawn from the prior."""
     return F.softplus(classifier(view(anatomy))).mean()

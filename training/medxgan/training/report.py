@@ -43,6 +43,10 @@ class Part:
         self.masks = lesion_masks(images, tensors.x.shape[-1])
         self.strata = images.strata or ("",) * len(images)
 
+    def strata_of(self, rows: Tensor) -> tuple[str, ...]:
+        """Strata of the rows where `rows`, bool [N], is True."""
+        return tuple(name for name, row in zip(self.strata, rows.tolist(), strict=True) if row)
+
 
 def classifier_figures(classifier: ExplainedClassifier, train: Part, other: Part) -> dict[str, Any]:
     """AUC by stratum of C, and of regressions that see no disease."""
@@ -99,28 +103,36 @@ def sharpness_figures(made: Tensor, real: Tensor) -> dict[str, Any]:
     }
 
 
-def fresh_classifier(made: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor], steps: int = 400) -> float:
-    """AUC of a new small classifier that is trained to tell made pictures from real ones, on pictures it has not seen.
+Pictures = tuple[Tensor, tuple[str, ...]]
+"""Pictures [N, 1, S, S] and their strata."""
+
+
+def fresh_classifier(train: tuple[Pictures, Pictures], other: tuple[Pictures, Pictures], steps: int = 400) -> Any:
+    """AUC by stratum of a new small classifier that is trained to tell made pictures from real ones.
 
     Args:
-        made: to train on and to be measured on, [N, 1, S, S] each.
-        real: the same.
-        steps: of training, with 16 of each a step.
+        train: made and real pictures to train on, drawn balanced by stratum.
+        other: made and real pictures to be measured on.
+        steps: of training, with 32 pictures each.
     """
     torch.manual_seed(0)
+    (x, label, strata), (seen, truth, kept) = (_made_and_real(*pair) for pair in (train, other))
+    weights = balancing_weights(label, strata)
     network = Classifier(8)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-2)
-    label = torch.arange(32).lt(16).float()
     for _ in range(steps):
-        rows = [part[0][draw_batch(None, len(part[0]), 16)] for part in (made, real)]
-        loss = F.binary_cross_entropy_with_logits(network(torch.cat(rows)), label)
+        rows = draw_batch(weights, len(x), 32)
+        loss = F.binary_cross_entropy_with_logits(network(x[rows]), label[rows])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    network.eval()
-    seen = torch.cat([made[1], real[1]])
-    truth = torch.arange(len(seen)).lt(len(made[1])).float()
-    return shortcuts.auc_by_stratum(probability(network, seen), truth, ("",) * len(seen))["all"]
+    return shortcuts.auc_by_stratum(probability(network.eval(), seen), truth, kept)
+
+
+def _made_and_real(made: Pictures, real: Pictures) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Both together, 1 for the made ones, and the strata."""
+    x = torch.cat([made[0], real[0]])
+    return x, torch.arange(len(x)).lt(len(made[0])).float(), made[1] + real[1]
 
 
 def generator_figures(run: Run, train: Part, other: Part, steps: int, fresh: bool) -> dict[str, Any]:
@@ -163,7 +175,7 @@ def generator_figures(run: Run, train: Part, other: Part, steps: int, fresh: boo
         "share_of_difference_in_masks": ((difference.abs() * masks).sum() / difference.abs().sum()).item(),
         "place": place_figures(maps, masks, "grad_cam"),
     }
-    kept = [name for name, row in zip(other.strata, rows.tolist(), strict=True) if row]
+    kept = other.strata_of(rows)
     for name in sorted(set(other.strata)):
         chosen = torch.tensor([each == name for each in kept])
         real = other.x[torch.tensor([each == name for each in other.strata]) & (other.label == 0)]
@@ -171,10 +183,14 @@ def generator_figures(run: Run, train: Part, other: Part, steps: int, fresh: boo
     if fresh:
         learned = positives(train)
         rec, neg = explained(generator, encoder, classifier, train.x[learned], steps)
-        made = ((train.x[learned] - rec + neg).clamp(-1, 1), applied)
-        real_pair = (train.x[train.label == 0], other.x[other.label == 0])
-        figures["fresh_classifier_auc"] = fresh_classifier(made, real_pair)
-        figures["fresh_classifier_auc_unchanged"] = fresh_classifier((train.x[learned], x), real_pair)
+        made = (train.x[learned] - rec + neg).clamp(-1, 1)
+        pairs = ((train, learned), (other, rows))
+        strata = [part.strata_of(chosen) for part, chosen in pairs]
+        real_films = [(part.x[part.label == 0], part.strata_of(part.label == 0)) for part, _ in pairs]
+        shown = ((made, strata[0]), real_films[0]), ((applied, strata[1]), real_films[1])
+        unchanged = ((train.x[learned], strata[0]), real_films[0]), ((x, strata[1]), real_films[1])
+        figures["fresh_classifier_auc"] = fresh_classifier(*shown)
+        figures["fresh_classifier_auc_of_the_images_themselves"] = fresh_classifier(*unchanged)
     return figures
 
 

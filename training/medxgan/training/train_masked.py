@@ -243,6 +243,9 @@ class MaskedTraining:
                 terms = {
                     "reconstruction": masked_objective.reconstruction(batch, anatomy, negative),
                     "features": masked_objective.features(self.classifier, got, wanted),
+                    "class_of_negative": masked_objective.class_of_negative(
+                        self.classifier, batch, anatomy, self.seen_by_classifier
+                    ),
                     "class_of_sample": masked_objective.class_of_sample(
                         self.classifier, sampled, self.seen_by_classifier
                     ),
