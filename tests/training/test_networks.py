@@ -44,7 +44,7 @@ def test_only_a_conditional_discriminator_hears_the_class() -> None:
     torch.manual_seed(0)
     x = torch.rand(5, 1, 16, 16)
     for conditional in (True, False):
-        discriminator = Discriminator((4, 8), conditional).eval()
+        discriminator = Discriminator((4, 8), 2 if conditional else 0).eval()
         heard = not torch.equal(discriminator(x, torch.zeros(5)), discriminator(x, torch.ones(5)))
         assert heard is conditional
 

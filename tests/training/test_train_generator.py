@@ -7,23 +7,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from medxgan.training.averaging import remaining
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.train_classifier import train_classifier
-from medxgan.training.train_generator import _remaining, train_generator
+from medxgan.training.train_generator import train_generator
 
 PHANTOM = Path(__file__).parents[2] / "training" / "configs" / "phantom.toml"
 
 
 def test_the_learning_rate_falls_over_the_last_share_of_the_steps() -> None:
-    assert [_remaining(progress, 0.4) for progress in (0.0, 0.3, 0.6)] == [1, 1, 1]
-    assert _remaining(0.8, 0.4) == pytest.approx(0.5, abs=2e-3)
-    rates = [_remaining(step / 50, 0.4) for step in range(51)]
+    assert [remaining(progress, 0.4) for progress in (0.0, 0.3, 0.6)] == [1, 1, 1]
+    assert remaining(0.8, 0.4) == pytest.approx(0.5, abs=2e-3)
+    rates = [remaining(step / 50, 0.4) for step in range(51)]
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 0.01
 
 
 def test_without_decay_the_learning_rate_stays() -> None:
-    assert {_remaining(step / 50, 0.0) for step in range(51)} == {1.0}
+    assert {remaining(step / 50, 0.0) for step in range(51)} == {1.0}
 
 
 def configured(precision: str) -> TrainingConfig:

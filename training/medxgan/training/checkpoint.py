@@ -45,6 +45,32 @@ def load_weights(file: Path, modules: Mapping[str, nn.Module]) -> int:
         return int(checkpoint.metadata()[STEP])
 
 
+def keep_weights(file: Path, names: Mapping[str, str], out: Path) -> None:
+    """Write the weights of some modules of a checkpoint alone, without what a training goes on with.
+
+    Args:
+        file: the checkpoint.
+        names: of the modules, and what they are to be called.
+        out: the file to write.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with safe_open(file, framework="pt") as checkpoint:
+        tensors = {
+            f"{called}.{key}": value.contiguous()
+            for name, called in names.items()
+            for key, value in _under(checkpoint, name).items()
+        }
+        save_file(tensors, out, metadata={STEP: checkpoint.metadata()[STEP]})
+
+
+def holds(file: Path, name: str) -> bool:
+    """Whether there is such a checkpoint with weights of the module."""
+    if not file.exists():
+        return False
+    with safe_open(file, framework="pt") as checkpoint:
+        return bool(_under(checkpoint, name))
+
+
 def resume(file: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> int:
     """Load weights, optimizers and random state; the step to go on from. 0 where there is no checkpoint yet."""
     if not file.exists():

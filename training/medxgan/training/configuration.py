@@ -48,17 +48,29 @@ class AugmentationConfig(Section):
     zoom: float = Field(0, ge=0, lt=1, description="Largest change of scale of G's images either way, as a share.")
     blur: float = Field(1.0, ge=0, le=1, description="Largest share of a smoothed copy that C sees mixed in.")
     noise: float = Field(0.05, ge=0, description="Deviation of the noise that C is trained with and judges through.")
+    style: float = Field(0, ge=0, le=1, description="How much C's training changes how a film was taken; `style.py`.")
 
 
 class ClassifierConfig(Section):
     """The classifier's network and training (AdamW, one-cycle learning rate)."""
 
-    width: int = Field(16, ge=1, description="Channels of the first block.")
+    form: Literal["plain", "residual"] = "plain"
+    width: int = Field(16, ge=1, description="Channels of the plain form's first block.")
+    channels: Channels = Field((20, 40, 80, 128), min_length=2, description="Of the residual form's stages.")
+    localisation: float = Field(0, ge=0, description="Weight of telling where the lesions are; the residual form's.")
+    average_decay: float = Field(0, ge=0, lt=1, description="Of the moving average of the weights; 0 is none.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of pooled features dropped.")
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     epochs: int = Field(14, ge=1)
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(4e-3, gt=0, description="Peak of the one-cycle schedule.")
     weight_decay: float = Field(1e-3, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.localisation > 0 and self.form != "residual":
+            raise ValueError('localisation: needs form = "residual"')
+        return self
 
 
 class ExternalClassifierConfig(Section):
@@ -125,6 +137,8 @@ class ObjectiveWeights(Section):
     outside: float = Field(3.0, ge=0)
     prior: float = Field(0.03, ge=0)
     cycle: float = Field(0.05, ge=0)
+    place: float = Field(0, ge=0, description="The masked form's.")
+    transfer: float = Field(0, ge=0, description="The masked form's.")
 
 
 class GeneratorConfig(Section):
@@ -133,18 +147,25 @@ class GeneratorConfig(Section):
     Lists of channels are good for any `image.size`; `networks/channels.py` says how they are fitted to it.
     """
 
-    form: Literal["two-branch", "plain"] = "two-branch"
+    form: Literal["two-branch", "plain", "masked"] = "two-branch"
     z1_size: int = Field(96, ge=1)
     z2_size: int = Field(32, ge=1)
     fine_z1: int = Field(8, ge=0, description="Channels of anatomy latents at an eighth of the resolution.")
     fine_z2: int = Field(8, ge=0, description="Channels of pathology latents at an eighth of the resolution.")
     channels: Channels = Field((112, 80, 56, 28), min_length=1, description="Decoder channels from 4x4 upwards.")
     pathology_channels: Channels = Field((80, 56, 40, 20), min_length=1, description="The pathology branch's.")
+    bound: float = Field(1.0, gt=0, le=2, description="What the masked form's pathology adds at most to a level.")
+    floor: float = Field(0.0, ge=0, lt=1, description="Share of the bound that it adds at least, within its mask.")
     discriminator_channels: Channels = Field((32, 64, 96, 128), min_length=1, description="From the image down to 4x4.")
     encoder_channels: Channels = Field((24, 48, 72, 96), description="The same; empty: no encoder is trained along.")
     conditional: bool = Field(True, description="Whether the discriminator is told the class.")
     adversarial_loss: Literal["hinge", "cross-entropy"] = "hinge"
     weights: ObjectiveWeights = ObjectiveWeights()
+    focus: Literal["gradient", "masks"] = Field(
+        "gradient",
+        description="Where positives may change: where C looks, or, in those that have one, the data's mask.",
+    )
+    judged_reduction: int = Field(1, ge=1, description="How many times smaller D sees pictures: 4 leaves it no detail.")
     judge_applied: bool = Field(True, description="Whether the discriminator judges applied negatives too.")
     augment: bool = Field(True, description="Show D and C shifted, dimmed and noised copies.")
     initial_deviation: float | None = Field(None, gt=0, description="Initial weights N(0, this); none: torch's own.")
@@ -155,6 +176,7 @@ class GeneratorConfig(Section):
     beta2: float = Field(0.99, ge=0, lt=1)
     batch_size: int = Field(32, ge=2)
     steps: int = Field(2600, ge=1)
+    pathology_steps: int = Field(2000, ge=1, description="Of the masked form's first stage.")
     average_decay: float = Field(0.995, ge=0, lt=1, description="Of the moving average of the weights; 0 is none.")
     checkpoint_interval: int = Field(200, ge=1, description="Steps between checkpoints and sample grids.")
 
@@ -177,6 +199,13 @@ class GeneratorConfig(Section):
         ]
         if needs_encoder and not self.encoder_channels:
             raise ValueError(f"generator.weights.{needs_encoder[0]}: needs generator.encoder_channels")
+        if self.form == "masked" and not self.encoder_channels:
+            raise ValueError('generator.form: "masked" needs generator.encoder_channels')
+        if self.form == "masked" and weights.place == 0:
+            raise ValueError('generator.form: "masked" needs generator.weights.place, which alone opens the mask')
+        for name in ("place", "transfer"):
+            if getattr(weights, name) > 0 and self.form != "masked":
+                raise ValueError(f'generator.weights.{name}: needs generator.form = "masked"')
         return self
 
 
@@ -244,8 +273,12 @@ class TrainingConfig(Section):
             doublings(self.image.size)
         except ValueError as error:
             raise ValueError(f"image.size: {error}") from error
+        if self.generator.form == "masked" and self.classifier.form != "residual":
+            raise ValueError('generator.form: "masked" needs classifier.form = "residual"')
+        if self.image.size // self.generator.judged_reduction < 2 * COARSEST_SIDE:
+            raise ValueError(f"generator.judged_reduction: leaves less than {2 * COARSEST_SIDE} pixels")
         smallest = COARSEST_SIDE * FINE_STRIDE
-        if self.generator.form == "two-branch" and self.image.size < smallest:
+        if self.generator.form != "plain" and self.image.size < smallest:
             for name in ("fine_z1", "fine_z2"):
                 if getattr(self.generator, name) > 0:
                     raise ValueError(f"generator.{name}: expected 0 below image.size {smallest}, where no grid fits")

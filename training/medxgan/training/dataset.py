@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from medxgan.training.data.samples import LabelledImages
@@ -34,3 +35,17 @@ def preprocess_images(preprocess: Preprocess, images: LabelledImages) -> Tensors
         for levels, inverted in zip(images.images, images.inverted, strict=True)
     ]
     return Tensors(torch.cat(rows), torch.from_numpy(images.labels.astype(np.float32)))
+
+
+def lesion_masks(images: LabelledImages, size: int) -> Tensor:
+    """Share [N, 1, size, size] of each pixel of x that the mask covers, for square pictures; 0 where there are none.
+
+    Raises:
+        ValueError: a picture is not square, so that its mask does not lie as x does whatever the aspect's treatment.
+    """
+    if images.masks is None:
+        return torch.zeros(len(images), 1, size, size)
+    if images.masks.shape[1] != images.masks.shape[2]:
+        raise ValueError(f"masks: expected square pictures, found {list(images.masks.shape[1:])}")
+    rows = torch.from_numpy(images.masks)[:, None]
+    return torch.cat([F.interpolate(part.float(), (size, size), mode="area") for part in torch.split(rows, 256)])

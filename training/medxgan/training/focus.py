@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medxgan.training.networks import ExplainedClassifier
+from medxgan.training.networks.classifier import probability
 
 PATH = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the way from black to the image at which the gradient is taken."""
@@ -39,3 +40,26 @@ def classifier_focus(classifier: ExplainedClassifier, x: Tensor, threshold: floa
         decisions.append(decision)
         maps.append((WIDTH * salience / peak).clamp_max(1) * decision[:, None, None, None])
     return torch.cat(decisions), torch.cat(maps)
+
+
+def masked_focus(
+    classifier: ExplainedClassifier, x: Tensor, masks: Tensor, threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The masks of what C calls positive, and `classifier_focus` in those positives that have none.
+
+    Args:
+        classifier: frozen, in evaluation mode.
+        x: [N, 1, S, S] in [-1, 1].
+        masks: [N, 1, S, S] in [0, 1], 0 where none is known.
+        threshold: probability from which an image is positive.
+
+    Returns:
+        Decision [N], focus [N, 1, S, S], and [N] 1 where the focus is a mask.
+    """
+    decision = (probability(classifier, x) >= threshold).float()
+    placed = (masks.amax((1, 2, 3)) > 0).float() * decision
+    focus = masks * placed[:, None, None, None]
+    rest = (decision > placed).nonzero()[:, 0]
+    if len(rest):
+        focus[rest] = classifier_focus(classifier, x[rest], threshold)[1]
+    return decision, focus, placed

@@ -20,7 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medxgan.training import processes
-from medxgan.training.networks import Discriminator, Encoder, ExplainedClassifier, Generator
+from medxgan.training.networks import (
+    Discriminator,
+    Encoder,
+    ExplainedClassifier,
+    Generator,
+)
 from medxgan.training.processes import drawn_rows
 
 View = Callable[[Tensor], Tensor]
@@ -34,12 +39,20 @@ class Batch:
     Attributes:
         x: [B, 1, S, S] in [-1, 1].
         label: [B] C's own decision, 0 or 1.
-        focus: [B, 1, S, S] in [0, 1], where C looks in positives; 0 in negatives.
+        focus: [B, 1, S, S] in [0, 1], where C looks, or the data's masks, in positives; 0 in negatives.
+        stratum: [B] number of the stratum that D compares within; None where there is one.
+        placed: [B] 1 where the focus says where the masked form's mask is to open; None where it says so nowhere.
     """
 
     x: Tensor
     label: Tensor
     focus: Tensor
+    stratum: Tensor | None = None
+    placed: Tensor | None = None
+
+    def condition(self, label: Tensor) -> Tensor:
+        """What D is told [B] of pictures of these rows that are meant to be of the class `label` [B]."""
+        return label if self.stratum is None else label + 2 * self.stratum
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Judged:
 
     Attributes:
         image: [B, 1, S, S].
-        label: [B] the class that each is meant to be.
+        label: [B] the class that each is meant to be, as D is told it (`Batch.condition`).
         counts: [B] 1 where the picture is judged, 0 where it is a real image.
     """
 
@@ -113,9 +126,10 @@ def judged(samples: Samples, realizations: Realizations | None, batch: Batch, ap
         applied: whether the applied negatives of positives are judged too; those of negatives are the images.
     """
     negative, all_count = torch.zeros_like(batch.label), torch.ones_like(batch.label)
-    pictures = [Judged(samples.image, samples.label, all_count)]
+    negative = batch.condition(negative)
+    pictures = [Judged(samples.image, batch.condition(samples.label), all_count)]
     if realizations is not None:
-        pictures.append(Judged(realizations.reconstruction, batch.label, all_count))
+        pictures.append(Judged(realizations.reconstruction, batch.condition(batch.label), all_count))
         pictures.append(Judged(realizations.negative, negative, all_count))
         if applied:
             pictures.append(Judged(realizations.applied_negative(batch.x), negative, batch.label))
@@ -133,7 +147,7 @@ def discriminator_loss(
     kind: AdversarialLoss,
 ) -> Tensor:
     """D's loss on real and generated pictures, as cross-entropy (published) or hinge."""
-    real = discriminator(view(batch.x), batch.label)
+    real = discriminator(view(batch.x), batch.condition(batch.label))
     fake = [discriminator(view(each.image.detach()), each.label) for each in generated]
     loss = F.softplus if kind == "cross-entropy" else _hinge
     return loss(-real).mean() + _mean([(loss(s) * each.counts).mean() for s, each in zip(fake, generated, strict=True)])

@@ -36,8 +36,11 @@ from medxgan.training.networks import (
     Discriminator,
     Encoder,
     ExplainedClassifier,
+    FeatureEncoder,
     Generator,
+    MaskedGenerator,
     PlainGenerator,
+    ResidualClassifier,
     TwoBranchGenerator,
 )
 from medxgan.training.networks.channels import decoder_channels, encoder_channels
@@ -134,10 +137,14 @@ class Run:
         """
         generator = build_generator(self.configuration)
         channels = self.configuration.generator.encoder_channels
-        along = build_encoder(channels, generator) if channels else None
+        along: Encoder | None = None
+        if isinstance(generator, MaskedGenerator):
+            along = build_feature_encoder(self.configuration, generator)
+        elif channels:
+            along = build_encoder(channels, generator)
         joint = {"average.generator": generator} | ({} if along is None else {"average.encoder": along})
         self._load("generator", joint)
-        encoder = along
+        encoder: Encoder | None = along
         if self.has("encoder"):
             encoder = build_encoder(self.configuration.encoder.channels, generator)
             self._load("encoder", {"encoder": encoder})
@@ -198,9 +205,12 @@ class RunLog:
             self._events.close()
 
 
-def build_classifier(configuration: TrainingConfig) -> Classifier:
+def build_classifier(configuration: TrainingConfig) -> ExplainedClassifier:
     """An untrained classifier as configured."""
-    return Classifier(configuration.classifier.width, configuration.classifier.dropout)
+    settings = configuration.classifier
+    if settings.form == "residual":
+        return ResidualClassifier(settings.channels, settings.dropout)
+    return Classifier(settings.width, settings.dropout)
 
 
 def build_generator(configuration: TrainingConfig) -> Generator:
@@ -209,6 +219,16 @@ def build_generator(configuration: TrainingConfig) -> Generator:
     channels = decoder_channels(settings.channels, size)
     if settings.form == "plain":
         return PlainGenerator(settings.z1_size, settings.z2_size, channels)
+    if settings.form == "masked":
+        return MaskedGenerator(
+            settings.z1_size,
+            settings.z2_size,
+            channels,
+            settings.fine_z1,
+            settings.fine_z2,
+            settings.bound,
+            settings.floor,
+        )
     return TwoBranchGenerator(
         settings.z1_size,
         settings.z2_size,
@@ -219,16 +239,30 @@ def build_generator(configuration: TrainingConfig) -> Generator:
     )
 
 
-def build_discriminator(configuration: TrainingConfig) -> Discriminator:
-    """An untrained discriminator as configured, its channels fitted to the size of the image."""
+def build_discriminator(configuration: TrainingConfig, strata: int = 1) -> Discriminator:
+    """An untrained discriminator as configured, its channels fitted to the size of what it sees.
+
+    Args:
+        configuration: the whole of it.
+        strata: number of strata that it is told apart from the class.
+    """
     settings = configuration.generator
-    channels = encoder_channels(settings.discriminator_channels, configuration.image.size)
-    return Discriminator(channels, settings.conditional)
+    seen = configuration.image.size // settings.judged_reduction
+    channels = encoder_channels(settings.discriminator_channels, seen)
+    return Discriminator(channels, 2 * strata if settings.conditional else 0)
 
 
 def build_encoder(channels: tuple[int, ...], generator: Generator) -> Encoder:
     """An untrained encoder of the generator's codes, its channels fitted to the size of the image."""
     return Encoder(generator, encoder_channels(channels, generator.image_size))
+
+
+def build_feature_encoder(configuration: TrainingConfig, generator: MaskedGenerator) -> FeatureEncoder:
+    """An untrained encoder that reads the pathology off the classifier, whose weights are still to be loaded."""
+    settings = configuration.generator
+    channels = encoder_channels(settings.encoder_channels, generator.image_size)
+    classifier = build_classifier(configuration)
+    return FeatureEncoder(generator, classifier, configuration.classifier.channels[-2:], channels)
 
 
 def build_preprocess(configuration: TrainingConfig | ServedClassifierConfig) -> Preprocess:

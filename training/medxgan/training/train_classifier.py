@@ -1,25 +1,33 @@
 """Training of the classifier."""
 
+import copy
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from lightning_fabric import seed_everything
 from rich.progress import track
+from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc
 
 from medxgan.training import processes
-from medxgan.training.augmentation import blur, dim, mirror, noise, shift
+from medxgan.training.augmentation import blur, dim, mirror, noise, shift, warp
+from medxgan.training.averaging import update_average
 from medxgan.training.checkpoint import save_checkpoint
-from medxgan.training.configuration import TrainingConfig
-from medxgan.training.dataset import preprocess_images
+from medxgan.training.configuration import AugmentationConfig, TrainingConfig
+from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.networks.classifier import probability
+from medxgan.training.networks.residual_classifier import ResidualClassifier, lesion_loss
 from medxgan.training.runs import Run, RunError, RunLog, build_classifier, build_preprocess
+from medxgan.training.sampling import balancing_weights, draw_epoch
+from medxgan.training.style import restyle
 from medxgan.training.train_familiarity import train_familiarity
 
 
 def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
-    """Train C with AdamW and a one-cycle schedule on the training split; report its AUC on the test split.
+    """Train C with AdamW and a one-cycle schedule on the training split; report its AUC on patients kept apart.
+
+    Those of the calibration part where there is one, so that nobody chooses by the test split; else the test split.
 
     The familiarity measures are fitted along, which see the same films.
 
@@ -38,7 +46,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
             "go on with `medxgan train generator`, or leave the section out to train a classifier"
         )
     settings, augmentation = configuration.classifier, configuration.augmentation
-    fabric = processes.launch()
+    fabric = processes.launch(settings.precision)
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
     log = RunLog(out / "classifier")
@@ -46,13 +54,18 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     # --- Data ---
     split = configuration.data.load(data_root)
     preprocess = build_preprocess(configuration)
-    train, test = (preprocess_images(preprocess, part) for part in (split.train, split.test))
+    kept, part = (split.test, "test") if split.calibration is None else (split.calibration, "calibration")
+    train, other = (preprocess_images(preprocess, images) for images in (split.train, kept))
     x, label = fabric.to_device(train.x), fabric.to_device(train.label)
+    masks = fabric.to_device(lesion_masks(split.train, x.shape[-1])) if settings.localisation else None
+    weights = None if split.train.strata is None else balancing_weights(train.label, split.train.strata)
 
     # --- Network and optimizer ---
     classifier = build_classifier(configuration)
     processes.over_whole_batch(classifier)
     fabric.to_device(classifier)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(classifier).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=settings.weight_decay)
     batch_size = min(settings.batch_size, len(x))
     processes.check_batch_size("classifier.batch_size", batch_size)
@@ -63,30 +76,51 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
 
     # --- Training ---
     for epoch in track(range(settings.epochs), "classifier", disable=not fabric.is_global_zero):
-        losses = []
-        for batch in torch.randperm(len(x))[: batches * batch_size].view(batches, batch_size):
+        losses: list[Tensor] = []
+        drawn = draw_epoch(weights, len(x))
+        for batch in drawn[: batches * batch_size].view(batches, batch_size):
             rows = processes.own_rows(batch)
-            picture = x[rows]
-            if augmentation.mirror:
-                (picture,) = mirror(picture)
-            seen = dim(blur(shift(picture, augmentation.shift), augmentation.blur)).clamp(-1, 1)
-            logit = classifier(noise(seen, augmentation.noise))
-            loss = F.binary_cross_entropy_with_logits(logit, label[rows])
+            picture, where = _augmented(x[rows], None if masks is None else masks[rows], augmentation)
+            with fabric.autocast():
+                loss = _loss(classifier, picture, label[rows], where, settings.localisation)
             optimizer.zero_grad()
             fabric.backward(loss)
             processes.average_gradients(classifier)
             optimizer.step()
             schedule.step()
+            step = epoch * batches + len(losses) + 1
+            update_average(average, classifier, min(settings.average_decay, step / (step + 10)))
             losses.append(loss.detach())
         log.write(epoch + 1, {"loss": processes.mean(torch.stack(losses).mean()).item()})
+        if fabric.is_global_zero:
+            save_checkpoint(run.checkpoint("classifier"), epoch + 1, {"classifier": average})
 
     # --- Result ---
-    classifier.eval()
-    score = probability(classifier, fabric.to_device(test.x)).cpu()
-    log.write(settings.epochs, {"test_auc": binary_auroc(score, test.label.long()).item()})
+    score = probability(average, fabric.to_device(other.x)).cpu()
+    log.write(settings.epochs, {f"{part}_auc": binary_auroc(score, other.label.long()).item()})
     log.close()
     if fabric.is_global_zero:
-        save_checkpoint(run.checkpoint("classifier"), settings.epochs, {"classifier": classifier})
         train_familiarity(run, split)
     fabric.barrier()
     return run
+
+
+def _augmented(picture: Tensor, where: Tensor | None, augmentation: AugmentationConfig) -> tuple[Tensor, Tensor | None]:
+    """What C is shown of pictures [B, 1, S, S], and where the lesions then lie."""
+    images: tuple[Tensor, ...] = (picture,) if where is None else (picture, where)
+    if augmentation.mirror:
+        images = mirror(*images)
+    if augmentation.style:
+        images = warp(*images, turn=augmentation.turn, zoom=augmentation.zoom)
+        picture = restyle(images[0], augmentation.style)
+    else:
+        picture = dim(blur(shift(images[0], augmentation.shift), augmentation.blur)).clamp(-1, 1)
+    return noise(picture, augmentation.noise), images[1] if len(images) > 1 else None
+
+
+def _loss(classifier: nn.Module, picture: Tensor, label: Tensor, where: Tensor | None, weight: float) -> Tensor:
+    """Cross-entropy of the label and, where lesions are known, of their places."""
+    if where is None or not isinstance(classifier, ResidualClassifier):
+        return F.binary_cross_entropy_with_logits(classifier(picture), label)
+    logit, lesions = classifier.with_lesions(picture)
+    return F.binary_cross_entropy_with_logits(logit, label) + weight * lesion_loss(lesions, where)

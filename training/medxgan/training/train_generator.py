@@ -7,14 +7,14 @@ import torch
 from lightning_fabric import seed_everything
 from rich.progress import track
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medxgan.training import objective, processes
 from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, shift, warp
+from medxgan.training.averaging import remaining, update_average
 from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
-from medxgan.training.dataset import preprocess_images
-from medxgan.training.focus import classifier_focus
+from medxgan.training.dataset import lesion_masks, preprocess_images
+from medxgan.training.focus import classifier_focus, masked_focus
 from medxgan.training.networks import Encoder, Generator
 from medxgan.training.objective import Batch
 from medxgan.training.runs import (
@@ -26,7 +26,9 @@ from medxgan.training.runs import (
     build_preprocess,
 )
 from medxgan.training.sample_grid import SampleGrid
+from medxgan.training.sampling import balancing_weights, draw_batch
 from medxgan.training.train_familiarity import train_familiarity
+from medxgan.training.train_masked import train_masked_generator
 from medxgan.training.trap import TrapGuard
 
 
@@ -43,6 +45,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         ProcessesError: the batch can't be shared out over the processes that are running.
     """
     settings, augmentation = configuration.generator, configuration.augmentation
+    if settings.form == "masked":
+        return train_masked_generator(configuration, data_root, out)
     weights = settings.weights
     fabric = processes.launch(settings.precision)
     processes.check_batch_size("generator.batch_size", settings.batch_size)
@@ -54,13 +58,25 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     classifier = run.classifier()
     fabric.to_device(classifier)
     split = configuration.data.load(data_root)
-    x = fabric.to_device(preprocess_images(build_preprocess(configuration), split.train).x)
-    decision, focus = classifier_focus(classifier, x, configuration.classes.decision_threshold)
+    images = split.train
+    x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
+    threshold = configuration.classes.decision_threshold
+    if settings.focus == "masks":
+        masks = fabric.to_device(lesion_masks(images, x.shape[-1]))
+        decision, focus, _ = masked_focus(classifier, x, masks, threshold)
+    else:
+        decision, focus = classifier_focus(classifier, x, threshold)
+    strata = sorted(set(images.strata or ("",)))
+    stratum = torch.tensor([strata.index(name) for name in images.strata or ("",) * len(x)], device=x.device)
+    labels = torch.from_numpy(images.labels)
+    share = balancing_weights(labels, images.strata) if images.strata else None
 
     # --- Networks and optimizers ---
     generator = build_generator(configuration)
-    discriminator = build_discriminator(configuration)
-    encoder = build_encoder(settings.encoder_channels, generator) if settings.encoder_channels else None
+    discriminator = build_discriminator(configuration, len(strata))
+    encoder: Encoder | None = None
+    if settings.encoder_channels:
+        encoder = build_encoder(settings.encoder_channels, generator)
     generating = _together(generator, encoder)
     if settings.initial_deviation is not None:
         for network in (generating, discriminator):
@@ -94,14 +110,14 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     # --- Training ---
     kind = settings.adversarial_loss
     for step in track(range(first + 1, settings.steps + 1), "generator", disable=not fabric.is_global_zero):
-        rows = processes.own_rows(torch.randint(0, len(x), (settings.batch_size,)))
+        rows = processes.own_rows(draw_batch(share, len(x), settings.batch_size))
         pictures, where = x[rows], focus[rows]
         if augmentation.mirror:
             pictures, where = mirror(pictures, where)
         pictures, where = warp(pictures, where, turn=augmentation.turn, zoom=augmentation.zoom)
-        batch = Batch(pictures, decision[rows], where)
+        batch = Batch(pictures, decision[rows], where, stratum[rows])
         for optimizer in optimizers.values():
-            optimizer.param_groups[0]["lr"] = settings.learning_rate * _remaining(step / settings.steps, settings.decay)
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * remaining(step / settings.steps, settings.decay)
         with fabric.autocast():
             samples, realizations = objective.generate(generator, encoder, batch)
             generated = objective.judged(samples, realizations, batch, settings.judge_applied)
@@ -137,7 +153,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         fabric.backward(loss_g)
         processes.average_gradients(generating)
         optimizer_g.step()
-        _update_average(average, generating, min(settings.average_decay, step / (step + 10)))
+        update_average(average, generating, min(settings.average_decay, step / (step + 10)))
 
         if step % settings.checkpoint_interval == 0 or step == settings.steps:
             losses = {
@@ -155,11 +171,6 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     return run
 
 
-def _remaining(progress: float, decay: float) -> float:
-    """Share of the learning rate that is left: 1, then down to almost 0 in a straight line over the last `decay`."""
-    return min(1.0, (1 - progress) / decay + 1e-3) if decay > 0 else 1.0
-
-
 def _together(generator: Generator, encoder: Encoder | None) -> nn.ModuleDict:
     return nn.ModuleDict({"generator": generator} | ({} if encoder is None else {"encoder": encoder}))
 
@@ -171,15 +182,3 @@ def _initialize(network: nn.Module, deviation: float) -> None:
             nn.init.normal_(module.weight, 0.0, deviation)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, deviation)
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, live: nn.Module, decay: float) -> None:
-    """Move the averaged parameters towards the live ones, and the batch statistics with them."""
-    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    blend(list(average.parameters()), list(live.parameters()), 0)
-    for ours, theirs in zip(average.buffers(), live.buffers(), strict=True):
-        if theirs.is_floating_point():
-            ours.lerp_(theirs, 1 - decay)
-        else:
-            ours.copy_(theirs)

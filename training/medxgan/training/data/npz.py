@@ -16,7 +16,9 @@ Criteria = Mapping[str, Sequence[str | int | float]]
 """For each column that matters, the values allowed in it."""
 
 
-def read_npz(path: Path, keep: Criteria | None = None, positive: Criteria | None = None) -> LabelledImages:
+def read_npz(
+    path: Path, keep: Criteria | None = None, positive: Criteria | None = None, strata: str | None = None
+) -> LabelledImages:
     """Reads rows of one set.
 
     The file holds `images` [N, H, W] and per-row columns: `labels` (0 or 1), and optionally `ids`, `patient`, `source`,
@@ -26,15 +28,18 @@ def read_npz(path: Path, keep: Criteria | None = None, positive: Criteria | None
         path: the file.
         keep: a row stays where every named column has an allowed value; every row if None.
         positive: a row is positive where every named column has an allowed value; the column `labels` if None.
+        strata: the column that becomes the images' `strata`, if any.
 
     Raises:
         DataError: the file cannot be read, a column is absent or malformed, or no row has a value that was named.
     """
     table = _Table.read(path)
-    return table.samples(positive).select(table.rows_with(keep or {}))
+    return table.samples(positive, strata).select(table.rows_with(keep or {}))
 
 
-def read_npz_split(path: Path, keep: Criteria | None = None, positive: Criteria | None = None) -> DataSplit:
+def read_npz_split(
+    path: Path, keep: Criteria | None = None, positive: Criteria | None = None, strata: str | None = None
+) -> DataSplit:
     """Reads rows of one set, as `read_npz`, and parts them as its column `split` says: "train" or "test".
 
     Raises:
@@ -42,7 +47,7 @@ def read_npz_split(path: Path, keep: Criteria | None = None, positive: Criteria 
     """
     table = _Table.read(path)
     kept = table.rows_with(keep or {})
-    return table.samples(positive).select(kept).split(table.in_test()[kept])
+    return table.samples(positive, strata).select(kept).split(table.in_test()[kept])
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class _Table:
         in_test: NDArray[np.bool_] = split == "test"
         return in_test
 
-    def samples(self, positive: Criteria | None) -> LabelledImages:
+    def samples(self, positive: Criteria | None, strata: str | None) -> LabelledImages:
         images = self.column("images")
         unknown = ("",) * len(images)
         try:
@@ -122,6 +127,7 @@ class _Table:
                 ids=self.names("ids") or tuple(f"row {row}" for row in range(len(images))),
                 inverted=np.zeros(len(images), dtype=np.bool_),
                 masks=self.columns["masks"] != 0 if "masks" in self.columns else None,
+                strata=None if strata is None else tuple(str(value) for value in self.column(strata).tolist()),
             )
         except DataError as error:
             raise DataError(f"{self.path}: {error}") from error

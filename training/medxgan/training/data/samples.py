@@ -25,6 +25,7 @@ class LabelledImages:
         ids: a name for each image, for messages and reports.
         inverted: bool [N], True where a high level means dark (DICOM's MONOCHROME1).
         masks: bool [N, H, W], True on the pathology, or None where the set has no masks.
+        strata: what else each image is to be compared within (the projection, say), or None where nothing is known.
 
     Raises:
         DataError: a field's length, shape, type or range does not fit.
@@ -37,6 +38,7 @@ class LabelledImages:
     ids: tuple[str, ...]
     inverted: NDArray[np.bool_]
     masks: NDArray[np.bool_] | None = None
+    strata: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -85,6 +87,7 @@ class LabelledImages:
             ids=tuple(self.ids[row] for row in rows),
             inverted=self.inverted[chosen],
             masks=None if self.masks is None else self.masks[chosen],
+            strata=None if self.strata is None else tuple(self.strata[row] for row in rows),
         )
 
     def split(self, test: NDArray[np.bool_]) -> "DataSplit":

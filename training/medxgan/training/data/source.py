@@ -49,12 +49,17 @@ class NpzData(_Source):
     stated_split: bool = Field(
         default=True, description="Part the rows as the column `split` says, and not by test_share and split_seed."
     )
+    balance: str | None = Field(
+        default=None,
+        description="A column (the projection, say) within each of whose values the training draws as many positives "
+        "as negatives, and as many rows of each value, so that the column says nothing of the label.",
+    )
 
     def load(self, base: Path) -> DataSplit:
         """Reads the set; a relative path starts at `base`."""
         if self.stated_split:
-            return _set_aside(read_npz_split(base / self.path, self.keep, self.positive), self)
-        return _split(read_npz(base / self.path, self.keep, self.positive), self)
+            return _set_aside(read_npz_split(base / self.path, self.keep, self.positive, self.balance), self)
+        return _split(read_npz(base / self.path, self.keep, self.positive, self.balance), self)
 
 
 class FolderData(_Source):

@@ -4,7 +4,10 @@ from medxgan.training.networks.classifier import Classifier, ExplainedClassifier
 from medxgan.training.networks.discriminator import Discriminator
 from medxgan.training.networks.encoder import Encoder
 from medxgan.training.networks.external_classifier import ExternalClassifier
+from medxgan.training.networks.feature_encoder import FeatureEncoder
 from medxgan.training.networks.generator import Generator, PlainGenerator, TwoBranchGenerator
+from medxgan.training.networks.masked_generator import MaskedGenerator
+from medxgan.training.networks.residual_classifier import ResidualClassifier
 
 __all__ = [
     "Classifier",
@@ -12,7 +15,10 @@ __all__ = [
     "Encoder",
     "ExplainedClassifier",
     "ExternalClassifier",
+    "FeatureEncoder",
     "Generator",
+    "MaskedGenerator",
     "PlainGenerator",
+    "ResidualClassifier",
     "TwoBranchGenerator",
 ]

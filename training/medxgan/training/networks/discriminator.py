@@ -11,10 +11,11 @@ class Discriminator(nn.Module):
 
     Args:
         channels: channels of the convolutions, each of which halves the resolution.
-        conditional: whether D is told the class.
+        conditions: number of conditions that D is told: 2 for the class, more for the class within each stratum, 0 for
+            none.
     """
 
-    def __init__(self, channels: tuple[int, ...], conditional: bool) -> None:
+    def __init__(self, channels: tuple[int, ...], conditions: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 1
@@ -24,10 +25,10 @@ class Discriminator(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.globally = spectral_norm(nn.Linear(inputs, 1))
         self.patchwise = spectral_norm(nn.Conv2d(inputs, 1, 1))
-        self.projection = nn.Embedding(2, inputs) if conditional else None
+        self.projection = nn.Embedding(conditions, inputs) if conditions else None
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Score [B] of x: [B, 1, S, S] with the class label [B] (0 or 1); high means real."""
+        """Score [B] of x: [B, 1, S, S] with the condition [B], label + 2 * stratum; high means real."""
         features = self.convolutions(x)
         pooled = features.mean((2, 3))
         score: Tensor = self.globally(pooled).squeeze(1) + self.patchwise(features).mean((1, 2, 3))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from medxgan.training.networks.generator import FINE_STRIDE, Generator, TwoBranchGenerator
+from medxgan.training.networks.masked_generator import MaskedGenerator
 
 
 class Encoder(nn.Module):
@@ -12,14 +13,12 @@ class Encoder(nn.Module):
     Args:
         generator: whose latent code is to be found.
         channels: channels of the convolutions, each of which halves the resolution.
+        parts: lengths of coarse and fine z1 and of coarse and fine z2, if not the generator's.
     """
 
-    def __init__(self, generator: Generator, channels: tuple[int, ...]) -> None:
+    def __init__(self, generator: Generator, channels: tuple[int, ...], parts: list[int] | None = None) -> None:
         super().__init__()
-        if isinstance(generator, TwoBranchGenerator):
-            z1, fine_z1, z2, fine_z2 = generator.parts
-        else:
-            z1, fine_z1, z2, fine_z2 = generator.z1_size, 0, generator.z2_size, 0
+        z1, fine_z1, z2, fine_z2 = parts or _parts(generator)
         layers: list[nn.Module] = []
         inputs = 1
         for outputs in channels:
@@ -33,6 +32,7 @@ class Encoder(nn.Module):
         self.coarse = [z1, z2]
         places = (generator.image_size // FINE_STRIDE) ** 2
         self.fine = [fine_z1 // places, fine_z2 // places]
+        self.context: nn.Module = nn.Identity()
         self.detail = nn.Conv2d(channels[2], sum(self.fine), 3, 1, 1) if sum(self.fine) else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,5 +42,12 @@ class Encoder(nn.Module):
         if self.detail is None:
             return coarse
         z1, z2 = torch.split(coarse, self.coarse, 1)
-        fine_1, fine_2 = torch.split(self.detail(eighth), self.fine, 1)
+        fine_1, fine_2 = torch.split(self.detail(self.context(eighth)), self.fine, 1)
         return torch.cat([z1, fine_1.flatten(1), z2, fine_2.flatten(1)], 1)
+
+
+def _parts(generator: Generator) -> list[int]:
+    """Lengths of coarse and fine z1 and of coarse and fine z2."""
+    if isinstance(generator, TwoBranchGenerator | MaskedGenerator):
+        return generator.parts
+    return [generator.z1_size, 0, generator.z2_size, 0]
