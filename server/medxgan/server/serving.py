@@ -9,7 +9,9 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE_NAME
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from medxgan.server.errors import UnsupportedError
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.log import get_logger
 from medxgan.server.models.admission import ModelCapacity
@@ -99,8 +101,15 @@ class Server:
         return port
 
     async def warm_up(self) -> None:
-        """Warm the models and the decoders up, and from then on call itself healthy."""
-        await asyncio.gather(self._repository.start(), self._decoder.start())
+        """Warm the models and the decoders up, and from then on call itself healthy.
+
+        Raises:
+            UnsupportedError: this installation can't start the processes that decode files.
+        """
+        try:
+            await asyncio.gather(self._repository.start(), self._decoder.start())
+        except WorkerFailureError as error:
+            raise UnsupportedError(f"no process that decodes files could be started: {error}") from error
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, at_once: asyncio.Event | None = None) -> None:
