@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -436,6 +437,15 @@ def test_a_caller_who_stops_listening_frees_the_server(service, client, grey) ->
     assert dropped
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts; what is started in the background of a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_frees_the_server(service, grey) -> None:
     service.hold.clear()
     # Python gives Ctrl-C to the main thread, in which the test runs.
