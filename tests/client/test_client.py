@@ -4,9 +4,9 @@ import _thread
 import asyncio
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
-import signal
 import threading
 import time
 from collections.abc import Iterator
