@@ -146,10 +146,9 @@ class Explainer:
                     self._batch.solver,
                     self._networks,
                 )
-            stopwatch.switch(Phase.MAPS)
-            if positive is not None and settings.frames:
-                frames = await trajectory(inverted, positive, settings.frames, self._threshold, self._networks)
         stopwatch.switch(Phase.MAPS)
+        if inverted is not None and positive is not None and settings.frames:
+            frames = await trajectory(inverted, positive, settings.frames, self._threshold, self._networks)
         maps, target_logit = await self._maps(opened.x, settings, inverted, positive)
         return Explanation(
             opened=opened,

@@ -7,6 +7,7 @@ from PIL import Image
 
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.explanation.explanation import MapValues, TrajectoryFrame
+from medxgan.server.explanation.scores import Score
 from medxgan.server.explanation.table import MAPS
 from medxgan.v1 import bundle_pb2, explanation_pb2
 from medxgan.v1.explanation_pb2 import MapForm, MapKind
@@ -42,13 +43,18 @@ def render_frame(frame: TrajectoryFrame, form: MapForm) -> explanation_pb2.Traje
     """Make one picture of a trajectory ready for the wire, in a form as a map has it."""
     rendered = explanation_pb2.TrajectoryFrame(
         position=frame.position,
-        score=explanation_pb2.Score(probability=frame.score.probability, positive=frame.score.positive),
+        score=score_message(frame.score),
     )
     if form == explanation_pb2.MAP_FORM_PNG:
         rendered.png = _png(frame.picture, *GREY_LEVELS)
     else:
         rendered.tensor.CopyFrom(tensor(frame.picture))
     return rendered
+
+
+def score_message(score: Score) -> explanation_pb2.Score:
+    """A score as it crosses the wire."""
+    return explanation_pb2.Score(probability=score.probability, positive=score.positive)
 
 
 def tensor(values: FloatArray) -> explanation_pb2.Tensor:

@@ -2,8 +2,7 @@
 
 from medxgan.server.explanation.explain import Progress
 from medxgan.server.explanation.explanation import Explanation, Inverted, OpenedImage, PositiveRealization
-from medxgan.server.explanation.rendering import render_frame, render_map
-from medxgan.server.explanation.scores import Score
+from medxgan.server.explanation.rendering import render_frame, render_map, score_message
 from medxgan.server.images.film import Placement
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
@@ -57,7 +56,7 @@ def classify_response(model: ServedModel, opened: OpenedImage) -> explanation_pb
     return explanation_pb2.ClassifyResponse(
         model=identity(model),
         execution=execution(model),
-        score=_score(opened.score),
+        score=score_message(opened.score),
         decision_threshold=classes.decision_threshold,
         predicted_class=classes.positive_class if opened.score.positive else classes.negative_class,
         familiar=opened.familiar,
@@ -67,21 +66,17 @@ def classify_response(model: ServedModel, opened: OpenedImage) -> explanation_pb
     )
 
 
-def _score(score: Score) -> explanation_pb2.Score:
-    return explanation_pb2.Score(probability=score.probability, positive=score.positive)
-
-
 def _scores(model: ServedModel, explanation: Explanation) -> explanation_pb2.Scores:
     scores = explanation_pb2.Scores(
-        original=_score(explanation.opened.score),
+        original=score_message(explanation.opened.score),
         decision_threshold=model.bundle.description.classification.decision_threshold,
     )
     if explanation.inverted is not None:
-        scores.reconstruction.CopyFrom(_score(explanation.inverted.reconstruction_score))
-        scores.negative_realization.CopyFrom(_score(explanation.inverted.negative_realization_score))
-        scores.applied_negative.CopyFrom(_score(explanation.inverted.applied_negative_score))
+        scores.reconstruction.CopyFrom(score_message(explanation.inverted.reconstruction_score))
+        scores.negative_realization.CopyFrom(score_message(explanation.inverted.negative_realization_score))
+        scores.applied_negative.CopyFrom(score_message(explanation.inverted.applied_negative_score))
     if explanation.positive_realization is not None:
-        scores.positive_realization.CopyFrom(_score(explanation.positive_realization.score))
+        scores.positive_realization.CopyFrom(score_message(explanation.positive_realization.score))
     return scores
 
 
