@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from medxgan.evaluation.cohort import SEEN, UNSEEN, Cohort, Explained, explain_cohort, open_cohort
 from medxgan.evaluation.coverage import coverage_curve
@@ -21,7 +20,7 @@ from medxgan.evaluation.thresholds import measure_familiarity, set_reliability
 from medxgan.server.explanation.scores import Score
 from medxgan.server.models.served_model import ServedModel
 from medxgan.training.data.samples import DataSplit
-from medxgan.training.focus import WIDTH
+from medxgan.training.focus import saturated
 from medxgan.training.trap import shared_place
 from medxgan.v1 import explanation_pb2
 from medxgan.v1.bundle_pb2 import Bundle, CoveragePoint, Metric
@@ -50,9 +49,6 @@ PICTURE_METRICS = (
      "Mean absolute difference between reconstruction and negative realization: size of change."),
 )  # fmt: skip
 """Metrics that are means over images: name, figure of the image, and meaning."""
-
-FOCUS_WINDOW = 5
-"""Pixels along a side of the window that smooths where the classifier looks, as in `medxgan.training.focus`."""
 
 MAPS = {
     "difference": "the difference map's magnitude",
@@ -255,8 +251,7 @@ def _place_metrics(explained: Explained) -> list[Metric]:
         return []
     differences = torch.from_numpy(np.stack([found.difference for found in explained.inverted]))[:, None].abs()
     looked_at = [each.maps[explanation_pb2.MAP_KIND_INTEGRATED_GRADIENTS].values for each in explained.explanations]
-    salience = F.avg_pool2d(torch.from_numpy(np.stack(looked_at))[:, None].abs(), FOCUS_WINDOW, 1, FOCUS_WINDOW // 2)
-    focus = (WIDTH * salience / salience.amax((2, 3), keepdim=True).clamp_min(1e-8)).clamp_max(1)
+    focus = saturated(torch.from_numpy(np.stack(looked_at))[:, None])
     metric = explained.cohort.metric
     return [
         metric("place_of_difference", shared_place(differences),

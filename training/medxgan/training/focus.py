@@ -10,6 +10,9 @@ from medxgan.training.networks.classifier import probability
 PATH = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the way from black to the image at which the gradient is taken."""
 
+SMOOTHING = 5
+"""Pixels along a side of the window that smooths an attribution."""
+
 WIDTH = 2.5
 """Where the attribution reaches 1/2.5 of its peak, the focus is already 1: less would leave the generator only the
 peak of a lesion to change, and most of the lesion under the terms that forbid change."""
@@ -35,11 +38,16 @@ def classifier_focus(classifier: ExplainedClassifier, x: Tensor, threshold: floa
             leaf = (share * (rows + 1) - 1).requires_grad_(True)
             (gradient,) = torch.autograd.grad(classifier(leaf).sum(), leaf)
             attribution += gradient * (rows + 1) / len(PATH)
-        salience = F.avg_pool2d(attribution.abs(), 5, 1, 2)
-        peak = salience.amax((1, 2, 3), keepdim=True).clamp_min(1e-8)
         decisions.append(decision)
-        maps.append((WIDTH * salience / peak).clamp_max(1) * decision[:, None, None, None])
+        maps.append(saturated(attribution) * decision[:, None, None, None])
     return torch.cat(decisions), torch.cat(maps)
+
+
+def saturated(attribution: Tensor) -> Tensor:
+    """The smoothed magnitude of attributions [N, 1, S, S], in [0, 1]: 1 from a part of each one's peak upwards."""
+    salience = F.avg_pool2d(attribution.abs(), SMOOTHING, 1, SMOOTHING // 2)
+    peak = salience.amax((1, 2, 3), keepdim=True).clamp_min(1e-8)
+    return (WIDTH * salience / peak).clamp_max(1)
 
 
 def masked_focus(
