@@ -105,63 +105,67 @@ def served() -> Iterator[Server]:
             process.terminate()
 
 
-class Bystander:
-    """Classifies a small tensor over and over, and notes how long each answer takes."""
+class Repeated:
+    """Does something over and over in a thread of its own, for as long as its context lasts."""
+
+    pause: float
+    """Seconds between twice."""
+
+    def once(self) -> None:
+        """What is done."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._repeat)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def _repeat(self) -> None:
+        while not self._ends.wait(self.pause):
+            self.once()
+
+
+class Bystander(Repeated):
+    """Classifies a small tensor, and notes how long each answer takes; being told to come back later is none."""
+
+    pause = 0.005
 
     def __init__(self, address: str) -> None:
         # Another address of loopback: another caller.
-        self._channel = grpc.insecure_channel(address, [("grpc.local_address", "127.0.0.2"), *UNBOUNDED])
-        self._stub = ExplanationServiceStub(self._channel)
+        channel = grpc.insecure_channel(address, [("grpc.local_address", "127.0.0.2"), *UNBOUNDED])
+        self._stub = ExplanationServiceStub(channel)
         self._request = ClassifyRequest(model=MODEL, image=tensor(32))
-        self._ends = threading.Event()
         self.milliseconds: list[float] = []
-        self.refused = 0
 
-    def run(self) -> None:
-        """Ask until told to stop."""
-        while not self._ends.is_set():
-            began = time.perf_counter()
-            try:
-                self._stub.Classify(self._request, timeout=DEADLINE)
-                self.milliseconds.append(1000 * (time.perf_counter() - began))
-            except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                    raise
-                self.refused += 1
-            time.sleep(0.005)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self.run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
-        self._channel.close()
+    def once(self) -> None:
+        """Ask."""
+        began = time.perf_counter()
+        try:
+            self._stub.Classify(self._request, timeout=DEADLINE)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+        else:
+            self.milliseconds.append(1000 * (time.perf_counter() - began))
 
 
-class MemoryWatch:
+class MemoryWatch(Repeated):
     """Notes the highest private memory of the server and its workers, in megabytes."""
+
+    pause = 0.05
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._ends = threading.Event()
         self.peak = 0.0
 
-    def run(self) -> None:
-        """Look until told to stop."""
-        while not self._ends.wait(0.05):
-            self.peak = max(self.peak, self._server.memory_megabytes())
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self.run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
+    def once(self) -> None:
+        """Look."""
+        self.peak = max(self.peak, self._server.memory_megabytes())
 
 
 def attack(server: Server, image: Image, times: int) -> tuple[Counter[str], float]:
