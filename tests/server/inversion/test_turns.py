@@ -202,3 +202,26 @@ def test_a_row_that_gave_way_goes_on_from_where_it_was(linear_engine, caller: st
     assert short.began < long.ended, "they took turns"
     np.testing.assert_array_equal(long.state.z, alone(linear_engine, 0, 200))
     np.testing.assert_array_equal(short.state.z, alone(linear_engine, 1, 60))
+
+
+def test_a_row_does_not_give_way_to_one_whose_caller_has_just_gone(linear_engine) -> None:
+    """The caller goes after the block in which the row's quantum ends, and before the next: its place stays taken."""
+
+    async def scenario() -> Ended:
+        thread = DeviceThread()
+        batch = InversionBatch(Solver(linear_engine.bundle.inversion), linear_engine, thread, 1, QUANTUM)
+        thread.start()
+        batch.start()
+
+        def on_rows(rows) -> None:
+            if rows[0].steps_taken > QUANTUM:
+                leaving.cancel()
+
+        staying = asyncio.create_task(batch.run([start(linear_engine, 0, 100)], "caller", on_rows))
+        leaving = asyncio.create_task(batch.run([start(linear_engine, 1, 100)], "caller"))
+        (ended,) = await asyncio.wait_for(staying, timeout=30)
+        await batch.stop()
+        await thread.stop()
+        return ended
+
+    np.testing.assert_array_equal(asyncio.run(scenario()).state.z, alone(linear_engine, 0, 100))

@@ -121,6 +121,10 @@ class InversionBatch:
 
     def _regroup(self) -> "_Change":
         """Let rows leave and join before the next block."""
+        for flow, request in self._requests.items():
+            # Whose caller has just gone leaves by itself a moment later: too late for nobody to give way to it.
+            if request.done.done():
+                self._turns.leave(flow)
         staying = {
             ticket: place
             for place, ticket in enumerate(self._advancing)
@@ -137,8 +141,7 @@ class InversionBatch:
             ticket = self._turns.next()
             if ticket is None:
                 break
-            if self._is_awaited(ticket):  # else its caller has just gone, and is about to drop the others too
-                joining.append(ticket)
+            joining.append(ticket)
         self._advancing = [*staying, *joining]
         return _Change(list(staying.values()), leaving, [ticket.state for ticket in joining])
 
