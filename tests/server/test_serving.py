@@ -1,6 +1,8 @@
-"""A server's health over its life."""
+"""A server over its life: what its health says, and that it ends well."""
 
 import asyncio
+import subprocess
+import sys
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -47,3 +49,25 @@ def test_a_server_is_healthy_from_warm_models_to_the_call_to_stop() -> None:
             HealthCheckResponse.SERVING,
             HealthCheckResponse.NOT_SERVING,
         ]
+
+
+STARTS_AND_STOPS = """
+import asyncio
+from medxgan.server.models.repository import ModelRepository
+from medxgan.server.serving import Server
+from medxgan.server.settings import ServerSettings
+
+async def often():
+    for _ in range(1500):
+        server = Server(ServerSettings(address="127.0.0.1:0", shutdown_grace_seconds=0), ModelRepository([]))
+        await server.listen()
+        await server.stop()
+
+asyncio.run(often())
+"""
+
+
+def test_stopping_does_not_crash() -> None:
+    """Two calls to end gRPC's server that met crashed the process about once in a hundred times."""
+    done = subprocess.run([sys.executable, "-c", STARTS_AND_STOPS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

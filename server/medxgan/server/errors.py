@@ -8,6 +8,7 @@ MedxganError
 ├── UnknownModelError        no such model or version
 ├── BusyError                the queue is full; try again later
 ├── SlowUploadError          the request took too long to arrive
+├── StoppingError            the server is on its way down
 └── UnsupportedError         this server, as installed, can't do it
 
 A bundle that can't be served is a `medxgan.bundle.BundleError`, at start-up and never during a request.
@@ -57,6 +58,10 @@ class SlowUploadError(MedxganError):
     """The request took too long to arrive."""
 
 
+class StoppingError(MedxganError):
+    """The server is on its way down; another may answer, or this one once it is back."""
+
+
 class UnsupportedError(MedxganError):
     """This server, as installed or as its bundle allows, can't do what was asked."""
 
@@ -69,6 +74,7 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     UnknownModelError: StatusCode.NOT_FOUND,
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
+    StoppingError: StatusCode.UNAVAILABLE,
     UnsupportedError: StatusCode.UNIMPLEMENTED,
 }
 """The one table from an error to its gRPC status; a test proves it complete."""

@@ -27,6 +27,9 @@ _log = get_logger(__name__)
 
 _HEALTH_OF = ("", SERVICE_NAME)
 
+LAST_ANSWERS_SECONDS = 1.0
+"""Seconds that answers which are made have to reach their callers when a server stops."""
+
 KEEPALIVE = (
     # Dead peers are found: a connection without traffic is asked for a sign of life.
     ("grpc.keepalive_time_ms", 60_000),
@@ -121,15 +124,15 @@ class Server:
             at_once: ends the grace when it is set.
         """
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._grpc.stop(self._settings.shutdown_grace_seconds))
+        self._requests.refuse()
         waits: list[asyncio.Task[object]] = [asyncio.create_task(self._requests.idle())]
         if at_once is not None:
             waits.append(asyncio.create_task(at_once.wait()))
-        await asyncio.wait([stopping, *waits], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=self._settings.shutdown_grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         for each in waits:
             each.cancel()
-        await self._grpc.stop(None)
-        await stopping
+        # Called once only: a call that comes while another ends meets a server that gRPC has freed, and crashes.
+        await self._grpc.stop(LAST_ANSWERS_SECONDS if self._requests.is_idle else None)
         await self._decoder.stop()
         await self._repository.stop()
 

@@ -88,11 +88,12 @@ class FaultyService(ExplanationServiceServicer):
         return ListModelsResponse()
 
 
-async def call_faulty_service(method: str, request: Message) -> grpc.aio.AioRpcError | None:
-    """What a caller of one method gets to hear."""
-    server = grpc.aio.server(
-        interceptors=[RequestInterceptor(SERVICE_NAME, Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)))]
-    )
+async def call_faulty_service(method: str, request: Message, stopping: bool = False) -> grpc.aio.AioRpcError | None:
+    """What a caller of one method gets to hear, also of a server that is stopping."""
+    interceptor = RequestInterceptor(SERVICE_NAME, Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)))
+    if stopping:
+        interceptor.refuse()
+    server = grpc.aio.server(interceptors=[interceptor])
     add_ExplanationServiceServicer_to_server(FaultyService(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -106,6 +107,14 @@ async def call_faulty_service(method: str, request: Message) -> grpc.aio.AioRpcE
             return None
     finally:
         await server.stop(None)
+
+
+@pytest.mark.parametrize(("method", "request_"), [("ListModels", ListModelsRequest()), ("Explain", ExplainRequest())])
+def test_a_server_that_is_stopping_refuses_what_comes(method: str, request_: Message) -> None:
+    error = asyncio.run(call_faulty_service(method, request_, stopping=True))
+    assert error is not None
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert error.details() == "the server is stopping"
 
 
 def test_an_unforeseen_error_is_answered_with_an_id_and_logged_under_it(caplog: pytest.LogCaptureFixture) -> None:

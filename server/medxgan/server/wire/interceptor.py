@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from medxgan.server.errors import InvalidRequestError, MedxganError
+from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.log import get_logger
 from medxgan.server.wire.status import internal_status, known_status
 from medxgan.server.wire.uploads import Uploads
@@ -37,8 +37,18 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._prefix = f"/{service}/"
         self._uploads = uploads
         self._running = 0
+        self._refuses = False
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def refuse(self) -> None:
+        """Refuse every request from now on; those that run go on."""
+        self._refuses = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self._idle.is_set()
 
     async def idle(self) -> None:
         """Wait until no request is being answered."""
@@ -70,8 +80,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             self._running += 1
             self._idle.clear()
             try:
-                async with _Answer(name, context), self._uploads.received(messages, context.peer()) as upload:
-                    return await method(_parsed(deserialize, upload.take()), context)
+                async with _Answer(name, context):
+                    if self._refuses:
+                        raise StoppingError("the server is stopping")
+                    async with self._uploads.received(messages, context.peer()) as upload:
+                        return await method(_parsed(deserialize, upload.take()), context)
             finally:
                 self._running -= 1
                 if self._running == 0:
