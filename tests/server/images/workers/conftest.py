@@ -1,6 +1,7 @@
 """A pool of workers for a module's tests, and what the system says of its processes."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,18 @@ class Running:
 
     runner: asyncio.Runner
     pool: DecoderPool
+    fork_server: int
+    """The process that its workers are forked from; other tests may have started processes of their own."""
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     with asyncio.Runner() as runner:
+        before = set(children(os.getpid()))
         pool = DecoderPool(LARGE, workers=2, cpu_seconds=10)
         runner.run(pool.start())
-        yield Running(runner, pool)
+        (fork_server,) = set(children(os.getpid())) - before
+        yield Running(runner, pool, fork_server)
         runner.run(pool.stop())
 
 

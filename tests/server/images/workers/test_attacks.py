@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -137,14 +136,13 @@ def test_the_memory_of_a_worker_is_bounded(
 ) -> None:
     """The highest of the bombs, seen from the system: what may unfold is 256 MiB."""
     content = deflated(write, 2**29, 0x7FFFFFF0)
-    (fork_server,) = child_processes(os.getpid())
     peak = 0
 
     async def attack() -> None:
         nonlocal peak
         decoding = asyncio.create_task(running.pool.decode(Image(dicom=content)))
         while not decoding.done():
-            peak = max([peak, *(peak_bytes(worker, process_status) for worker in child_processes(fork_server))])
+            peak = max([peak, *(peak_bytes(worker, process_status) for worker in child_processes(running.fork_server))])
             await asyncio.sleep(0.005)
         with pytest.raises(ImageTooLargeError):
             await decoding

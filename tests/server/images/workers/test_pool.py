@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -152,12 +153,25 @@ def test_more_bytes_than_a_worker_has_room_for_are_refused() -> None:
         asyncio.run(pool.decode(Image(encoded=bytes(1001))))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_worker_reads_the_orientation_of_a_picture(running, kind: str) -> None:
+    """Pillow loads its reader of EXIF at its first use, which a worker no longer can."""
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    PillowImage.new("L", (8, 4), 100).save(file, kind, exif=exif)
+    film = running.runner.run(running.pool.decode(Image(encoded=file.getvalue())))
+    assert film.levels.shape == (8, 4)
+    assert film.orientation == 6
+
+
 def test_a_cancelled_decode_ends_its_worker(running, child_processes, process_status) -> None:
     content = slow_file()
 
     async def cancel() -> None:
-        (fork_server,) = child_processes(os.getpid())
-        before = child_processes(fork_server)
+        before = child_processes(running.fork_server)
+        for worker in before:
+            os.kill(worker, signal.SIGSTOP)  # so that none is done before it is cancelled
         decoding = asyncio.create_task(running.pool.decode(Image(encoded=content)))
         await asyncio.sleep(0.3)
         decoding.cancel()
@@ -165,30 +179,34 @@ def test_a_cancelled_decode_ends_its_worker(running, child_processes, process_st
             await decoding
         while all(process_status(process) for process in before):
             await asyncio.sleep(0.005)  # a process that goes on ends this test by its timeout
+        for worker in child_processes(running.fork_server):
+            os.kill(worker, signal.SIGCONT)
 
     running.runner.run(cancel())
     np.testing.assert_array_equal(running.runner.run(running.pool.decode(Image(encoded=tiff()))).levels, SMOOTH)
 
 
-def test_workers_that_are_killed_are_replaced(running, child_processes) -> None:
-    (fork_server,) = child_processes(os.getpid())
-
+def test_workers_that_are_killed_are_replaced(running, child_processes, process_status) -> None:
     async def kill_and_decode() -> Film:
+        workers = child_processes(running.fork_server)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)  # so that none is done before it is killed
         decoding = asyncio.create_task(running.pool.decode(Image(encoded=slow_file())))
         await asyncio.sleep(0.2)
-        for worker in child_processes(fork_server):
-            os.kill(worker, 9)
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
         with pytest.raises(ImageError, match="limits of time and memory"):
             await decoding
+        while any(process_status(worker) for worker in workers):
+            await asyncio.sleep(0.005)
         return await running.pool.decode(Image(encoded=tiff()))
 
     np.testing.assert_array_equal(running.runner.run(kill_and_decode()).levels, SMOOTH)
 
 
 def test_a_worker_holds_nothing_but_what_it_needs(running, child_processes, process_status) -> None:
-    (fork_server,) = child_processes(os.getpid())
-    assert process_status(fork_server)["Threads"] == "1", "a fork takes one thread along"
-    worker = child_processes(fork_server)[0]
+    assert process_status(running.fork_server)["Threads"] == "1", "a fork takes one thread along"
+    worker = child_processes(running.fork_server)[0]
     assert process_status(worker)["NoNewPrivs"] == "1"
     if os.geteuid() == 0:
         assert set(process_status(worker)["Uid"].split()) == {"65534"}

@@ -10,6 +10,7 @@ from PIL import Image
 
 from medxgan.server.errors import MedxganError
 from medxgan.server.images.decoding import decode_file
+from medxgan.server.images.encoded.picture import ORIENTATION_TAG
 from medxgan.server.images.limits import ImageLimits
 
 _DECODERS = (
@@ -43,10 +44,11 @@ def load_everything(limits: ImageLimits) -> None:
     """Read a small file of each kind, so that every reader has loaded what it needs."""
     for name in _DECODERS:
         getattr(imagecodecs, name)
-    picture = Image.new("RGB", (16, 16))
+    picture, exif = Image.new("RGB", (16, 16)), Image.Exif()
+    exif[ORIENTATION_TAG] = 1  # Pillow loads its reader of TIFF for it
     for kind in ("PNG", "JPEG"):
         file = BytesIO()
-        picture.save(file, kind)
+        picture.save(file, kind, exif=exif)
         decode_file("encoded", file.getvalue(), 0, limits)
     file = BytesIO()
     tifffile.imwrite(file, np.zeros((16, 16), np.uint16), compression="zlib", predictor=True)
