@@ -46,6 +46,15 @@ def slow_file() -> bytes:
     return file.getvalue()
 
 
+async def resting_workers(running, child_processes, process_status) -> list[int]:
+    """The workers, once those of earlier files are gone and those in their places wait for a file."""
+    while True:
+        workers = child_processes(running.fork_server)
+        if len(workers) == 3 and all(process_status(worker).get("State", "gone")[0] == "S" for worker in workers):
+            return workers
+        await asyncio.sleep(0.01)
+
+
 def described(film: Film) -> tuple[object, ...]:
     return film.inverted, film.orientation, film.spacing, film.pixel_aspect, film.frame, film.notes
 
@@ -169,7 +178,7 @@ def test_a_cancelled_decode_ends_its_worker(running, child_processes, process_st
     content = slow_file()
 
     async def cancel() -> None:
-        before = child_processes(running.fork_server)
+        before = await resting_workers(running, child_processes, process_status)
         for worker in before:
             os.kill(worker, signal.SIGSTOP)  # so that none is done before it is cancelled
         decoding = asyncio.create_task(running.pool.decode(Image(encoded=content)))
@@ -188,7 +197,7 @@ def test_a_cancelled_decode_ends_its_worker(running, child_processes, process_st
 
 def test_workers_that_are_killed_are_replaced(running, child_processes, process_status) -> None:
     async def kill_and_decode() -> Film:
-        workers = child_processes(running.fork_server)
+        workers = await resting_workers(running, child_processes, process_status)
         for worker in workers:
             os.kill(worker, signal.SIGSTOP)  # so that none is done before it is killed
         decoding = asyncio.create_task(running.pool.decode(Image(encoded=slow_file())))
@@ -206,7 +215,7 @@ def test_workers_that_are_killed_are_replaced(running, child_processes, process_
 
 def test_a_worker_holds_nothing_but_what_it_needs(running, child_processes, process_status) -> None:
     assert process_status(running.fork_server)["Threads"] == "1", "a fork takes one thread along"
-    worker = child_processes(running.fork_server)[0]
+    worker, *_ = running.runner.run(resting_workers(running, child_processes, process_status))
     assert process_status(worker)["NoNewPrivs"] == "1"
     if os.geteuid() == 0:
         assert set(process_status(worker)["Uid"].split()) == {"65534"}
