@@ -24,7 +24,7 @@ check: .venv/.development  ## lint, types, walls, protos
 	$(BIN)/buf lint .venv/image.binpb --config protos/buf.yaml
 	$(BIN)/buf breaking .venv/image.binpb --against protos/released/v1.binpb --config protos/buf.yaml
 
-format: .venv/.development  ## mend what can be mended
+format: .venv/.development  ## correct the formatting, and what the linter can correct
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -12,6 +12,7 @@ from medxgan.client.command import bundle_search, install
 from medxgan.client.command.app import app
 from medxgan.client.command.bundle_search import NoModelsError, find_models, user_models
 from medxgan.client.command.install import InstallError
+from medxgan.client.command.rooms import found_models
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -72,6 +73,20 @@ def test_the_order_is_here_then_the_users_then_the_packages(package) -> None:
     assert find_models(None) == user_models(), "a folder without a bundle is passed by"
     bundle(Path("models") / "mine" / "1", "mine", "1")
     assert find_models(None) == Path("models")
+
+
+def test_serve_looks_where_explain_does_unless_it_is_told(package, monkeypatch) -> None:
+    assert found_models([]) == ["--models", str(package)]
+    assert found_models(["--address", "127.0.0.1:0"]) == ["--models", str(package)]
+    assert found_models(["--models", "mine"]) == []
+    assert found_models(["--models=mine"]) == []
+    assert found_models(["--config=server.toml"]) == [], "the file may name a folder"
+    monkeypatch.setenv("MEDXGAN_MODELS", "mine")
+    assert found_models([]) == []
+
+
+def test_serve_says_itself_that_there_are_no_models() -> None:
+    assert found_models([]) == []
 
 
 def test_a_model_is_found_where_it_is(package) -> None:

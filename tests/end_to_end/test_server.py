@@ -245,7 +245,7 @@ def test_a_stream_tells_its_progress_and_ends_with_the_same_explanation(
         np.testing.assert_array_equal(streamed, plain)
 
 
-def test_an_explanation_does_not_depend_on_its_company(stub: ExplanationServiceStub, images: list[Image]) -> None:
+def test_an_explanation_does_not_depend_on_its_batch(stub: ExplanationServiceStub, images: list[Image]) -> None:
     steps = inverting(steps=30)
     alone = [stub.Explain(ExplainRequest(image=image, settings=steps)) for image in images]
     with ThreadPoolExecutor(len(images)) as callers:

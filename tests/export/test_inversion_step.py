@@ -118,7 +118,7 @@ def test_the_losses_follow_the_reference_inversion(step: Step, tiny_model: Train
     assert (total[-1] < total[0]).all()
 
 
-def test_a_row_does_not_depend_on_its_company(step: Step, tiny_model: TrainedModel) -> None:
+def test_a_row_does_not_depend_on_its_batch(step: Step, tiny_model: TrainedModel) -> None:
     together = rows(tiny_model, 8) | {"step": np.arange(8, dtype=np.float32)}
     outputs = step(together)
     for row in range(8):

@@ -99,7 +99,7 @@ def test_one_pixel_that_is_no_number_makes_a_film_unfamiliar(check: FamiliarityC
     assert bool(check.unfamiliar(PREPROCESS(film, torch.zeros(1))).all())
 
 
-def test_a_row_does_not_depend_on_its_company(check: FamiliarityCheck) -> None:
+def test_a_row_does_not_depend_on_its_batch(check: FamiliarityCheck) -> None:
     x = slices(5, 6)
     torch.testing.assert_close(check.measures(x)[3:4], check.measures(x[3:4]), rtol=1e-5, atol=1e-5)
 

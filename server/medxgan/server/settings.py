@@ -30,7 +30,11 @@ class ServerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MEDXGAN_", extra="forbid", frozen=True)
 
     config: FilePath | None = Field(None, description="TOML file with any of these settings, by the same names.")
-    models: Path = Field(Path("models"), description="Folder that holds the bundles, NAME/VERSION/.")
+    models: Path = Field(
+        Path("models"),
+        description="Folder that holds the bundles, NAME/VERSION/. The command `medxgan` passes the first that holds "
+        "any of ./models, the user's and the package medxgan-models.",
+    )
     strict: bool = Field(
         False, description="Whether one bundle that can't be served ends the server; else the others are served."
     )

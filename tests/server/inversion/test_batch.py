@@ -111,7 +111,7 @@ def test_concurrent_rows_share_blocks_up_to_the_maximum_rows(linear_engine):
     ticks=st.lists(st.integers(0, 40), min_size=8, max_size=8),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-def test_a_rows_result_does_not_depend_on_its_company(linear_engine, steps, maximum_rows, ticks):
+def test_a_rows_result_does_not_depend_on_its_batch(linear_engine, steps, maximum_rows, ticks):
     expected = [alone(linear_engine, index, count) for index, count in enumerate(steps)]
 
     async def late(bench: Bench, index: int) -> Ended:

@@ -29,7 +29,7 @@ def admission(places: int, share: float = 1.0) -> Admission:
 
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=40))
 def test_it_never_holds_more_than_there_is_room_for(places: int, arrivals: list[bool]) -> None:
-    house = admission(places)
+    admitted = admission(places)
     inside: list[ExitStack] = []
     for arrives in arrivals:
         if not arrives:
@@ -37,39 +37,39 @@ def test_it_never_holds_more_than_there_is_room_for(places: int, arrivals: list[
                 inside.pop().close()
         elif len(inside) < places:
             place = ExitStack()
-            place.enter_context(house.enter("caller"))
+            place.enter_context(admitted.enter("caller"))
             inside.append(place)
         else:
-            with pytest.raises(BusyError) as refusal, house.enter("caller"):
-                pytest.fail("let in beside a full house")
+            with pytest.raises(BusyError) as refusal, admitted.enter("caller"):
+                pytest.fail("let in beside a full model")
             assert refusal.value.retry_delay == 1.5
-        assert house.inside == len(inside)
+        assert admitted.inside == len(inside)
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
-    house = admission(1)
-    with pytest.raises(ZeroDivisionError), house.enter("caller"):
+    admitted = admission(1)
+    with pytest.raises(ZeroDivisionError), admitted.enter("caller"):
         raise ZeroDivisionError
-    assert house.inside == 0
+    assert admitted.inside == 0
 
 
 def test_one_caller_leaves_room_for_others() -> None:
-    house = admission(8, share=0.75)
-    with house.enter("greedy", 6):
-        with pytest.raises(BusyError, match="one caller"), house.enter("greedy"):
+    admitted = admission(8, share=0.75)
+    with admitted.enter("greedy", 6):
+        with pytest.raises(BusyError, match="one caller"), admitted.enter("greedy"):
             pytest.fail("let in beyond its share")
-        with house.enter("modest", 2), pytest.raises(BusyError, match="the model"), house.enter("third"):
-            pytest.fail("let in beside a full house")
-    assert house.inside == 0
+        with admitted.enter("modest", 2), pytest.raises(BusyError, match="the model"), admitted.enter("third"):
+            pytest.fail("let in beside a full model")
+    assert admitted.inside == 0
 
 
 def test_what_costs_more_than_a_share_is_let_in_alone() -> None:
-    house = admission(8, share=0.5)
-    with house.enter("caller", 1000):
-        assert house.inside == 4
-        with pytest.raises(BusyError), house.enter("caller"):
+    admitted = admission(8, share=0.5)
+    with admitted.enter("caller", 1000):
+        assert admitted.inside == 4
+        with pytest.raises(BusyError), admitted.enter("caller"):
             pytest.fail("let in beside it")
-    with house.enter("caller"), pytest.raises(BusyError), house.enter("caller", 1000):
+    with admitted.enter("caller"), pytest.raises(BusyError), admitted.enter("caller", 1000):
         pytest.fail("let in beside another")
 
 

@@ -44,7 +44,7 @@ async def settled() -> None:
 
 
 class Caller:
-    """A call that stays in the house until it is told to go."""
+    """A call that stays until it is told to go."""
 
     def __init__(self, uploads: Uploads, connection: str, content: bytes, comes: asyncio.Event | None = None) -> None:
         self.uploads = uploads
@@ -95,7 +95,7 @@ def test_bytes_are_held_until_the_image_has_been_read() -> None:
         assert (large.received, same.received, other.received) == (True, False, True)
         third = Caller(uploads, "c", b"x")
         await settled()
-        assert not third.received, "the house is full of bytes"
+        assert not third.received, "as many bytes as may be are held"
         large.release.set()
         await settled()
         assert same.received

@@ -58,7 +58,7 @@ def choose_maps(methods: Sequence[str], description: ModelDescription, *, target
     Args:
         methods: "medxgan", "all", names of maps; hyphens count as underscores. None named: the counterpart, or the
             default maps of a model that has no generator.
-        description: of the model, whose table of maps is gone by.
+        description: of the model, whose table of maps decides.
         target: class to explain; empty for the positive one. "all" leaves out the maps that can't explain it.
         restarts: of the inversion. The uncertainty is added where there are 2 or more.
 

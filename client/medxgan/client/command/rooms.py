@@ -3,14 +3,28 @@
 The client imports no room, so that it runs where none is installed.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import typer
 
+from medxgan.client.command.bundle_search import NoModelsError, find_models
 from medxgan.client.command.terminal import known_errors
+
+
+def found_models(arguments: Sequence[str]) -> list[str]:
+    """`--models FOLDER`, where bundles are on this machine, for a server whose caller names no folder."""
+    named = any(argument.startswith(("--models", "--config")) for argument in arguments)
+    if named or os.environ.keys() & {"MEDXGAN_MODELS", "MEDXGAN_CONFIG"}:
+        return []
+    try:
+        return ["--models", str(find_models(None))]
+    except NoModelsError:
+        # The server says what it misses, and answers --help.
+        return []
 
 
 @dataclass(frozen=True)
@@ -22,16 +36,18 @@ class Subcommand:
         help: the line that the root help shows.
         target: MODULE:NAME of a function, or of a typer.Typer with subcommands of its own.
         extra: the extra of the distribution that it needs.
+        found: from the arguments that are given, those that the client puts before them; None for none.
     """
 
     name: str
     help: str
     target: str
     extra: str
+    found: Callable[[Sequence[str]], list[str]] | None = None
 
 
 SUBCOMMANDS = (
-    Subcommand("serve", "Serve a folder of models over gRPC.", "medxgan.server.command:serve", "server"),
+    Subcommand("serve", "Serve a folder of models over gRPC.", "medxgan.server.command:serve", "server", found_models),
     Subcommand("train", "Train a classifier, a generator or an encoder.", "medxgan.training.command:train", "training"),
     Subcommand(
         "evaluate",
@@ -90,6 +106,7 @@ def _caller(subcommand: Subcommand) -> Callable[[typer.Context], None]:
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             app.command()(command)
             command = app
-        command(args=context.args, prog_name=f"medxgan {subcommand.name}")
+        found = subcommand.found(context.args) if subcommand.found is not None else []
+        command(args=[*found, *context.args], prog_name=f"medxgan {subcommand.name}")
 
     return call

@@ -67,7 +67,7 @@ class Explanation:
         settings: in force; what was not used is None.
         image_checks: whether the image is like those of the training, measure by measure.
         outcome: how the inversion ended; None where nothing was inverted.
-        positive_outcome: how the positive realization was come by; None where neither its map nor a trajectory was
+        positive_outcome: how the positive realization was found; None where neither its map nor a trajectory was
             asked for.
         target: the class that maps explain which can explain any; None where no such map was asked for.
         maps: the maps asked for, in the order asked for.

@@ -29,7 +29,7 @@ class InversionOutcome:
 
 @dataclass(frozen=True)
 class PositiveRealizationOutcome:
-    """How the positive realization was come by.
+    """How the positive realization was found.
 
     Attributes:
         found: whether the classifier calls it positive. False: the search ran out of steps, or the image is positive

@@ -93,7 +93,7 @@ class Solver:
     def step(self, rows: Sequence[Row], run: InversionRun) -> list[Row]:
         """Take one block of gradient steps with every row of a run.
 
-        The block ends where the first row ends or is due for its check, so that no row's fate depends on its company.
+        The block ends where the first row ends or is due for its check, so that no row's result depends on the others.
         """
         steps = min(min(row.steps - row.steps_taken, self._steps_to_check(row)) for row in rows)
         losses = run.advance(steps)
