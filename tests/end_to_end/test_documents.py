@@ -96,6 +96,7 @@ def small_configuration() -> str:
     content["generator"] |= {"channels": [8, 8, 6], "pathology_channels": [8, 6, 4]}
     content["generator"] |= {"discriminator_channels": [4, 6, 8], "encoder_channels": [4, 6, 8]}
     content["inversion"]["steps"] = 5
+    content["familiarity"] = {"steps": 2}
     return toml(content)
 
 

@@ -10,7 +10,7 @@ from medxgan.evaluation.cohort import Cohort, Explained
 from medxgan.evaluation.images import EvaluatedImage
 from medxgan.evaluation.saliency import saliency
 from medxgan.evaluation.statistics import wilson_lower_bound
-from medxgan.evaluation.thresholds import measure_familiarity, set_reliability
+from medxgan.evaluation.thresholds import least_peak, measure_familiarity, set_reliability
 from medxgan.server.explanation.explanation import Explanation, ImageCheck, Inverted, MapValues, OpenedImage
 from medxgan.server.explanation.maps.residual import residual_map
 from medxgan.server.explanation.scores import Score
@@ -141,7 +141,7 @@ def test_the_share_of_applied_negatives_that_are_negative() -> None:
     assert figures["reconstruction_called_positive"].value == 1
     assert figures["reconstruction_mse"].value == pytest.approx(0.1, rel=1e-5)
     assert figures["mean_absolute_difference"].value == pytest.approx(0.1**0.5, rel=1e-5)
-    assert figures["reliable_share"].value == 0.75
+    assert figures["reliable_share"].value == 0.25
 
 
 def test_differences_in_one_place_are_told_from_differences_all_over() -> None:
@@ -174,14 +174,16 @@ def test_the_promise_counts_among_reliable_explanations_alone() -> None:
     some = explained([0.01, 0.02, 0.03, 0.04, 1.0], [0.1, 0.9, 0.1, 0.1, 0.9], [0, 0, 0, 0.7, 0], patients="aabbb")
     description = draft()
     judged = set_reliability(description, some)
-    assert judged.reliable.tolist() == [True, True, True, False, False]
+    assert judged.reliable.tolist() == [True, False, True, False, False]
     reliability = description.reliability
     assert 0.04 < reliability.maximum_reconstruction_mse < 1
     assert reliability.method == "95% quantile over 5 true positives of the calibration split"
     promise = reliability.promise
-    assert promise.coverage == pytest.approx(3 / 5)
-    assert promise.applied_negative_called_negative == pytest.approx(2 / 3)
-    assert promise.lower_bound == pytest.approx(wilson_lower_bound(2 / 3, 2)), "two patients, not three images"
+    assert promise.coverage == pytest.approx(2 / 5)
+    assert promise.applied_negative_called_negative == 1, "the verdict checks it"
+    assert promise.lower_bound == pytest.approx(wilson_lower_bound(1, 2)), "two patients"
+    assert not promise.HasField("difference_pointing"), "no lesion is marked"
+    assert not reliability.HasField("minimum_difference_peak")
     assert (promise.images, promise.patients) == (5, 2)
 
 
@@ -200,9 +202,43 @@ def test_unseen_patients_are_judged_by_the_calibration_s_threshold() -> None:
     set_reliability(description, explained([0.01, 0.02], [0.1, 0.1]))
     unseen = explained([0.01, 0.015, 0.5, 0.6], [0.1, 0.9, 0.1, 0.1]).judged_by(description)
     figures = metrics_of(unseen)
-    assert figures["reliable_share"].value == 0.5
-    assert figures["reliable_applied_negative_called_negative"].value == 0.5
-    assert figures["reliable_applied_negative_called_negative"].images == 2
+    assert figures["reliable_share"].value == 0.25
+    assert figures["reliable_applied_negative_called_negative"].value == 1
+    assert figures["reliable_applied_negative_called_negative"].images == 1
+
+
+def pointed(peaks: Sequence[float], hits: Sequence[bool]) -> Explained:
+    """Explanations whose difference is one patch of this strength, on the marked lesion or beside it."""
+    x = np.full((SIDE, SIDE), -1, np.float32)
+    lesion = np.zeros((SIDE, SIDE), bool)
+    lesion[:8, :8] = True
+    explanations = []
+    for peak, hit in zip(peaks, hits, strict=True):
+        difference = np.zeros((SIDE, SIDE), np.float32)
+        difference[(slice(1, 7), slice(1, 7)) if hit else (slice(9, 15), slice(9, 15))] = peak
+        explanations.append(explanation(x, x + difference, x, 0.0, 0.0))
+    images = [image(str(row), f"p{row}", lesion) for row in range(len(peaks))]
+    cohort = Cohort("calibration", "true positives", images, [each.opened for each in explanations])
+    return Explained(cohort, explanations).judged_by(draft())
+
+
+def test_a_weak_difference_is_given_up_where_that_makes_the_rest_point_at_the_lesion() -> None:
+    some = pointed([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], [True] * 5 + [False] * 2)
+    assert least_peak(some) == pytest.approx(0.5), "two of seven may be given up"
+    description = draft()
+    description.reliability.maximum_reconstruction_mse = 4
+    judged = set_reliability(description, some)
+    # The worst reconstruction, here the strongest patch, is not reliable for its error.
+    assert judged.reliable.tolist() == [False, True, True, True, True, False, False]
+    assert description.reliability.promise.difference_pointing == 1
+    assert description.reliability.promise.difference_pointing_lower_bound == pytest.approx(wilson_lower_bound(1, 4))
+    assert metrics_of(judged)["reliable_difference_pointing"].value == 1
+
+
+def test_no_more_is_given_up_than_may_be() -> None:
+    assert least_peak(pointed([0.9, 0.8, 0.7], [True, False, False])) == pytest.approx(0.8)
+    assert least_peak(pointed([0.9, 0.8, 0.7], [True, True, True])) == pytest.approx(0.7)
+    assert least_peak(explained([0.1], [0.1])) is None, "no lesion is marked"
 
 
 # --- Familiarity ---

@@ -8,9 +8,12 @@ import pytest
 from google.protobuf import json_format
 
 from medxgan.export.model_card import model_card
+from medxgan.export.model_card.figures import Figures
 from medxgan.export.model_card.markdown import of_hundred
+from medxgan.export.model_card.verdict import verdict
 from medxgan.v1.bundle_pb2 import (
     Bundle,
+    Classification,
     CoveragePoint,
     Metric,
     Reliability,
@@ -23,7 +26,7 @@ MEASURED = {
     "classifier_auc": 0.943,
     "reliable_share": 0.94,
     "applied_negative_called_negative": 0.814,
-    "reliable_applied_negative_called_negative": 0.85,
+    "reliable_difference_pointing": 0.85,
     "residual_average_precision": 0.62,
     "difference_average_precision": 0.38,
     "intensity_average_precision": 0.223,
@@ -38,8 +41,10 @@ PROMISE = ReliabilityPromise(
     images=200,
     patients=150,
     coverage=0.955,
-    applied_negative_called_negative=0.87,
-    lower_bound=0.8123,
+    applied_negative_called_negative=1,
+    lower_bound=0.97,
+    difference_pointing=0.87,
+    difference_pointing_lower_bound=0.8123,
 )
 
 
@@ -91,7 +96,7 @@ def test_the_box_says_what_was_found_in_plain_sentences() -> None:
         "reliable.",
         "Of 100 images that the classifier rightly called positive, 81 were called negative once the change shown by "
         "the explanation was taken away from them.",
-        "Of 100 explanations that the server calls reliable, 85 pass this test.",
+        "Of 100 explanations that the server calls reliable, 85 have the strongest change on the marked lesion.",
         "Of 100 images with a marked lesion, the residual map is strongest on the lesion in 71; a random point lies on "
         "it in 3, the brightest point of the image in 29.",
         "Of 100 pixels that the residual map points out, 62 lie on the lesion, averaged over cut-offs from a little of "
@@ -111,8 +116,8 @@ def test_the_box_comes_first() -> None:
         ("classifier_auc", "guessing would"),
         ("reliable_share", "calls reliable."),
         ("applied_negative_called_negative", "taken away"),
-        ("reliable_applied_negative_called_negative", "pass this test"),
-        ("chance_average_precision", "marked lesion"),
+        ("reliable_difference_pointing", "strongest change on the"),
+        ("chance_average_precision", "with a marked lesion"),
         ("intensity_pointing", "random point"),
         ("intensity_average_precision", "random map"),
     ],
@@ -178,7 +183,7 @@ def test_the_card_says_what_is_promised_and_that_it_was_kept() -> None:
 
 
 def test_a_promise_that_was_not_kept_is_called_so() -> None:
-    text = card(MEASURED | {"reliable_applied_negative_called_negative": 0.7}, promise=PROMISE)
+    text = card(MEASURED | {"reliable_difference_pointing": 0.7}, promise=PROMISE)
     assert "Unseen patients **did not keep the promise**: 70 %, at least 81.2 % promised." in text
     assert "**kept the promise**" not in text
 
@@ -187,8 +192,23 @@ def test_where_nothing_was_reliable_nothing_is_promised_or_judged() -> None:
     text = card(MEASURED, promise=ReliabilityPromise(measured_on="calibration split", images=2, coverage=0))
     assert "so nothing is promised" in text
     assert "kept the promise" not in text
-    unseen = {key: value for key, value in MEASURED.items() if not key.startswith("reliable_applied")}
+    unseen = {key: value for key, value in MEASURED.items() if key != "reliable_difference_pointing"}
     assert "has not been measured" in card(unseen, promise=PROMISE)
+
+
+def test_without_marked_lesions_no_place_is_promised() -> None:
+    promise = ReliabilityPromise(measured_on="calibration split", images=2, coverage=1)
+    promise.applied_negative_called_negative, promise.lower_bound = 1, 0.5
+    assert "**nothing is promised of the place**" in card(MEASURED, promise=promise)
+    assert "kept the promise" not in card(MEASURED, promise=promise)
+
+
+def test_the_check_of_the_peak_is_named_where_the_bundle_has_one() -> None:
+    bundle = Reliability(maximum_reconstruction_mse=0.01, method="by hand")
+    classes = Classification(decision_threshold=0.5)
+    assert "nowhere as great" not in verdict(bundle, classes, Figures(()))
+    bundle.minimum_difference_peak = 0.75
+    assert "nowhere as great as 0.75" in verdict(bundle, classes, Figures(()))
 
 
 def test_the_curve_is_a_table_with_a_column_for_all_that_was_measured() -> None:
@@ -261,7 +281,9 @@ def test_bundles_from_before_the_promise_have_a_card(file: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"lower_bound": 0.9}, "does not exceed it"),
+        ({"lower_bound": 0.9, "applied_negative_called_negative": 0.8}, "does not exceed it"),
+        ({"difference_pointing_lower_bound": 0.9}, "does not exceed it"),
+        ({"difference_pointing": None}, "stated together"),
         ({"lower_bound": None}, "stated together"),
         ({"coverage": 1.5}, "coverage"),
         ({"images": 0}, "images"),

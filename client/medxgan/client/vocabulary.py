@@ -120,6 +120,8 @@ class VerdictReasonCode(StrEnum):
     NEGATIVE_IS_POSITIVE = "negative_is_positive"
     IMAGE_IS_NEGATIVE = "image_is_negative"
     IMAGE_UNFAMILIAR = "image_unfamiliar"
+    APPLIED_NEGATIVE_IS_POSITIVE = "applied_negative_is_positive"
+    DIFFERENCE_TOO_WEAK = "difference_too_weak"
 
 
 class ProgressPhase(StrEnum):

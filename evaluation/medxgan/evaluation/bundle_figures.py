@@ -242,6 +242,16 @@ def _reliable_metrics(explained: Explained) -> list[Metric]:
                 "less the difference shown negative.",
             )
         )
+    marked = reliable & explained.marked
+    if marked.any():
+        kept = explained.cohort.select(marked, "true positives with a lesion mask and the verdict RELIABLE")
+        metrics.append(
+            kept.metric(
+                "reliable_difference_pointing",
+                float(explained.points_at_lesion[marked].mean()),
+                "Share of the RELIABLE explanations whose difference map is strongest on the lesion.",
+            )
+        )
     return metrics
 
 

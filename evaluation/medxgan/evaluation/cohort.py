@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxgan.evaluation.images import EvaluatedImage, Part, labelled_images
+from medxgan.evaluation.metrics.localisation import pointing_game
 from medxgan.evaluation.metrics.pictures import picture_figures
+from medxgan.evaluation.saliency import saliency
 from medxgan.evaluation.served import default_settings, explain_together, open_images
 from medxgan.server.explanation.explanation import Explanation, Inverted, OpenedImage
 from medxgan.server.explanation.verdict import judge
@@ -114,6 +116,22 @@ class Explained:
     def reliable(self) -> NDArray[np.bool_]:
         """[N] True where the verdict is RELIABLE."""
         return self.figures["reliable"] > 0
+
+    @property
+    def marked(self) -> NDArray[np.bool_]:
+        """[N] True where the image has a lesion mask."""
+        return np.array([image.mask is not None for image in self.cohort.images])
+
+    @cached_property
+    def points_at_lesion(self) -> NDArray[np.bool_]:
+        """[N] True where the difference map is strongest on the marked lesion; False where none is marked."""
+        pairs = zip(self.cohort.images, self.inverted, strict=True)
+        return np.array(
+            [
+                image.mask is not None and pointing_game(saliency(found.difference), image.mask) > 0
+                for image, found in pairs
+            ]
+        )
 
     def judged_by(self, description: Bundle) -> "Explained":
         """The same explanations with the verdicts that a bundle of another threshold gives."""

@@ -1,6 +1,7 @@
-"""The verdict's threshold, from patients that nothing was trained on, and what the checks of a bundle do to others."""
+"""The verdict's thresholds, from patients that nothing was trained on, and what the checks of a bundle do to others."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medxgan.evaluation.cohort import Cohort, Explained
 from medxgan.evaluation.statistics import wilson_lower_bound
@@ -8,6 +9,12 @@ from medxgan.v1.bundle_pb2 import Bundle, Reliability, ReliabilityPromise
 
 KEPT = 0.95
 """Share of true positives whose reconstruction is near enough."""
+
+POINTING = 0.9
+"""Share of RELIABLE explanations whose difference map is to be strongest on the lesion, where lesions are marked."""
+
+GIVEN_UP = 1 / 3
+"""Largest part of the explanations that may be given up for it: an explainer that seldom speaks is of little use."""
 
 
 def measure_familiarity(description: Bundle, test: Cohort) -> None:
@@ -22,22 +29,48 @@ def measure_familiarity(description: Bundle, test: Cohort) -> None:
 
 
 def set_reliability(description: Bundle, calibration: Explained) -> Explained:
-    """Set the reconstruction error that all but the worst twentieth of these true positives stay under.
+    """Set the verdict's thresholds, and state what it then promises.
+
+    The reconstruction's error is that which all but the worst twentieth of these true positives stay under. Where
+    lesions are marked, the least peak of the difference map is set too, by `least_peak`.
 
     Args:
-        description: whose `reliability` is set anew: threshold, method and promise.
+        description: whose `reliability` is set anew: thresholds, method and promise.
         calibration: true positives of the calibration split, or of the training split where there is none.
 
     Returns:
-        The explanations, judged by the new threshold.
+        The explanations, judged by the new thresholds.
     """
     cohort = calibration.cohort
     maximum = float(np.quantile(calibration.figures["reconstruction_mse"], KEPT))
     method = f"{KEPT:.0%} quantile over {len(cohort)} true positives of the {cohort.split} split"
     description.reliability.CopyFrom(Reliability(maximum_reconstruction_mse=maximum, method=method))
     judged = calibration.judged_by(description)
+    peak = least_peak(judged)
+    if peak is not None:
+        description.reliability.minimum_difference_peak = peak
+        judged = calibration.judged_by(description)
     description.reliability.promise.CopyFrom(_promise(judged))
     return judged
+
+
+def least_peak(explained: Explained) -> float | None:
+    """The least peak of the difference map from which on RELIABLE ones point at the marked lesion as often as wanted.
+
+    Where that would give up more than may be given up, the peak that gives up just so many: what is promised then says
+    how often they do. None where no RELIABLE one has a marked lesion.
+    """
+    rows = np.flatnonzero(explained.reliable & explained.marked)
+    if not len(rows):
+        return None
+    peaks = np.array([explained.inverted[row].difference_peak for row in rows])
+    strongest_first = np.argsort(-peaks, kind="stable")
+    hits = explained.points_at_lesion[rows][strongest_first]
+    kept = np.arange(1, len(rows) + 1)
+    fewest = int(np.ceil((1 - GIVEN_UP) * len(rows)))
+    enough = (np.cumsum(hits) / kept >= POINTING) & (kept >= fewest)
+    count = int(kept[enough].max()) if enough.any() else fewest
+    return float(peaks[strongest_first[count - 1]]) or None
 
 
 def _promise(explained: Explained) -> ReliabilityPromise:
@@ -48,8 +81,17 @@ def _promise(explained: Explained) -> ReliabilityPromise:
         patients=cohort.known_patients,
         coverage=float(reliable.mean()),
     )
+
+    def share(of: NDArray[np.bool_], among: NDArray[np.bool_]) -> tuple[float, float]:
+        """The share, and the lower end of its interval."""
+        value = float(of[among].mean())
+        return value, wilson_lower_bound(value, cohort.select(among, cohort.part).independent)
+
     if reliable.any():
-        kept = float(explained.figures["applied_label_flips"][reliable].mean())
-        promise.applied_negative_called_negative = kept
-        promise.lower_bound = wilson_lower_bound(kept, cohort.select(reliable, cohort.part).independent)
+        negative = explained.figures["applied_label_flips"] > 0
+        promise.applied_negative_called_negative, promise.lower_bound = share(negative, reliable)
+    marked = reliable & explained.marked
+    if marked.any():
+        points = share(explained.points_at_lesion, marked)
+        promise.difference_pointing, promise.difference_pointing_lower_bound = points
     return promise

@@ -248,32 +248,38 @@ class FamiliarityMeasure(_message.Message):
     def __init__(self, name: _Optional[str] = ..., maximum: _Optional[float] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Reliability(_message.Message):
-    __slots__ = ("maximum_reconstruction_mse", "method", "promise", "curve")
+    __slots__ = ("maximum_reconstruction_mse", "method", "promise", "curve", "minimum_difference_peak")
     MAXIMUM_RECONSTRUCTION_MSE_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PROMISE_FIELD_NUMBER: _ClassVar[int]
     CURVE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_DIFFERENCE_PEAK_FIELD_NUMBER: _ClassVar[int]
     maximum_reconstruction_mse: float
     method: str
     promise: ReliabilityPromise
     curve: _containers.RepeatedCompositeFieldContainer[CoveragePoint]
-    def __init__(self, maximum_reconstruction_mse: _Optional[float] = ..., method: _Optional[str] = ..., promise: _Optional[_Union[ReliabilityPromise, _Mapping]] = ..., curve: _Optional[_Iterable[_Union[CoveragePoint, _Mapping]]] = ...) -> None: ...
+    minimum_difference_peak: float
+    def __init__(self, maximum_reconstruction_mse: _Optional[float] = ..., method: _Optional[str] = ..., promise: _Optional[_Union[ReliabilityPromise, _Mapping]] = ..., curve: _Optional[_Iterable[_Union[CoveragePoint, _Mapping]]] = ..., minimum_difference_peak: _Optional[float] = ...) -> None: ...
 
 class ReliabilityPromise(_message.Message):
-    __slots__ = ("measured_on", "images", "patients", "coverage", "applied_negative_called_negative", "lower_bound")
+    __slots__ = ("measured_on", "images", "patients", "coverage", "applied_negative_called_negative", "lower_bound", "difference_pointing", "difference_pointing_lower_bound")
     MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     PATIENTS_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
     APPLIED_NEGATIVE_CALLED_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
     LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_POINTING_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_POINTING_LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
     measured_on: str
     images: int
     patients: int
     coverage: float
     applied_negative_called_negative: float
     lower_bound: float
-    def __init__(self, measured_on: _Optional[str] = ..., images: _Optional[int] = ..., patients: _Optional[int] = ..., coverage: _Optional[float] = ..., applied_negative_called_negative: _Optional[float] = ..., lower_bound: _Optional[float] = ...) -> None: ...
+    difference_pointing: float
+    difference_pointing_lower_bound: float
+    def __init__(self, measured_on: _Optional[str] = ..., images: _Optional[int] = ..., patients: _Optional[int] = ..., coverage: _Optional[float] = ..., applied_negative_called_negative: _Optional[float] = ..., lower_bound: _Optional[float] = ..., difference_pointing: _Optional[float] = ..., difference_pointing_lower_bound: _Optional[float] = ...) -> None: ...
 
 class CoveragePoint(_message.Message):
     __slots__ = ("coverage", "images", "maximum_reconstruction_mse", "negative_called_negative", "applied_negative_called_negative", "residual_average_precision", "residual_pointing")

@@ -64,6 +64,8 @@ class VerdictReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_REASON_CODE_NEGATIVE_IS_POSITIVE: _ClassVar[VerdictReasonCode]
     VERDICT_REASON_CODE_IMAGE_IS_NEGATIVE: _ClassVar[VerdictReasonCode]
     VERDICT_REASON_CODE_IMAGE_UNFAMILIAR: _ClassVar[VerdictReasonCode]
+    VERDICT_REASON_CODE_APPLIED_NEGATIVE_IS_POSITIVE: _ClassVar[VerdictReasonCode]
+    VERDICT_REASON_CODE_DIFFERENCE_TOO_WEAK: _ClassVar[VerdictReasonCode]
 
 class ProgressPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -127,6 +129,8 @@ VERDICT_REASON_CODE_CLASSIFIER_DISAGREES: VerdictReasonCode
 VERDICT_REASON_CODE_NEGATIVE_IS_POSITIVE: VerdictReasonCode
 VERDICT_REASON_CODE_IMAGE_IS_NEGATIVE: VerdictReasonCode
 VERDICT_REASON_CODE_IMAGE_UNFAMILIAR: VerdictReasonCode
+VERDICT_REASON_CODE_APPLIED_NEGATIVE_IS_POSITIVE: VerdictReasonCode
+VERDICT_REASON_CODE_DIFFERENCE_TOO_WEAK: VerdictReasonCode
 PROGRESS_PHASE_UNSPECIFIED: ProgressPhase
 PROGRESS_PHASE_INVERSION: ProgressPhase
 PROGRESS_PHASE_POSITIVE_REALIZATION: ProgressPhase

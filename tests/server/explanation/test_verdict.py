@@ -35,17 +35,21 @@ def opened(probability: float, *checks: ImageCheck, threshold: float = 0.5) -> O
     return OpenedImage(PICTURE[None, None], whole, score(probability, threshold), checks, None, ())
 
 
-def inverted(reconstruction: float, negative: float, mse: float, threshold: float = 0.5) -> Inverted:
+def inverted(
+    reconstruction: float, negative: float, mse: float, threshold: float = 0.5, applied: float = 0.1, peak: float = 0.0
+) -> Inverted:
+    difference = np.zeros((8, 8), np.float32)
+    difference[3, 4] = -peak
     return Inverted(
         z=Z,
         negative_z=Z,
-        reconstruction=PICTURE,
+        reconstruction=PICTURE + difference,
         negative_realization=PICTURE,
         applied_negative=PICTURE,
         uncertainty=None,
         reconstruction_score=score(reconstruction, threshold),
         negative_realization_score=score(negative, threshold),
-        applied_negative_score=score(0.9, threshold),
+        applied_negative_score=score(applied, threshold),
         steps_taken=1,
         converged=True,
         reconstruction_mse=mse,
@@ -80,6 +84,25 @@ def test_every_check_of_an_inversion(original, reconstruction, negative, mse, st
     verdict = judge(opened(original), inverted(reconstruction, negative, mse), bundle())
     assert VerdictStatus.Name(verdict.status) == f"VERDICT_STATUS_{status}"
     assert codes(verdict) == expected
+
+
+@pytest.mark.parametrize(("applied", "expected"), [(0.499, []), (0.5, ["APPLIED"]), (NAN, ["APPLIED"])])
+def test_the_image_less_the_difference_is_negative(applied, expected):
+    verdict = judge(opened(0.9), inverted(0.8, 0.1, 0.01, applied=applied), bundle())
+    assert codes(verdict) == ["APPLIED_NEGATIVE_IS_POSITIVE" for _ in expected]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "peak", "expected"),
+    [(None, 0.0, []), (0.5, 0.5, []), (0.5, 0.49, ["WEAK"]), (0.5, NAN, ["WEAK"])],
+)
+def test_a_difference_that_is_weak_everywhere(minimum, peak, expected):
+    stated = bundle()
+    if minimum is not None:
+        stated.reliability.minimum_difference_peak = minimum
+    verdict = judge(opened(0.9), inverted(0.8, 0.1, 0.01, peak=peak), stated)
+    assert codes(verdict) == ["DIFFERENCE_TOO_WEAK" for _ in expected]
+    assert [reason.threshold for reason in verdict.reasons] == [minimum for _ in expected]
 
 
 @pytest.mark.parametrize("found", [None, inverted(0.8, 0.1, 0.01)], ids=["not inverted", "inverted"])

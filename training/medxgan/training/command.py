@@ -10,7 +10,7 @@ from rich.console import Console
 
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data.errors import DataError
-from medxgan.training.processes import ProcessesError, is_first
+from medxgan.training.processes import ProcessesError, is_first, leave
 from medxgan.training.runs import Run, RunError
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_encoder import train_encoder
@@ -51,6 +51,7 @@ def _train(training: Callable[[TrainingConfig, Path, Path], Run], config: Path, 
         raise _failure(error) from error
     if is_first():
         Console().print(f"{run.folder}")
+    leave()
 
 
 def _failure(error: Exception) -> typer.Exit:

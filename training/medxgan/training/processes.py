@@ -46,6 +46,12 @@ def launch(precision: Literal["32-true", "bf16-mixed"] = "32-true") -> Fabric:
     return fabric
 
 
+def leave() -> None:
+    """Take leave of the other processes: a thread of gloo's that is still at work when Python ends aborts it."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def count() -> int:
     """Number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1

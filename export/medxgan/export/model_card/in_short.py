@@ -67,9 +67,12 @@ def _explanations(figures: Figures) -> Iterator[str]:
             f"Of 100 images that the classifier rightly called positive, {only(applied)} were called negative once the "
             "change shown by the explanation was taken away from them."
         )
-    kept = figures.value("reliable_applied_negative_called_negative")
-    if kept is not None:
-        yield f"Of 100 explanations that the server calls reliable, {only(kept)} pass this test."
+    pointing = figures.value("reliable_difference_pointing")
+    if pointing is not None:
+        yield (
+            f"Of 100 explanations that the server calls reliable, {only(pointing)} have the strongest change on the "
+            "marked lesion."
+        )
 
 
 def _localisation(figures: Figures) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.explanation.scores import Score
 from medxgan.server.explanation.settings import ExplanationSettings
@@ -97,6 +99,11 @@ class Inverted:
     def difference(self) -> FloatArray:
         """[S, S] in [-2, 2]: what the pathology adds; positive where it adds intensity."""
         return self.reconstruction - self.negative_realization
+
+    @property
+    def difference_peak(self) -> float:
+        """Greatest magnitude of the difference, in [0, 2]."""
+        return float(np.abs(self.difference).max())
 
     @property
     def difference_spread(self) -> float | None:

@@ -31,6 +31,12 @@ def judge(opened: OpenedImage, inverted: Inverted | None, bundle: bundle_pb2.Bun
         reasons.append(_classifier_disagrees(inverted.reconstruction_score.probability, threshold))
     if not inverted.negative_realization_score.probability < threshold:
         reasons.append(_negative_is_positive(inverted.negative_realization_score.probability, threshold))
+    if not inverted.applied_negative_score.probability < threshold:
+        reasons.append(_applied_negative_is_positive(inverted.applied_negative_score.probability, threshold))
+    if bundle.reliability.HasField("minimum_difference_peak"):
+        minimum_peak = bundle.reliability.minimum_difference_peak
+        if not inverted.difference_peak >= minimum_peak:
+            reasons.append(_difference_too_weak(inverted.difference_peak, minimum_peak))
     status = explanation_pb2.VERDICT_STATUS_NOT_RELIABLE if reasons else explanation_pb2.VERDICT_STATUS_RELIABLE
     return explanation_pb2.Verdict(status=status, reasons=reasons)
 
@@ -83,4 +89,24 @@ def _negative_is_positive(measured: float, threshold: float) -> explanation_pb2.
         threshold=threshold,
         sentence=f"The classifier still calls the negative realization positive (score {measured:.3f}, positive from "
         f"{threshold:.3f}), so the difference map does not hold all that it looks at.",
+    )
+
+
+def _applied_negative_is_positive(measured: float, threshold: float) -> explanation_pb2.VerdictReason:
+    return explanation_pb2.VerdictReason(
+        code=explanation_pb2.VERDICT_REASON_CODE_APPLIED_NEGATIVE_IS_POSITIVE,
+        measured=measured,
+        threshold=threshold,
+        sentence=f"The classifier still calls the image positive once the difference is taken away from it (score "
+        f"{measured:.3f}, positive from {threshold:.3f}), so the difference map does not hold all that it looks at.",
+    )
+
+
+def _difference_too_weak(measured: float, threshold: float) -> explanation_pb2.VerdictReason:
+    return explanation_pb2.VerdictReason(
+        code=explanation_pb2.VERDICT_REASON_CODE_DIFFERENCE_TOO_WEAK,
+        measured=measured,
+        threshold=threshold,
+        sentence=f"The difference is weak wherever it lies (at most {measured:.3f}, usually {threshold:.3f} or more "
+        "where it points at a lesion), so its place means little.",
     )
