@@ -1,6 +1,8 @@
 # Every developer verb, once; `.ci/run` calls them.
 PYTHON ?= python3
 BIN := .venv/bin
+# Small networks run fastest on one thread each. Files of tests are shared out whole: their tests share what is set up.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(files('data_store') / 'data' / 'RG1_UNCR.dcm')")
 
 .PHONY: demo test test-fast check format protos release-contract models-wheel abuse bench clean
@@ -8,11 +10,11 @@ DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(fi
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
 
-test: .venv/.development  ## all tests; small networks run fastest on one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+test: .venv/.development  ## all tests
+	$(PYTEST)
 
 test-fast: .venv/.development  ## the tests that need no export and no training
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: .venv/.development  ## lint, types, walls, protos
 	$(BIN)/ruff check .
