@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from medxgan.training.networks import Classifier, Discriminator, Encoder, PlainGenerator, TwoBranchGenerator
+from medxgan.training.networks import (
+    Classifier,
+    Discriminator,
+    Encoder,
+    PlainGenerator,
+    ResidualClassifier,
+    TwoBranchGenerator,
+)
 
 Z1, Z2 = 6, 3
 
@@ -82,3 +89,17 @@ def test_the_encoder_finds_a_fine_code_where_it_lies() -> None:
     for fine in (fine_z1, fine_z2):
         assert fine[:, :4, 4:].max() > 1e-4
         assert fine[:, 5:].sum() == fine[:, :, :3].sum() == 0
+
+
+@torch.no_grad()
+def test_behind_a_low_pass_fine_detail_decides_nothing() -> None:
+    torch.manual_seed(0)
+    sharp = ResidualClassifier((4, 6, 8), image_size=32).eval()
+    smooth = ResidualClassifier((4, 6, 8), image_size=32, low_pass=8).eval()
+    smooth.load_state_dict(sharp.state_dict())
+    x = torch.rand(4, 1, 32, 32) - 0.5
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    detailed = x + 0.5 * (2.0 * ((rows + columns) % 2) - 1)
+    changes = [(network(detailed) - network(x)).abs().max() for network in (sharp, smooth)]
+    assert changes[1] < changes[0] / 20
+    assert (smooth(x + 0.3) - smooth(x)).abs().max() > changes[1], "what is large still counts"

@@ -49,6 +49,7 @@ class AugmentationConfig(Section):
     blur: float = Field(1.0, ge=0, le=1, description="Largest share of a smoothed copy that C sees mixed in.")
     noise: float = Field(0.05, ge=0, description="Deviation of the noise that C is trained with and judges through.")
     style: float = Field(0, ge=0, le=1, description="How much C's training changes how a film was taken; `style.py`.")
+    exposure: float = Field(0, ge=0, le=1, description="The same for exposure and shading of the masked form's images.")
 
 
 class ClassifierConfig(Section):
@@ -57,6 +58,7 @@ class ClassifierConfig(Section):
     form: Literal["plain", "residual"] = "plain"
     width: int = Field(16, ge=1, description="Channels of the plain form's first block.")
     channels: Channels = Field((20, 40, 80, 128), min_length=2, description="Of the residual form's stages.")
+    low_pass: int = Field(0, ge=0, le=64, description="Times that the residual form smooths x by (1/4, 1/2, 1/4).")
     localisation: float = Field(0, ge=0, description="Weight of telling where the lesions are; the residual form's.")
     average_decay: float = Field(0, ge=0, lt=1, description="Of the moving average of the weights; 0 is none.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of pooled features dropped.")
@@ -68,8 +70,9 @@ class ClassifierConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.localisation > 0 and self.form != "residual":
-            raise ValueError('localisation: needs form = "residual"')
+        for name in ("low_pass", "localisation"):
+            if getattr(self, name) > 0 and self.form != "residual":
+                raise ValueError(f'{name}: needs form = "residual"')
         return self
 
 

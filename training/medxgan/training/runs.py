@@ -209,7 +209,7 @@ def build_classifier(configuration: TrainingConfig) -> ExplainedClassifier:
     """An untrained classifier as configured."""
     settings = configuration.classifier
     if settings.form == "residual":
-        return ResidualClassifier(settings.channels, settings.dropout)
+        return ResidualClassifier(settings.channels, settings.dropout, configuration.image.size, settings.low_pass)
     return Classifier(settings.width, settings.dropout)
 
 

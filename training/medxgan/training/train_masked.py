@@ -29,6 +29,7 @@ from medxgan.training.runs import (
 )
 from medxgan.training.sample_grid import SampleGrid
 from medxgan.training.sampling import balancing_weights, draw_batch
+from medxgan.training.style import expose, shade
 
 SAMPLED = 4
 """One sample of the prior for so many real images: this form explains, and is seldom sampled."""
@@ -117,6 +118,8 @@ class MaskedTraining:
             if augmentation.mirror:
                 pictures, where = mirror(pictures, where)
             pictures, where = warp(pictures, where, turn=augmentation.turn, zoom=augmentation.zoom)
+            if augmentation.exposure:
+                pictures = shade(expose(pictures, augmentation.exposure), augmentation.exposure)
             yield step, Batch(pictures, self.decision[rows], where, self.stratum[rows], self.placed[rows])
 
     def seen_by_classifier(self, picture: Tensor) -> Tensor:

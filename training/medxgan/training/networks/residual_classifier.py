@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medxgan.training.networks.classifier import ExplainedClassifier
+from medxgan.training.networks.spline import binomial_matrix, enlarge
 
 
 class ResidualClassifier(ExplainedClassifier):
@@ -14,13 +16,26 @@ class ResidualClassifier(ExplainedClassifier):
     Where the training has masks, `lesions` is trained with them along with the logit, and so is every layer below it:
     the features then tell lesions from what merely goes with them. Only the logit is served.
 
-    Attributes:
+    Args:
         channels: of the stages; the first is at half the image's resolution.
         dropout: probability with which a pooled feature is dropped in training.
+        image_size: S.
+        low_pass: times that x is smoothed by (1/4, 1/2, 1/4) before the stem. Detail that the generator's pathology
+            is too smooth to take away can then decide nothing, or its negative would stay positive by it.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (20, 40, 80, 128), dropout: float = 0.3) -> None:
+    low_pass: Tensor | None
+
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (20, 40, 80, 128),
+        dropout: float = 0.3,
+        image_size: int = 128,
+        low_pass: int = 0,
+    ) -> None:
         super().__init__()
+        matrix = torch.linalg.matrix_power(binomial_matrix(image_size), low_pass) if low_pass else None
+        self.register_buffer("low_pass", matrix, persistent=False)
         self.stem = nn.Sequential(_convolution(1, channels[0], 5), nn.BatchNorm2d(channels[0]), nn.ReLU())
         self.pool = nn.AvgPool2d(2)
         self.stages = nn.ModuleList(
@@ -33,7 +48,8 @@ class ResidualClassifier(ExplainedClassifier):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Activations of every stage, [B, channels[i], S / 2**(i + 1), the same]."""
-        activations = [self.stages[0](self.pool(self.stem(x)))]
+        seen = x if self.low_pass is None else enlarge(x, self.low_pass)
+        activations = [self.stages[0](self.pool(self.stem(seen)))]
         for stage in self.stages[1:]:
             activations.append(stage(self.pool(activations[-1])))
         return activations
