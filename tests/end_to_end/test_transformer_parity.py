@@ -5,7 +5,6 @@ They have no ReLU, and so no kinks: any picture will do. Guided backpropagation 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from captum.attr import (  # type: ignore[import-untyped]
     Occlusion,
     Saliency,
 )
+from tests import small_transformers
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -31,7 +31,6 @@ from medxgan.client import (
 )
 from medxgan.export.command import export_classifier
 from medxgan.server.embedded import EmbeddedServer
-from tests import small_transformers
 
 SIZE = 24
 

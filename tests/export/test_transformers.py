@@ -9,13 +9,13 @@ from types import ModuleType
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradientXActivation, Saliency  # type: ignore[import-untyped]
+from tests.small_transformers import ChannelsLast, ConvNext, Tokens
 from torch import Tensor, nn
 
 from medxgan.export.attribution import trace_attribution
 from medxgan.training.networks import ExternalClassifier
 from medxgan.training.networks.grids import Layout
 from medxgan.training.networks.layers import LayerError
-from tests.small_transformers import ChannelsLast, ConvNext, Tokens
 
 
 @pytest.fixture(scope="module")
