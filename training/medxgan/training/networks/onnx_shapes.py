@@ -84,18 +84,26 @@ def _power(a: Any, b: Any) -> Any:
     return a**b
 
 
+def _modulo(node: Node) -> Converted:
+    if node.attributes.get("fmod", 0):
+        return _arithmetic(torch.fmod, math.fmod)(node)
+    return _arithmetic(torch.remainder, operator.mod)(node)
+
+
 def _reduction(on_tensors: Callable[..., Tensor], on_numbers: Callable[[list[Any]], Any] | None = None) -> Conversion:
     def convert(node: Node) -> Converted:
-        axes = node.setting("axes", 1)
+        # No axes are all axes, or none where it is said so.
+        axes = node.setting("axes", 1) or ([] if node.attributes.get("noop_with_empty_axes", 0) else None)
         keep = bool(node.attributes.get("keepdims", 1))
-        if axes is None and node.attributes.get("noop_with_empty_axes", 0):
-            return nn.Identity(), (0,)
 
         def reduce(x: Any) -> Any:
             if isinstance(x, list):
                 if on_numbers is None:
                     raise TypeError("expected a tensor, found a shape")
                 return [on_numbers(x)] if keep else on_numbers(x)
+            if axes == []:
+                # Each number by itself: an axis of one number more, which is then left out.
+                return on_tensors(x[..., None], (-1,), keepdim=False)
             return on_tensors(x, tuple(range(x.ndim)) if axes is None else tuple(axes), keepdim=keep)
 
         return Function(reduce), (0,)
@@ -107,6 +115,10 @@ def _product(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
         x = x.prod(axis, keepdim=keepdim)
     return x
+
+
+def _magnitude(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
+    return x.abs().sum(axes, keepdim=keepdim)
 
 
 def _root_of_squares(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -131,7 +143,9 @@ def _reshape(node: Node) -> Converted:
     def reshape(x: Any, shape: list[Any]) -> Any:
         if not isinstance(x, Tensor):
             values = x if isinstance(x, list) else [x]
-            return values if len(shape) == 1 else values[0]
+            if len(shape) < 2:
+                return values if shape else values[0]
+            x = torch.tensor(values)
         sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
         return x.reshape(sizes)
 
@@ -140,6 +154,9 @@ def _reshape(node: Node) -> Converted:
         # A file made for one picture at a time says so here.
         one = shape[:1] == [1] and len(shape) > 1
         rows = [0, *shape[1:]]
+        if node.fixed_batch and len(shape) > 1 and all(size > 0 for size in shape):
+            # The batch comes first, be it alone or with what was cut out of its pictures (windows, heads).
+            one, rows = True, [-1, *shape[1:]]
         # A constant has no batch.
         return Rearranged(lambda x: reshape(x, rows if one and _batched(node, x) else shape)), (0,)
     return Rearranged(reshape), (0, 1)
@@ -153,7 +170,15 @@ def _flatten(node: Node) -> Converted:
     axis = node.attributes.get("axis", 1)
     if axis == 1:
         return nn.Flatten(), (0,)
-    raise node.refuse(f"is converted with axis 1 only, found {axis}")
+    if axis == 0:
+        raise node.refuse("with axis 0 makes one row of all pictures of a batch")
+
+    def flatten(x: Tensor) -> Tensor:
+        if axis % x.ndim == 0 and axis < 0:
+            raise ValueError("with axis 0 makes one row of all pictures of a batch")
+        return x.reshape(-1, math.prod(x.shape[axis:]))
+
+    return Rearranged(flatten), (0,)
 
 
 def _squeeze(node: Node) -> Converted:
@@ -193,11 +218,20 @@ def _transpose(node: Node) -> Converted:
 
 def _concatenate(node: Node) -> Converted:
     axis = node.attributes["axis"]
+    computed = [position for position in range(len(node.inputs)) if position not in node.constants]
 
     def concatenate(*parts: Any) -> Any:
         like = next((part for part in parts if isinstance(part, Tensor)), None)
         if like is not None:
-            return torch.cat([_tensor(part, like) for part in parts], axis)
+            tensors = [_tensor(part, like) for part in parts]
+            if axis % like.ndim:
+                # What a file holds for one picture (a class token) is that of each.
+                rows = next(tensors[place].shape[0] for place in computed)
+                tensors = [
+                    each.expand(rows, *each.shape[1:]) if place not in computed and each.shape[0] == 1 else each
+                    for place, each in enumerate(tensors)
+                ]
+            return torch.cat(tensors, axis)
         return [size for part in parts for size in part]
 
     return Function(concatenate), tuple(range(len(node.inputs)))
@@ -333,7 +367,8 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
 def _range(start: Any, limit: Any, step: Any) -> Any:
     if all(isinstance(value, int) for value in (start, limit, step)):
         return list(range(start, limit, step))
-    first, last, pace = (float(value) for value in (start, limit, step))
+    # A batch's extent stays a symbol.
+    first, last, pace = (value.item() if isinstance(value, Tensor) else value for value in (start, limit, step))
     return torch.arange(first, last, pace)
 
 
@@ -397,7 +432,7 @@ SHAPE_OPERATORS: dict[str, Conversion] = {
     "Identity": lambda _: (nn.Identity(), (0,)),
     "Less": _pointwise(torch.lt, operator.lt),
     "LessOrEqual": _pointwise(torch.le, operator.le),
-    "Mod": _arithmetic(torch.remainder, operator.mod),
+    "Mod": _modulo,
     "Mul": _arithmetic(operator.mul),
     "Neg": _pointwise(torch.neg, operator.neg),
     "Not": _pointwise(torch.logical_not, operator.not_),
@@ -405,7 +440,10 @@ SHAPE_OPERATORS: dict[str, Conversion] = {
     "Pow": _arithmetic(_power),
     "Range": _all_inputs(Function, _range),
     "Reciprocal": _pointwise(torch.reciprocal, lambda x: 1 / x),
+    "ReduceL1": _reduction(_magnitude),
     "ReduceL2": _reduction(_root_of_squares),
+    "ReduceLogSum": _reduction(lambda x, axes, keepdim: x.sum(axes, keepdim=keepdim).log()),
+    "ReduceLogSumExp": _reduction(torch.logsumexp),
     "ReduceMax": _reduction(torch.amax, max),
     "ReduceMean": _reduction(torch.mean),
     "ReduceMin": _reduction(torch.amin, min),
@@ -413,7 +451,9 @@ SHAPE_OPERATORS: dict[str, Conversion] = {
     "ReduceSum": _reduction(torch.sum, sum),
     "ReduceSumSquare": _reduction(lambda x, axes, keepdim: (x * x).sum(axes, keepdim=keepdim)),
     "Reshape": _reshape,
+    "Round": _pointwise(torch.round, lambda x: float(round(x))),
     "Shape": _shape,
+    "Sign": _pointwise(torch.sign, lambda x: (x > 0) - (x < 0)),
     "Size": _all_inputs(Function, _size),
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
@@ -425,5 +465,6 @@ SHAPE_OPERATORS: dict[str, Conversion] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Where": _all_inputs(Function, _where),
+    "Xor": _pointwise(torch.logical_xor, operator.ne),
 }
 """Operators of shapes, and of tensors."""
