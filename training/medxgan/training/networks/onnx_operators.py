@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medxgan.training.networks.frozen_batch_norm import FrozenBatchNorm
+from medxgan.training.networks.onnx_arithmetic import ARITHMETIC, mixed
 from medxgan.training.networks.onnx_node import Conversion, Converted, Function, Node
 from medxgan.training.networks.onnx_padding import pad
 from medxgan.training.networks.onnx_resize import resize, upsample
-from medxgan.training.networks.onnx_shapes import SHAPE_OPERATORS, mixed
+from medxgan.training.networks.onnx_shapes import SHAPE_OPERATORS
 from medxgan.training.networks.onnx_windows import (
     average_pool,
     convolution,
@@ -241,7 +242,9 @@ def _gelu(node: Node) -> nn.Module:
     return nn.GELU(approximate=node.attributes.get("approximate", b"none").decode())
 
 
-OPERATORS: dict[str, Conversion] = SHAPE_OPERATORS | {
+OPERATORS: dict[str, Conversion] = {
+    **ARITHMETIC,
+    **SHAPE_OPERATORS,
     "Atan": _pointwise(torch.atan),
     "AveragePool": average_pool,
     "BatchNormalization": _batch_norm,

@@ -74,10 +74,6 @@ class Cropped(nn.Module):
         return result
 
 
-PADDINGS = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d}
-"""Padding by the number of dimensions."""
-
-
 def _window(
     node: Node, kernel: list[int], value: float, dimensions: tuple[int, ...] = (2,)
 ) -> tuple[nn.Module | None, list[int], list[int], list[int]]:
@@ -97,7 +93,8 @@ def _window(
     if before == behind and all(2 * pad <= extent for pad, extent in zip(before, kernel, strict=True)):
         return None, strides, dilations, before
     sides = [side for pair in list(zip(before, behind, strict=True))[::-1] for side in pair]
-    return PADDINGS[count](tuple(sides), value), strides, dilations, none
+    padding = nn.ConstantPad2d(sides, value) if count == 2 else nn.ConstantPad1d(sides, value)  # type: ignore[arg-type]
+    return padding, strides, dilations, none
 
 
 def _after(padding: nn.Module | None, module: nn.Module) -> nn.Module:
