@@ -18,6 +18,19 @@ from medxgan.training.networks.grids import Layout
 from medxgan.training.networks.layers import LayerError
 
 
+class Sorted(Tokens):
+    """Tokens that lie window by window, as Hiera's do."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.embed = nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.patches(x).unflatten(2, (3, 2)).unflatten(4, (3, 2)).permute(0, 2, 4, 3, 5, 1)
+        logits: Tensor = self.head(self.norm(self.blocks(self.embed(places.flatten(1, 4)))).mean(1))
+        return logits
+
+
 @pytest.fixture(scope="module")
 def timm() -> Iterator[ModuleType]:
     """timm, where it is installed. torchvision, which it imports, is built for another torch than one for the CPU
@@ -140,6 +153,7 @@ def close(found: Tensor, expected: Tensor) -> None:
         (Tokens(3), "blocks.0", "tokens", "is no square grid of tokens, with or without a class token"),
         (Tokens(0, width=36), "blocks.0", None, 'is not surely a grid of tokens: if it is, say layout = "tokens"'),
         (Tokens(1), "blocks.0", "channels_last", "is not of the layout channels_last"),
+        (Sorted(), "norm", None, 'what "norm" gives, [B, 36, 12], is not surely a grid of tokens'),
         (Tokens(1), "head", None, 'no layer "head" gives activations [B, C, H, W], [B, H, W, C] or tokens'),
         (ChannelsLast(6), "wide.1", None, 'does not show where its channels are: say layout = "channels_first"'),
     ],

@@ -137,8 +137,11 @@ def verify_conversion(file: Path, classifier: ExternalClassifier, image_size: in
     try:
         session = onnxruntime.InferenceSession(_comparable(file), _options(), providers=["CPUExecutionProvider"])
         (graph_input,) = session.get_inputs()
-        # A file may be made for so many pictures at a time.
-        stated = graph_input.shape[0]
+        if graph_input.type not in INPUT_TYPES:
+            claim = f"can't be compared: it takes {graph_input.type}, which has no form in NumPy"
+            raise VerificationError(file.name, output.tensor, pictures, float("nan"), 0.0, claim)
+        # A file may be made for so many pictures at a time, and may say nothing of its shapes.
+        stated = next(iter(graph_input.shape), None)
         batch = stated if isinstance(stated, int) else pictures
         batches = [
             torch.randn(batch, classifier.channels, image_size, image_size, generator=random)
