@@ -350,6 +350,31 @@ def test_a_file_that_takes_channels_last_and_gives_probabilities(
     )
 
 
+@pytest.mark.parametrize("batch", [None, 1, 16])
+def test_a_file_says_nothing_of_its_shapes_or_is_made_for_so_many_pictures(tmp_path: Path, batch: int | None) -> None:
+    graph = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["" : 17]>
+        network (float[B, 1, 32, 32] x) => (float[B, 2] y) {
+            seen = Conv <kernel_shape = [3, 3]> (x, w)
+            active = Relu (seen)
+            mean = GlobalAveragePool (active)
+            flat = Flatten (mean)
+            y = MatMul (flat, v)
+        }
+    """)
+    random = np.random.default_rng(2)
+    for name, shape in (("w", (4, 1, 3, 3)), ("v", (4, 2))):
+        graph.graph.initializer.append(numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name))
+    for kind in (graph.graph.input[0].type.tensor_type, graph.graph.output[0].type.tensor_type):
+        if batch is None:
+            kind.ClearField("shape")
+        else:
+            kind.shape.dim[0].dim_value = batch
+    onnx.save(graph, tmp_path / "network.onnx")
+    classifier = ExternalClassifier(read_onnx(tmp_path / "network.onnx"), SIZE)
+    verify_conversion(tmp_path / "network.onnx", classifier, SIZE)
+
+
 def test_a_conversion_that_disagrees_with_its_file_is_refused(tmp_path: Path) -> None:
     network = lively(SmallNet())
     write_onnx(network, tmp_path / "small.onnx")

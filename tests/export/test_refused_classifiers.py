@@ -39,6 +39,8 @@ def batchwise():
         def forward(self, x):
             return self.network(x - x.mean(0))
     return Batchwise()
+def flat(): return nn.Sequential(nn.Flatten(), nn.Linear(1024, 1))
+def pictured(): return nn.Sequential(nn.Conv2d(1, 1, 3))
 def raising(): raise RuntimeError("no weights today")
 def number(): return 3
 def wavering():
@@ -79,6 +81,8 @@ constant = 3
             'source = "foreign_nets:unsupported"',
             "operator aten.adaptive_max_pool2d_backward.default (layer '2'): has no decomposition",
         ),
+        ('source = "foreign_nets:flat"', "layer: the network has none whose activations are known to be"),
+        ('source = "foreign_nets:pictured"', "expected outputs [B, K], found [3, 1, 30, 30]"),
         ('source = "foreign_nets:wavering"', "the network can't be written as one graph"),
         ('source = "absent.onnx"', "no such file"),
         ('source = "text.onnx"', "text.onnx: expected an ONNX file"),

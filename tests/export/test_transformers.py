@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradientXActivation, Saliency  # type: ignore[import-untyped]
+from tests.small_transformers import ChannelsLast, ConvNext, Tokens
 from torch import Tensor, nn
 
 from medxgan.export.attribution import trace_attribution
@@ -17,67 +18,16 @@ from medxgan.training.networks.grids import Layout
 from medxgan.training.networks.layers import LayerError
 
 
-class Attention(nn.Module):
-    """What a transformer is made of: a norm, fused attention with a class token or without, and a wide layer."""
+class Sorted(Tokens):
+    """Tokens that lie window by window, as Hiera's do."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.embed = nn.Linear(12, 12)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, count, width = x.shape
-        q, k, v = self.qkv(self.norm1(x)).reshape(batch, count, 3, 2, width // 2).permute(2, 0, 3, 1, 4)
-        attended = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, count, width)
-        x = x + self.proj(attended)
-        return x + self.mlp(self.norm2(x))
-
-
-class Tokens(nn.Module):
-    """ViT in small; pictures of 24x24 are 6x6 tokens, of `leading` more that are read in the end."""
-
-    def __init__(self, leading: int = 1, width: int = 12) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(1, width, 4, 4)
-        self.token = nn.Parameter(torch.randn(1, leading, width))
-        self.position = nn.Parameter(torch.randn(1, 36 + leading, width))
-        self.blocks = nn.Sequential(Attention(width), Attention(width))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 2)
-        self.leading = leading
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1) + self.position
-        tokens = self.norm(self.blocks(tokens))
-        logits: Tensor = self.head(tokens[:, 0] if self.leading else tokens.mean(1))
-        return logits
-
-
-class ChannelsLast(nn.Module):
-    """ConvNeXt's block and Swin's shifted windows in small, with a layer scale."""
-
-    def __init__(self, width: int = 8) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(1, width, 4, 4)
-        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.wide = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.scale = nn.Parameter(torch.full((width,), 0.7))
-        self.window = Attention(width)
-        self.last = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        y = self.depthwise(x).permute(0, 2, 3, 1)
-        y = x.permute(0, 2, 3, 1) + self.scale * self.wide(self.norm(y))
-        batch, width = y.shape[0], y.shape[3]
-        y = y.roll((-1, -1), (1, 2)).reshape(batch, 2, 3, 2, 3, width).permute(0, 1, 3, 2, 4, 5)
-        y = self.window(y.reshape(-1, 9, width)).reshape(batch, 2, 2, 3, 3, width).permute(0, 1, 3, 2, 4, 5)
-        y = self.last(y.reshape(batch, 6, 6, width).roll((1, 1), (1, 2)))
-        logits: Tensor = self.head(y.mean((1, 2)))
+        places = self.patches(x).unflatten(2, (3, 2)).unflatten(4, (3, 2)).permute(0, 2, 4, 3, 5, 1)
+        logits: Tensor = self.head(self.norm(self.blocks(self.embed(places.flatten(1, 4)))).mean(1))
         return logits
 
 
@@ -148,6 +98,7 @@ CASES = {
     "tokens": Case(lambda _: Tokens(0), 24, "norm", grid(6, 0)),
     "tokens and a class": Case(lambda _: Tokens(1), 24, "blocks.1.norm1", grid(6, 1)),
     "channels last": Case(lambda _: ChannelsLast(), 24, "last", last),
+    "channels last in memory": Case(lambda _: ConvNext(), 24, "stages.3", lambda x: x),
     "timm's ViT": Case(vit, 32, "blocks.1.norm1", grid(8, 1), timm=True),
     "timm's Swin": Case(swin, 32, "norm", last, timm=True),
     "timm's ConvNeXt": Case(convnext, 64, "stages.3.blocks.0", lambda x: x, timm=True),
@@ -202,6 +153,7 @@ def close(found: Tensor, expected: Tensor) -> None:
         (Tokens(3), "blocks.0", "tokens", "is no square grid of tokens, with or without a class token"),
         (Tokens(0, width=36), "blocks.0", None, 'is not surely a grid of tokens: if it is, say layout = "tokens"'),
         (Tokens(1), "blocks.0", "channels_last", "is not of the layout channels_last"),
+        (Sorted(), "norm", None, 'what "norm" gives, [B, 36, 12], is not surely a grid of tokens'),
         (Tokens(1), "head", None, 'no layer "head" gives activations [B, C, H, W], [B, H, W, C] or tokens'),
         (ChannelsLast(6), "wide.1", None, 'does not show where its channels are: say layout = "channels_first"'),
     ],

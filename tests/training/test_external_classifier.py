@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from pydantic import ValidationError
@@ -128,6 +129,36 @@ def test_what_export_needs_of_such_a_run(configuration: TrainingConfig, tmp_path
     assert model.generator is not None
     # The generator's training is the first that sees the films of such a run.
     assert model.familiarity is not None
+
+
+def test_that_a_files_softmax_was_left_out_is_said_in_the_log_and_the_card(
+    foreign: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = onnx.parser.parse_model("""
+        <ir_version: 9, opset_import: ["" : 18]>
+        network (float[B, 3, 32, 32] x) => (float[B, 3] y)
+        <float[3, 3, 3, 3] w, float[3] b = {0.5, 0.0, -0.5}> {
+            seen = Conv <kernel_shape = [3, 3]> (x, w, b)
+            active = Relu (seen)
+            mean = GlobalAveragePool (active)
+            logits = Flatten (mean)
+            y = Softmax (logits)
+        }
+    """)
+    weight = torch.randn(3, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), "w"))
+    onnx.save(graph, tmp_path / "ends.onnx")
+    own = [line for line in CONFIGURATION.splitlines() if not line.startswith(("arguments", "weights"))]
+    text = "\n".join(own).replace("foreign_factory:make", "ends.onnx")
+    (tmp_path / "ends.toml").write_text(
+        text.replace("[familiarity]", '[card]\nlimitations = ["stated"]\n[familiarity]')
+    )
+    configuration = load_configuration(tmp_path / "ends.toml")
+    train_generator(configuration, tmp_path, tmp_path / "run")
+    told = "The Softmax that the file ends in was left out: the outputs, and what is explained, are logits."
+    assert f"external_classifier: {told}" in caplog.messages
+    model = load_trained_model(tmp_path / "run")
+    assert list(model.provenance.limitations) == ["stated", told]
 
 
 def test_it_is_not_trained(configuration: TrainingConfig, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Converted ONNX graphs against ONNX Runtime, operator by operator."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -9,39 +8,10 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from tests.training.onnx_graphs import RANDOM, model, node, weights, whole
 from torch import Tensor
 
 from medxgan.training.networks.onnx_module import OnnxError, OnnxModule, read_onnx
-
-RANDOM = np.random.default_rng(5)
-
-
-def weights(*shape: int) -> np.ndarray[Any, Any]:
-    return RANDOM.normal(size=shape).astype(np.float32)
-
-
-def whole(*numbers: int) -> np.ndarray[Any, Any]:
-    return np.array(numbers, np.int64)
-
-
-def model(*nodes: onnx.NodeProto, opset: int = 20, **constants: np.ndarray[Any, Any]) -> onnx.ModelProto:
-    """A graph from x [batch, 4, 9, 8] to y."""
-    return helper.make_model(
-        helper.make_graph(
-            list(nodes),
-            "graph",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 9, 8])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-            [numpy_helper.from_array(value, name) for name, value in constants.items()],
-        ),
-        opset_imports=[helper.make_opsetid("", opset)],
-        ir_version=9,
-    )
-
-
-def node(operator: str, *inputs: str, **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(operator, ["x", *inputs], ["y"], name="tested", **attributes)
-
 
 MODELS = {
     "Conv": model(node("Conv", "w", "b", strides=[2, 1], pads=[1, 0, 1, 0]), w=weights(6, 4, 3, 3), b=weights(6)),
@@ -269,7 +239,25 @@ def test_a_file_for_one_picture_takes_any_number_of_them() -> None:
     [
         (model(node("Hardmax")), "node tested: operator Hardmax is not among those that can be converted: Abs, Add"),
         (model(node("Conv", "x")), "converted with a constant input 1 only"),
-        (model(node("Flatten", axis=2)), "node tested: operator Flatten is converted with axis 1 only, found 2"),
+        (model(node("Flatten", axis=0)), "node tested: operator Flatten with axis 0 makes one row of all pictures"),
+        (model(node("QuantizeLinear", "s"), s=np.float32(1)), "QuantizeLinear can't be converted: a quantized network"),
+        (model(node("Loop")), "node tested: operator Loop can't be converted: what depends on values"),
+        (
+            model(
+                node("BatchNormalization", "w", "w", "w", "w", training_mode=1),
+                w=np.ones(4, np.float32),
+            ),
+            "node tested: operator BatchNormalization is converted in evaluation mode only",
+        ),
+        (
+            model(node("Dropout", "r", "t"), r=np.float32(0.5), t=np.array(True)),
+            "node tested: operator Dropout is converted in evaluation mode only",
+        ),
+        (
+            model(node("Pad", "p"), p=whole(1, 0, 0, 0, 0, 0, 0, 0)),
+            "node tested: operator Pad is converted for all axes",
+        ),
+        (model(node("AveragePool", kernel_shape=[2, 2], dilations=[2, 2])), "is converted without dilation only"),
         (model(node("Relu"), node("Relu"), opset=20), ""),
         (
             model(node("Resize", "", "s", antialias=1, mode="linear"), s=np.ones(4, np.float32)),

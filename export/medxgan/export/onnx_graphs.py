@@ -167,7 +167,7 @@ def _known_operators() -> Iterator[None]:
     try:
         yield
     except torch.onnx.OnnxExporterError as error:
-        operator = re.search(r"aten[.:]+[\w.]+", str(error.__cause__ or error))
+        operator = re.search(r"(?:aten|prims|torchvision)[.:]+[\w.]+", str(error.__cause__ or error))
         name = "of a network" if operator is None else operator.group()
         raise UnsupportedOperatorError(name, "has no form in ONNX") from error
 

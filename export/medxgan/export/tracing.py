@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._dispatch.python import enable_python_dispatcher
 from torch._ops import OpOverload
@@ -23,6 +24,7 @@ from torch.fx.experimental.symbolic_shapes import (
     StatelessSymbolicContext,
 )
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from medxgan.export.blame import responsible_layer
 from medxgan.export.decompositions import Decompositions, backward_operator
@@ -30,6 +32,13 @@ from medxgan.export.errors import ExportError, TracingError, UnsupportedOperator
 
 COPIES = (torch.ops.aten.alias.default, torch.ops.aten.clone.default, torch.ops.aten.detach.default)
 """Operators that give what they are given, where nothing works in place."""
+
+POOLED_AXES: dict[Callable[..., Any], tuple[int, ...]] = {
+    torch.adaptive_avg_pool1d: (-1,),
+    torch._C._nn.adaptive_avg_pool2d: (-2, -1),
+    F.adaptive_avg_pool2d: (-2, -1),
+}
+"""Average-pooling to a given size, by the axes that it averages over."""
 
 
 def trace(
@@ -98,7 +107,7 @@ def _traced(function: Callable[..., Any], inputs: Sequence[Tensor], decompositio
     ]
     # PyTorch's own decompositions in C++ would take the batch's extent for a number; those in Python keep it free.
     # Attention is said as the products and the softmax that it is made of, whose gradients every runtime has.
-    with fake, enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), _no_fused_layers():
+    with fake, enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), _no_fused_layers(), _PlainMeans():
         graph: GraphModule = make_fx(function, decomposition_table=decompositions, _allow_non_fake_inputs=True)(
             *samples
         )
@@ -117,6 +126,27 @@ def _no_fused_layers() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+class _PlainMeans(TorchFunctionMode):
+    """While it is on, average-pooling to one place is a mean.
+
+    PyTorch's own gives what it makes of channels that lie last in memory (ConvNeXt) other strides, and the gradient of
+    strides has no form in ONNX.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        axes = POOLED_AXES.get(func)
+        if axes is not None:
+            x, size = _pooling_arguments(*args, **kwargs)
+            if {*(size if isinstance(size, list | tuple) else [size])} == {1}:
+                return x.mean(axes, keepdim=True)
+        return func(*args, **kwargs)
+
+
+def _pooling_arguments(input: Tensor, output_size: Any) -> tuple[Tensor, Any]:  # noqa: A002 - PyTorch's name
+    return input, output_size
 
 
 def _part_outputs(graph: GraphModule) -> None:

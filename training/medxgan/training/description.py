@@ -12,6 +12,7 @@ from medxgan.training.configuration import (
     ImageConfig,
     InversionConfig,
 )
+from medxgan.training.networks import ExplainedClassifier
 from medxgan.v1.bundle_pb2 import (
     Classification,
     ClassifierOutput,
@@ -75,11 +76,18 @@ def unmeasured_reliability() -> Reliability:
     return Reliability(maximum_reconstruction_mse=4.0, method="not set: nothing has been measured")
 
 
-def provenance(card: CardConfig, sections: Mapping[str, str], seed: int, versions: Mapping[str, str]) -> Provenance:
+def provenance(
+    card: CardConfig,
+    classifier: ExplainedClassifier,
+    sections: Mapping[str, str],
+    seed: int,
+    versions: Mapping[str, str],
+) -> Provenance:
     """Where the weights come from.
 
     Args:
         card: what the configuration says.
+        classifier: its notes are among the limitations.
         sections: sections of the configuration in force, as JSON, by name.
         seed: of the generator's training.
         versions: of the libraries, by name.
@@ -91,7 +99,7 @@ def provenance(card: CardConfig, sections: Mapping[str, str], seed: int, version
         configuration=sections,
         seed=seed,
         versions=versions,
-        limitations=card.limitations,
+        limitations=[*card.limitations, *classifier.notes],
     )
 
 

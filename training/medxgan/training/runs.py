@@ -8,6 +8,7 @@ RUN/familiarity/              checkpoint.safetensors, familiarity.json: measures
 """
 
 import json
+import logging
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -46,6 +47,8 @@ from medxgan.training.networks import (
 from medxgan.training.networks.channels import decoder_channels, encoder_channels
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import Familiarity as FamiliarityMessage
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 FAMILIARITY = "familiarity.json"
@@ -116,13 +119,16 @@ class Run:
         """
         if self.configuration.external_classifier is not None:
             try:
-                return load_external_classifier(
+                external = load_external_classifier(
                     self.configuration.external_classifier,
                     self.configuration.image.size,
                     self.configuration.classes.positive,
                 )
             except ClassifierSourceError as error:
                 raise RunError(str(error)) from error
+            for note in external.notes if processes.is_first() else ():
+                logger.warning("external_classifier: %s", note)
+            return external
         classifier = build_classifier(self.configuration)
         self._load("classifier", {"classifier": classifier})
         return classifier.eval().requires_grad_(False)
@@ -300,7 +306,7 @@ def load_trained_model(folder: Path) -> TrainedModel:
         classification=classification(configuration.classes, external),
         inversion=None if generator is None else inversion_specification(configuration.inversion),
         reliability=None if generator is None else unmeasured_reliability(),
-        provenance=provenance(configuration.card, sections, configuration.seed, run.versions()),
+        provenance=provenance(configuration.card, classifier, sections, configuration.seed, run.versions()),
         metrics=(),
         familiarity=run.familiarity(),
         classifier_file=None if external is None or not external.from_onnx else Path(external.source),

@@ -4,11 +4,10 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from medxgan.training.configuration import CardConfig, ServedClassifierConfig
+from medxgan.training.configuration import ServedClassifierConfig
 from medxgan.training.description import classification, external_provenance, image_specification, provenance
 from medxgan.training.load_classifier import load_external_classifier
 from medxgan.training.model import TrainedModel
-from medxgan.training.networks import ExternalClassifier
 from medxgan.training.runs import build_preprocess
 
 
@@ -33,12 +32,7 @@ def served_classifier(configuration: ServedClassifierConfig) -> TrainedModel:
         classification=classification(configuration.classes, external),
         inversion=None,
         reliability=None,
-        provenance=provenance(_noted(configuration.card, classifier), sections, seed=0, versions=versions),
+        provenance=provenance(configuration.card, classifier, sections, seed=0, versions=versions),
         metrics=(),
         classifier_file=Path(external.source) if external.from_onnx else None,
     )
-
-
-def _noted(card: CardConfig, classifier: ExternalClassifier) -> CardConfig:
-    """What the card says, and what the conversion changed."""
-    return card.model_copy(update={"limitations": (*card.limitations, *classifier.notes)})

@@ -21,6 +21,11 @@ class ExplainedClassifier(nn.Module):
         """Names of layers are paths from here."""
         return self
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it was made; the model card has it among the limitations."""
+        return ()
+
     def outputs(self, x: Tensor) -> Tensor:
         """Every output [B, K] of the classifier for x: [B, 1, S, S] in [-1, 1]; K = 1 is the logit alone."""
         raise NotImplementedError

@@ -58,7 +58,7 @@ class ExternalClassifier(ExplainedClassifier):
         out_of_place(network)
         random = torch.Generator().manual_seed(0)
         x = 2 * torch.rand(PROBES, 1, image_size, image_size, generator=random) - 1
-        layers = executed_layers(network, lambda: self.outputs(x.requires_grad_()), layout)
+        layers = executed_layers(network, self.outputs, x, layout)
         looked_at = activation_layer(layers, layer, layout)
         before = stage_before(layers, looked_at)
         stages = [each for each in (before, looked_at) if each is not None]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from medxgan.training.networks.grids import Grid, Layout, Seen, grids_of, stated_grid
+from medxgan.training.networks.token_order import row_by_row
 
 LISTED = 12
 """Layers that a message names, of those that there are."""
@@ -65,12 +66,15 @@ class Layer:
         return 0 if self.grid is None else self.grid.height * self.grid.width
 
 
-def executed_layers(network: nn.Module, run: Callable[[], Tensor], layout: Layout | None = None) -> list[Layer]:
+def executed_layers(
+    network: nn.Module, run: Callable[[Tensor], Tensor], picture: Tensor, layout: Layout | None = None
+) -> list[Layer]:
     """The layers of a network in the order in which they finish, a module that is called again where it is last.
 
     Args:
         network: whose modules are watched.
-        run: calls the network with pictures that require a gradient, and gives its outputs [B, K].
+        run: calls the network and gives its outputs [B, K].
+        picture: [B, 1, S, S] that it is called with.
         layout: of every layer with as many axes as it; by default it is found out.
 
     Raises:
@@ -93,19 +97,28 @@ def executed_layers(network: nn.Module, run: Callable[[], Tensor], layout: Layou
     hooks = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
     try:
         with torch.enable_grad():
-            outputs = run()
+            picture = picture.detach().requires_grad_()
+            outputs = run(picture)
     finally:
         for each in hooks:
             each.remove()
     if not outputs.requires_grad:
         raise LayerError("layer: no gradient passes through the network (does it run under no_grad or round?)")
     batch = len(outputs)
+    if outputs.ndim != 2:
+        raise ValueError(f"expected outputs [B, K], found {list(outputs.shape)}")
     calls = {name: call for name, call in calls.items() if len(call[1]) == batch}
+    if not calls:
+        return []
     grids = grids_of(
         [Seen(module, tuple(output.shape)) for module, output, _ in calls.values()],
         leading=getattr(network, "num_prefix_tokens", None),
         layout=layout,
     )
+    if layout is None:
+        grids = row_by_row(
+            [(output, grid) for (_, output, _), grid in zip(calls.values(), grids, strict=True)], picture
+        )
     # Weights that differ: outputs that add up to a constant would have no gradient.
     score = (outputs * torch.linspace(1, 2, outputs[0].numel()).view_as(outputs[0])).sum()
     gradients = torch.autograd.grad(

@@ -27,6 +27,24 @@ NOT_FROM_SHAPES = frozenset({"ConstantOfShape", "Expand", "Range"})
 """Operators that make a tensor of a shape."""
 
 
+_QUANTIZED = "a quantized network has no gradients: export it before it is quantized"
+_CONTROL = "what depends on values can't be written as one graph: export the network without control flow"
+
+NOT_DIFFERENTIATED = {
+    "QuantizeLinear": _QUANTIZED,
+    "DequantizeLinear": _QUANTIZED,
+    "DynamicQuantizeLinear": _QUANTIZED,
+    "QLinearConv": _QUANTIZED,
+    "QLinearMatMul": _QUANTIZED,
+    "ConvInteger": _QUANTIZED,
+    "MatMulInteger": _QUANTIZED,
+    "If": _CONTROL,
+    "Loop": _CONTROL,
+    "Scan": _CONTROL,
+}
+"""Why some operators never will be converted."""
+
+
 class OnnxModule(nn.Module):
     """Runs the nodes of an ONNX graph with one input and one output.
 
@@ -61,8 +79,11 @@ class OnnxModule(nn.Module):
         self._buffers_by_name: dict[str, str] = {}
         opset = next((each.version for each in model.opset_import if each.domain in {"", "ai.onnx"}), 1)
         shapes: set[str] = set()
+        wanted = {name for proto in graph.node for name in proto.input} | {self._output}
+        batch = next(iter(inputs[0].type.tensor_type.shape.dim), None)
+        fixed_batch = batch is not None and batch.dim_value > 0
         for index, proto in enumerate(graph.node):
-            node = _node(proto, index, opset, constants)
+            node = _node(proto, index, opset, constants, wanted, fixed_batch)
             if node.operator == "Constant" and node.domain in {"", "ai.onnx"}:
                 constants[proto.output[0]] = _constant(node)
                 continue
@@ -156,13 +177,28 @@ def load_onnx(file: Path) -> onnx.ModelProto:
     if not file.is_file():
         raise FileNotFoundError(file)
     try:
-        onnx.checker.check_model(file)
         model = onnx.load(file)
+        _check(model)
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
         raise OnnxError(f"expected an ONNX file: {str(error).strip().splitlines()[0]}") from error
     return model
+
+
+def _check(model: onnx.ModelProto) -> None:
+    """See that it is valid. The checker asks for the shapes of what goes in and out, which files may well leave open.
+
+    Raises:
+        ValidationError: it is not.
+    """
+    kinds = [each.type.tensor_type for each in (*model.graph.input, *model.graph.output)]
+    shapeless = [kind for kind in kinds if not kind.HasField("shape")]
+    for kind in shapeless:
+        kind.shape.SetInParent()
+    onnx.checker.check_model(model)
+    for kind in shapeless:
+        kind.ClearField("shape")
 
 
 def _only(kind: str, names: Sequence[str]) -> str:
@@ -215,7 +251,14 @@ def _array(tensor: onnx.TensorProto) -> Array:
     return array.astype(np.int64)
 
 
-def _node(proto: onnx.NodeProto, index: int, opset: int, constants: dict[str, Array]) -> Node:
+def _node(
+    proto: onnx.NodeProto,
+    index: int,
+    opset: int,
+    constants: dict[str, Array],
+    wanted: set[str],
+    fixed_batch: bool,
+) -> Node:
     return Node(
         name=proto.name or f"{proto.op_type}_{index}",
         operator=proto.op_type,
@@ -225,6 +268,8 @@ def _node(proto: onnx.NodeProto, index: int, opset: int, constants: dict[str, Ar
         inputs=tuple(proto.input),
         constants={position: constants[name] for position, name in enumerate(proto.input) if name in constants},
         outputs=len(proto.output),
+        read=frozenset(position for position, name in enumerate(proto.output) if name in wanted),
+        fixed_batch=fixed_batch,
     )
 
 
@@ -232,6 +277,8 @@ def _converted(node: Node) -> tuple[nn.Module, list[str]]:
     """A node's module, and the names of what it reads."""
     if node.domain not in {"", "ai.onnx"} or node.operator not in OPERATORS:
         operator = ".".join(each for each in (node.domain, node.operator) if each)
+        if reason := NOT_DIFFERENTIATED.get(node.operator):
+            raise OnnxError(f"node {node.name}: operator {operator} can't be converted: {reason}")
         raise OnnxError(
             f"node {node.name}: operator {operator} is not among those that can be converted: "
             f"{', '.join(sorted(OPERATORS))}"

@@ -54,6 +54,8 @@ class Node:
         inputs: names of the tensors that it reads; empty where an optional one is left out.
         constants: those inputs that are known beforehand, by position.
         outputs: how many it has.
+        read: positions of those that anything reads.
+        fixed_batch: whether the file is made for so many pictures at a time.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Node:
     inputs: tuple[str, ...]
     constants: Mapping[int, Array]
     outputs: int
+    read: frozenset[int]
+    fixed_batch: bool
 
     def has(self, position: int) -> bool:
         """Whether an optional input is given."""

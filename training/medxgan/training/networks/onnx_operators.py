@@ -13,15 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medxgan.training.networks.frozen_batch_norm import FrozenBatchNorm
+from medxgan.training.networks.onnx_arithmetic import ARITHMETIC, mixed
 from medxgan.training.networks.onnx_node import Conversion, Converted, Function, Node
+from medxgan.training.networks.onnx_padding import pad
 from medxgan.training.networks.onnx_resize import resize, upsample
-from medxgan.training.networks.onnx_shapes import SHAPE_OPERATORS, mixed
+from medxgan.training.networks.onnx_shapes import SHAPE_OPERATORS
 from medxgan.training.networks.onnx_windows import (
     average_pool,
     convolution,
     hold,
     max_pool,
-    pad,
     transposed_convolution,
 )
 
@@ -44,8 +45,9 @@ def _global_maximum(x: Tensor) -> Tensor:
 
 
 def _batch_norm(node: Node) -> Converted:
-    if node.attributes.get("training_mode", 0):
-        raise node.refuse("is converted in evaluation mode only")
+    # Before there was an attribute for it, the statistics of the batch were outputs in training mode alone.
+    if node.attributes.get("training_mode", 0) or (node.opset < 14 and node.outputs > 1):
+        raise node.refuse("is converted in evaluation mode only: export the network in evaluation mode")
     weight, bias, mean, variance = (node.tensor(position) for position in range(1, 5))
     return FrozenBatchNorm(weight, bias, mean, variance, node.attributes.get("epsilon", 1e-5)), (0,)
 
@@ -57,7 +59,7 @@ def _instance_norm(node: Node) -> Converted:
 
 def _layer_norm(node: Node) -> Converted:
     axis, epsilon = node.attributes.get("axis", -1), node.attributes.get("epsilon", 1e-5)
-    if node.outputs > 1:
+    if node.read - {0}:
         raise node.refuse("is converted with one output only")
 
     def normalize(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -113,13 +115,14 @@ def _norm_to_one(node: Node) -> Converted:
 
 def _gemm(node: Node) -> Converted:
     alpha, beta = node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0)
-    if node.attributes.get("transA", 0):
-        raise node.refuse("is converted without transA only")
-    if 1 not in node.constants or (node.has(2) and 2 not in node.constants):
-        transposed = bool(node.attributes.get("transB", 0))
+    left, right = (bool(node.attributes.get(name, 0)) for name in ("transA", "transB"))
+    bias = node.constants.get(2)
+    # A bias that is not the same for all rows, or not known beforehand.
+    of_rows = node.has(2) and (bias is None or (bias.ndim > 1 and bias.shape[0] > 1))
+    if left or 1 not in node.constants or of_rows:
 
         def product(a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
-            result: Tensor = alpha * (a @ (b.mT if transposed else b))
+            result: Tensor = alpha * ((a.mT if left else a) @ (b.mT if right else b))
             if c is not None:
                 result = result + beta * c
             return result
@@ -128,7 +131,7 @@ def _gemm(node: Node) -> Converted:
     weight = alpha * node.tensor(1)
     weight = weight if node.attributes.get("transB", 0) else weight.T
     module = nn.Linear(weight.shape[1], weight.shape[0], node.has(2))
-    bias = beta * node.tensor(2).expand(weight.shape[0]) if node.has(2) else None
+    bias = beta * node.tensor(2).reshape(-1).expand(weight.shape[0]) if node.has(2) else None
     hold(module, weight.contiguous(), None if bias is None else bias.contiguous())
     return module, (0,)
 
@@ -146,12 +149,35 @@ def _matrix_product(node: Node) -> Converted:
 
 
 def _clip(node: Node) -> Converted:
+    given = [position for position in (1, 2) if node.has(position)]
+    if any(position not in node.constants for position in given):
+        keys = [("low", "high")[position - 1] for position in given]
+
+        def clip(x: Tensor, *bounds: Any) -> Tensor:
+            stated = dict(zip(keys, bounds, strict=True))
+            low, high = stated.get("low"), stated.get("high")
+            x = x if low is None else mixed(torch.maximum)(x, low)
+            clipped: Tensor = x if high is None else mixed(torch.minimum)(x, high)
+            return clipped
+
+        return Function(clip), (0, *given)
     low, high = node.setting("min", 1), node.setting("max", 2)
+    if (low, high) == (None, None):
+        return nn.Identity(), (0,)
     if (low, high) == (0, None):
         return nn.ReLU(), (0,)
     if (low, high) == (0, 6):
         return nn.ReLU6(), (0,)
     return Function(lambda x: torch.clamp(x, low, high)), (0,)
+
+
+def _dropout(node: Node) -> Converted:
+    # Without this input it is in evaluation mode, and so it was before there was one.
+    if node.has(2) and bool(node.array(2)) and (not node.has(1) or float(node.array(1)) > 0):
+        raise node.refuse("is converted in evaluation mode only: export the network in evaluation mode")
+    if node.read - {0}:
+        raise node.refuse("is converted without its mask only")
+    return nn.Identity(), (0,)
 
 
 def _hard_sigmoid(node: Node) -> Converted:
@@ -193,6 +219,11 @@ def _selu(node: Node) -> nn.Module:
     return Function(lambda x: gamma * F.elu(x, alpha))
 
 
+def _shrink(node: Node) -> nn.Module:
+    bias, limit = node.attributes.get("bias", 0.0), node.attributes.get("lambd", 0.5)
+    return Function(lambda x: (x + bias) * (x < -limit).to(x.dtype) + (x - bias) * (x > limit).to(x.dtype))
+
+
 def _swish(node: Node) -> nn.Module:
     alpha = node.attributes.get("alpha", 1.0)
     return Function(lambda x: x * torch.sigmoid(alpha * x))
@@ -211,7 +242,10 @@ def _gelu(node: Node) -> nn.Module:
     return nn.GELU(approximate=node.attributes.get("approximate", b"none").decode())
 
 
-OPERATORS: dict[str, Conversion] = SHAPE_OPERATORS | {
+OPERATORS: dict[str, Conversion] = {
+    **ARITHMETIC,
+    **SHAPE_OPERATORS,
+    "Atan": _pointwise(torch.atan),
     "AveragePool": average_pool,
     "BatchNormalization": _batch_norm,
     "Celu": _module(lambda node: nn.CELU(node.attributes.get("alpha", 1.0))),
@@ -219,7 +253,8 @@ OPERATORS: dict[str, Conversion] = SHAPE_OPERATORS | {
     "Conv": convolution,
     "ConvTranspose": transposed_convolution,
     "Cos": _pointwise(torch.cos),
-    "Dropout": _module(lambda _: nn.Identity()),
+    "Cosh": _pointwise(torch.cosh),
+    "Dropout": _dropout,
     "Elu": _module(lambda node: nn.ELU(node.attributes.get("alpha", 1.0))),
     "Erf": _pointwise(torch.erf),
     "Gelu": _module(_gelu),
@@ -248,8 +283,10 @@ OPERATORS: dict[str, Conversion] = SHAPE_OPERATORS | {
     "Relu": _module(lambda _: nn.ReLU()),
     "Resize": resize,
     "Selu": _module(_selu),
+    "Shrink": _module(_shrink),
     "Sigmoid": _module(lambda _: nn.Sigmoid()),
     "Sin": _pointwise(torch.sin),
+    "Sinh": _pointwise(torch.sinh),
     "Softmax": _softmax,
     "Softplus": _module(lambda _: nn.Softplus()),
     "Softsign": _module(lambda _: nn.Softsign()),

@@ -4,25 +4,33 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from medxgan.training.networks.onnx_node import Converted, Function, Node
 
-COORDINATES = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners", "asymmetric")
+COORDINATES = (
+    "half_pixel",
+    "pytorch_half_pixel",
+    "half_pixel_symmetric",
+    "tf_half_pixel_for_nn",
+    "align_corners",
+    "asymmetric",
+)
 MODES = ("nearest", "linear", "cubic")
 
 
 def resize(node: Node) -> Converted:
-    """Resize of height and width."""
+    """Resize of any axes but the batch."""
     mode = node.attributes.get("mode", b"nearest").decode()
     coordinates = node.attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
     if node.opset < 11:
         coordinates = "asymmetric"
     if mode not in MODES or coordinates not in COORDINATES:
         raise node.refuse(f"is converted as {', '.join(MODES)} with {', '.join(COORDINATES)} only")
-    if node.attributes.get("antialias", 0) or "axes" in node.attributes:
-        raise node.refuse("is converted for all axes and without antialias only")
+    if node.attributes.get("antialias", 0):
+        raise node.refuse("is converted without antialias only")
     if node.attributes.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
         raise node.refuse("is converted with the policy stretch only")
     settings = {
@@ -33,6 +41,7 @@ def resize(node: Node) -> Converted:
         ).decode(),
         "cubic": node.attributes.get("cubic_coeff_a", -0.75),
         "inside": bool(node.attributes.get("exclude_outside", 0)),
+        "axes": node.attributes.get("axes"),
     }
     scales, sizes = (1, None) if node.opset < 11 else (2, 3)
     if sizes is not None and node.has(sizes):
@@ -43,7 +52,14 @@ def resize(node: Node) -> Converted:
 def upsample(node: Node) -> Converted:
     """Resize's predecessor."""
     mode = node.attributes.get("mode", b"nearest").decode()
-    settings = {"mode": mode, "coordinates": "asymmetric", "rounding": "floor", "cubic": -0.75, "inside": False}
+    settings = {
+        "mode": mode,
+        "coordinates": "asymmetric",
+        "rounding": "floor",
+        "cubic": -0.75,
+        "inside": False,
+        "axes": None,
+    }
     if "scales" in node.attributes:
         scales = list(node.attributes["scales"])
         return Function(lambda x: _resampled(x, None, scales, settings)), (0,)
@@ -64,21 +80,23 @@ def _resample(node: Node, position: int, kind: str, settings: dict[str, Any]) ->
 def _resampled(
     x: Tensor, sizes: Sequence[Any] | None, scales: Sequence[float] | None, settings: dict[str, Any]
 ) -> Tensor:
-    if x.ndim != 4:
-        raise ValueError(f"is converted for [B, C, H, W] only, found {x.ndim} axes")
     stated = sizes if sizes is not None else scales
-    if stated is None or len(stated) != 4:
-        raise ValueError("expected a size or a scale for each of four axes")
-    if scales is not None and list(scales[:2]) != [1, 1]:
-        raise ValueError("is converted for height and width only")
-    for axis in (2, 3):
-        size = int(x.shape[axis])
-        wanted = int(sizes[axis]) if sizes is not None else math.floor(size * stated[axis])
-        scale = wanted / size if sizes is not None else float(stated[axis])
+    axes = settings["axes"] if settings["axes"] is not None else list(range(x.ndim))
+    if stated is None or len(stated) != len(axes):
+        raise ValueError(f"expected a size or a scale for each of {len(axes)} axes")
+    for axis, value in zip((axis % x.ndim for axis in axes), stated, strict=True):
+        if axis == 0:
+            # A file made for one picture at a time states its batch here.
+            if scales is not None and value != 1:
+                raise ValueError("the number of pictures can't be changed")
+            continue
+        size = x.shape[axis]
+        wanted = int(value) if sizes is not None else math.floor(np.float32(size) * np.float32(value))
+        scale = wanted / size if sizes is not None else float(value)
         if (wanted, scale) == (size, 1.0):
             continue
         weights = torch.tensor(_weights(size, wanted, scale, settings), dtype=x.dtype, device=x.device)
-        x = weights @ x if axis == 2 else x @ weights.T
+        x = weights @ x if axis == x.ndim - 2 else (x.movedim(axis, -1) @ weights.T).movedim(-1, axis)
     return x
 
 
@@ -105,19 +123,22 @@ def _weights(size: int, wanted: int, scale: float, settings: dict[str, Any]) -> 
 
 
 def _place(index: int, size: int, wanted: int, scale: float, coordinates: str) -> float:
-    """Where a pixel of the result lies in the original."""
+    """Where a pixel of the result lies in the original, in single precision: what is then rounded depends on it."""
+    step, place, half = np.float32(scale), np.float32(index), np.float32(0.5)
     match coordinates:
         case "align_corners":
-            return index * (size - 1) / (wanted - 1) if wanted > 1 else 0.0
+            return float(place * np.float32(size - 1) / np.float32(wanted - 1)) if wanted > 1 else 0.0
         case "asymmetric":
-            return index / scale
+            return float(place / step)
+        case "tf_half_pixel_for_nn":
+            return float((place + half) / step)
         case "pytorch_half_pixel" if wanted <= 1:
             return 0.0
         case "half_pixel_symmetric":
             offset = size / 2 * (1 - wanted / (scale * size))
             return offset + (index + 0.5) / scale - 0.5
         case _:
-            return (index + 0.5) / scale - 0.5
+            return float((place + half) / step - half)
 
 
 def _rounded(place: float, rounding: str) -> int:

@@ -1,19 +1,20 @@
-"""ONNX operators that work on shapes as well as on tensors, and those that change a tensor's shape.
+"""ONNX operators that give the shape of a tensor, change it, and pick or join parts.
 
-A shape is a list of integers, and one of its extents a number, not a tensor: a batch then stays of any size. What is
-computed from shapes alone (casts, products, comparisons, a square root for a scale) is computed with numbers, too.
+A shape is a list of integers, as `onnx_arithmetic` has it; a table of pads is a list of lists.
 """
 
 import itertools
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
+from medxgan.training.networks.onnx_arithmetic import as_tensor, each
 from medxgan.training.networks.onnx_node import Conversion, Converted, Function, Node, Rearranged
 
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
@@ -24,93 +25,6 @@ INTEGERS = frozenset(
     | {TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64}
 )
 """Types that all become int64."""
-
-
-def each(function: Callable[..., Any], *values: Any) -> Any:
-    """A function of numbers, of lists number by number; a single one is taken for all."""
-    length = max((len(value) for value in values if isinstance(value, list)), default=0)
-    if not any(isinstance(value, list) for value in values):
-        return function(*values)
-    columns = [
-        (value * length if len(value) == 1 else value) if isinstance(value, list) else [value] * length
-        for value in values
-    ]
-    return [each(function, *row) for row in zip(*columns, strict=True)]
-
-
-def mixed(on_tensors: Callable[..., Any], on_numbers: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """A function of tensors, or of shapes; beside a tensor, what is none becomes one."""
-
-    def compute(*values: Any) -> Any:
-        like = next((value for value in values if isinstance(value, Tensor)), None)
-        if like is None:
-            return each(on_numbers or on_tensors, *values)
-        return on_tensors(*(_tensor(value, like) for value in values))
-
-    return compute
-
-
-def _tensor(value: Any, like: Tensor) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    tensor = torch.tensor(value, device=like.device)
-    return tensor.to(like.dtype) if tensor.is_floating_point() else tensor
-
-
-def _pointwise(on_tensors: Callable[..., Any], on_numbers: Callable[..., Any]) -> Conversion:
-    function = mixed(on_tensors, on_numbers)
-    return lambda node: (Function(function), tuple(range(len(node.inputs))))
-
-
-def _arithmetic(function: Callable[[Any, Any], Any], on_numbers: Callable[[Any, Any], Any] | None = None) -> Conversion:
-    """A binary operator; beside a tensor a number stays one, for which PyTorch has simpler gradients."""
-
-    def compute(a: Any, b: Any) -> Any:
-        if isinstance(a, Tensor) and not isinstance(b, list):
-            return function(a, b)
-        if isinstance(b, Tensor) and not isinstance(a, list):
-            return function(a, b)
-        return mixed(function, on_numbers)(a, b)
-
-    return lambda node: (Function(compute), tuple(range(len(node.inputs))))
-
-
-def _quotient(a: Any, b: Any) -> Any:
-    return a / b if isinstance(a, float) or isinstance(b, float) else a // b
-
-
-def _power(a: Any, b: Any) -> Any:
-    """Of a number as well as of a list of one: both are one exponent."""
-    return a**b
-
-
-def _reduction(on_tensors: Callable[..., Tensor], on_numbers: Callable[[list[Any]], Any] | None = None) -> Conversion:
-    def convert(node: Node) -> Converted:
-        axes = node.setting("axes", 1)
-        keep = bool(node.attributes.get("keepdims", 1))
-        if axes is None and node.attributes.get("noop_with_empty_axes", 0):
-            return nn.Identity(), (0,)
-
-        def reduce(x: Any) -> Any:
-            if isinstance(x, list):
-                if on_numbers is None:
-                    raise TypeError("expected a tensor, found a shape")
-                return [on_numbers(x)] if keep else on_numbers(x)
-            return on_tensors(x, tuple(range(x.ndim)) if axes is None else tuple(axes), keepdim=keep)
-
-        return Function(reduce), (0,)
-
-    return convert
-
-
-def _product(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
-        x = x.prod(axis, keepdim=keepdim)
-    return x
-
-
-def _root_of_squares(x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
-    return (x * x).sum(axes, keepdim=keepdim).sqrt()
 
 
 def _shape(node: Node) -> Converted:
@@ -127,33 +41,47 @@ def _size(x: Any) -> Any:
     return math.prod(x.shape) if isinstance(x, Tensor) else len(x)
 
 
+def _objects(x: Any) -> NDArray[Any]:
+    """A number, or lists of them in lists, as an array of what they are: the batch's extent may be a symbol."""
+    return np.array(x, dtype=object)
+
+
 def _reshape(node: Node) -> Converted:
     def reshape(x: Any, shape: list[Any]) -> Any:
         if not isinstance(x, Tensor):
-            values = x if isinstance(x, list) else [x]
-            return values if len(shape) == 1 else values[0]
+            return _objects(x).reshape(shape).tolist()
         sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]
         return x.reshape(sizes)
 
-    if 1 in node.constants:
-        shape = node.constants[1].tolist()
-        # A file made for one picture at a time says so here.
-        one = shape[:1] == [1] and len(shape) > 1
-        rows = [0, *shape[1:]]
-        # A constant has no batch.
-        return Rearranged(lambda x: reshape(x, rows if one and _batched(node, x) else shape)), (0,)
-    return Rearranged(reshape), (0, 1)
+    def rows(x: Any, shape: list[Any]) -> list[Any]:
+        """What a file made for one picture, or for so many, says of them, said of any number."""
+        if not isinstance(x, Tensor) or 0 in node.constants or len(shape) < 2:  # a constant has no batch
+            return shape
+        if node.fixed_batch and all(isinstance(size, int) and size > 0 for size in shape):
+            # The batch comes first, be it alone or with what was cut out of its pictures (windows, heads).
+            return [-1, *shape[1:]]
+        return [0, *shape[1:]] if fixed and shape[0] == 1 else shape
 
-
-def _batched(node: Node, x: Any) -> bool:
-    return isinstance(x, Tensor) and 0 not in node.constants
+    fixed = 1 in node.constants
+    if fixed:
+        stated = node.constants[1].tolist()
+        return Rearranged(lambda x: reshape(x, rows(x, stated))), (0,)
+    return Rearranged(lambda x, shape: reshape(x, rows(x, shape))), (0, 1)
 
 
 def _flatten(node: Node) -> Converted:
     axis = node.attributes.get("axis", 1)
     if axis == 1:
         return nn.Flatten(), (0,)
-    raise node.refuse(f"is converted with axis 1 only, found {axis}")
+    if axis == 0:
+        raise node.refuse("with axis 0 makes one row of all pictures of a batch")
+
+    def flatten(x: Tensor) -> Tensor:
+        if axis % x.ndim == 0 and axis < 0:
+            raise ValueError("with axis 0 makes one row of all pictures of a batch")
+        return x.reshape(-1, math.prod(x.shape[axis:]))
+
+    return Rearranged(flatten), (0,)
 
 
 def _squeeze(node: Node) -> Converted:
@@ -188,16 +116,31 @@ def _unsqueeze(node: Node) -> Converted:
 
 def _transpose(node: Node) -> Converted:
     axes = node.attributes.get("perm")
-    return Rearranged(lambda x: x.permute(axes or list(range(x.ndim))[::-1])), (0,)
+
+    def transpose(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return _objects(x).transpose(axes).tolist()
+        return x.permute(axes or list(range(x.ndim))[::-1])
+
+    return Rearranged(transpose), (0,)
 
 
 def _concatenate(node: Node) -> Converted:
     axis = node.attributes["axis"]
+    computed = [position for position in range(len(node.inputs)) if position not in node.constants]
 
     def concatenate(*parts: Any) -> Any:
         like = next((part for part in parts if isinstance(part, Tensor)), None)
         if like is not None:
-            return torch.cat([_tensor(part, like) for part in parts], axis)
+            tensors = [as_tensor(part, like) for part in parts]
+            if axis % like.ndim:
+                # What a file holds for one picture (a class token) is that of each.
+                rows = next(tensors[place].shape[0] for place in computed)
+                tensors = [
+                    each.expand(rows, *each.shape[1:]) if place not in computed and each.shape[0] == 1 else each
+                    for place, each in enumerate(tensors)
+                ]
+            return torch.cat(tensors, axis)
         return [size for part in parts for size in part]
 
     return Function(concatenate), tuple(range(len(node.inputs)))
@@ -227,7 +170,11 @@ def _slice(node: Node) -> Converted:
         starts, ends = (value if isinstance(value, list) else [value] for value in (starts, ends))
         axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
         if isinstance(x, list):
-            return x[starts[0] : _end(ends[0], steps[0]) : steps[0]]
+            numbers = _objects(x)
+            ranges = [slice(None)] * numbers.ndim
+            for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+                ranges[axis] = slice(start, _end(end, step), step)
+            return numbers[tuple(ranges)].tolist()
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
             if step < 0:
                 # What is read backwards is turned round first.
@@ -323,17 +270,11 @@ def _constant_of_shape(node: Node) -> Converted:
     return Function(fill), (0,)
 
 
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    if any(isinstance(value, Tensor) for value in (condition, a, b)):
-        like = next(value for value in (a, b, condition) if isinstance(value, Tensor))
-        return torch.where(_tensor(condition, like), _tensor(a, like), _tensor(b, like))
-    return each(lambda which, one, other: one if which else other, condition, a, b)
-
-
 def _range(start: Any, limit: Any, step: Any) -> Any:
     if all(isinstance(value, int) for value in (start, limit, step)):
         return list(range(start, limit, step))
-    first, last, pace = (float(value) for value in (start, limit, step))
+    # A batch's extent stays a symbol.
+    first, last, pace = (value.item() if isinstance(value, Tensor) else value for value in (start, limit, step))
     return torch.arange(first, last, pace)
 
 
@@ -375,55 +316,26 @@ def _all_inputs(module: type[Function], function: Callable[..., Any]) -> Convers
 
 
 SHAPE_OPERATORS: dict[str, Conversion] = {
-    "Abs": _pointwise(torch.abs, abs),
-    "Add": _arithmetic(operator.add),
-    "And": _pointwise(torch.logical_and, lambda a, b: a and b),
     "Cast": _cast,
     "CastLike": _all_inputs(Rearranged, _cast_like),
-    "Ceil": _pointwise(torch.ceil, lambda x: float(math.ceil(x))),
     "Concat": _concatenate,
     "ConstantOfShape": _constant_of_shape,
     "DepthToSpace": _depth_to_space,
-    "Div": _arithmetic(operator.truediv, _quotient),
     "Einsum": _einsum,
-    "Equal": _pointwise(torch.eq, operator.eq),
-    "Exp": _pointwise(torch.exp, math.exp),
     "Expand": _all_inputs(Rearranged, _expand),
     "Flatten": _flatten,
-    "Floor": _pointwise(torch.floor, lambda x: float(math.floor(x))),
     "Gather": _gather,
-    "Greater": _pointwise(torch.gt, operator.gt),
-    "GreaterOrEqual": _pointwise(torch.ge, operator.ge),
     "Identity": lambda _: (nn.Identity(), (0,)),
-    "Less": _pointwise(torch.lt, operator.lt),
-    "LessOrEqual": _pointwise(torch.le, operator.le),
-    "Mod": _arithmetic(torch.remainder, operator.mod),
-    "Mul": _arithmetic(operator.mul),
-    "Neg": _pointwise(torch.neg, operator.neg),
-    "Not": _pointwise(torch.logical_not, operator.not_),
-    "Or": _pointwise(torch.logical_or, lambda a, b: a or b),
-    "Pow": _arithmetic(_power),
     "Range": _all_inputs(Function, _range),
-    "Reciprocal": _pointwise(torch.reciprocal, lambda x: 1 / x),
-    "ReduceL2": _reduction(_root_of_squares),
-    "ReduceMax": _reduction(torch.amax, max),
-    "ReduceMean": _reduction(torch.mean),
-    "ReduceMin": _reduction(torch.amin, min),
-    "ReduceProd": _reduction(_product, math.prod),
-    "ReduceSum": _reduction(torch.sum, sum),
-    "ReduceSumSquare": _reduction(lambda x, axes, keepdim: (x * x).sum(axes, keepdim=keepdim)),
     "Reshape": _reshape,
     "Shape": _shape,
     "Size": _all_inputs(Function, _size),
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
-    "Sqrt": _pointwise(torch.sqrt, math.sqrt),
     "Squeeze": _squeeze,
-    "Sub": _arithmetic(operator.sub),
     "Tile": _all_inputs(Rearranged, _tile),
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
-    "Where": _all_inputs(Function, _where),
 }
 """Operators of shapes, and of tensors."""

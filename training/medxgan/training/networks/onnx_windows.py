@@ -27,19 +27,74 @@ class SamePadding(nn.Module):
         return F.pad(x, pads, value=self.value)
 
 
-def _window(node: Node, kernel: list[int], value: float) -> tuple[nn.Module | None, list[int], list[int], list[int]]:
+class CountedAverage(nn.Module):
+    """Average-pooling that leaves padding out of account, whatever the padding."""
+
+    def __init__(self, padding: nn.Module, pool: nn.AvgPool2d) -> None:
+        super().__init__()
+        self.padding = padding
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to a smaller one."""
+        ones = x.new_ones(1, 1, *x.shape[2:])
+        averages: Tensor = self.pool(self.padding(x)) / self.pool(self.padding(ones))
+        return averages
+
+
+class Cropped(nn.Module):
+    """A transposed convolution without padding, of which so much is then cut off as ONNX asks for.
+
+    Args:
+        module: the convolution.
+        shape: height and width to leave; None: `pads` are cut off. One of 0 is the stride times what comes in.
+        pads: rows and columns to cut off at the top, the left, the bottom and the right.
+        upper: whether, of an odd number to cut off, more is cut off at the bottom and the right.
+    """
+
+    def __init__(self, module: nn.ConvTranspose2d, shape: list[int] | None, pads: list[int], upper: bool) -> None:
+        super().__init__()
+        self.module = module
+        self.shape = shape
+        self.pads = pads
+        self.upper = upper
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to a larger one."""
+        result: Tensor = self.module(x)
+        for axis, (before, behind) in enumerate(zip(self.pads[:2], self.pads[2:], strict=True)):
+            if self.shape is not None:
+                wanted = self.shape[axis] or x.shape[axis + 2] * self.module.stride[axis]
+                total = result.shape[axis + 2] - wanted
+                before = total // 2 if self.upper else total - total // 2
+                behind = total - before
+            if before < 0 or behind < 0:
+                raise ValueError("is converted to no larger a shape than its input and weights make")
+            result = result.narrow(axis + 2, before, result.shape[axis + 2] - before - behind)
+        return result
+
+
+def _window(
+    node: Node, kernel: list[int], value: float, dimensions: tuple[int, ...] = (2,)
+) -> tuple[nn.Module | None, list[int], list[int], list[int]]:
     """A padding to do first, where the operator can't do it itself, and strides, dilations, symmetric padding."""
-    if len(kernel) != 2:
-        raise node.refuse(f"is converted in 2 dimensions only, found {len(kernel)}")
-    strides = list(node.attributes.get("strides", [1, 1]))
-    dilations = list(node.attributes.get("dilations", [1, 1]))
+    count = len(kernel)
+    if count not in dimensions:
+        raise node.refuse(f"is converted in {' or '.join(map(str, dimensions))} dimensions only, found {count}")
+    strides = list(node.attributes.get("strides", [1] * count))
+    dilations = list(node.attributes.get("dilations", [1] * count))
     automatic = node.attributes.get("auto_pad", b"NOTSET").decode()
+    none = [0] * count
     if automatic.startswith("SAME"):
-        return SamePadding(kernel, strides, dilations, automatic == "SAME_UPPER", value), strides, dilations, [0, 0]
-    top, left, bottom, right = node.attributes.get("pads", [0, 0, 0, 0]) if automatic == "NOTSET" else [0, 0, 0, 0]
-    if (top, left) == (bottom, right):
-        return None, strides, dilations, [top, left]
-    return nn.ConstantPad2d((left, right, top, bottom), value), strides, dilations, [0, 0]
+        return SamePadding(kernel, strides, dilations, automatic == "SAME_UPPER", value), strides, dilations, none
+    pads = list(node.attributes.get("pads", none + none)) if automatic == "NOTSET" else none + none
+    before, behind = pads[:count], pads[count:]
+    # Pooling takes no more than half of its window.
+    if before == behind and all(2 * pad <= extent for pad, extent in zip(before, kernel, strict=True)):
+        return None, strides, dilations, before
+    sides = [side for pair in list(zip(before, behind, strict=True))[::-1] for side in pair]
+    padding = nn.ConstantPad2d(sides, value) if count == 2 else nn.ConstantPad1d(sides, value)  # type: ignore[arg-type]
+    return padding, strides, dilations, none
 
 
 def _after(padding: nn.Module | None, module: nn.Module) -> nn.Module:
@@ -47,43 +102,50 @@ def _after(padding: nn.Module | None, module: nn.Module) -> nn.Module:
 
 
 def convolution(node: Node) -> Converted:
-    """A convolution of two dimensions with constant weights."""
+    """A convolution of one or two dimensions with constant weights."""
     weight = node.tensor(1)
     groups = node.attributes.get("group", 1)
-    padding, strides, dilations, pads = _window(node, list(weight.shape[2:]), 0.0)
+    padding, strides, dilations, pads = _window(node, list(weight.shape[2:]), 0.0, (1, 2))
     bias = node.tensor(2) if node.has(2) else None
     channels = weight.shape[1] * groups, weight.shape[0]
-    module = nn.Conv2d(*channels, weight.shape[2:], strides, pads, dilations, groups, bias is not None)  # type: ignore[arg-type]
+    kind = nn.Conv2d if len(strides) == 2 else nn.Conv1d
+    module = kind(*channels, weight.shape[2:], strides, pads, dilations, groups, bias is not None)  # type: ignore[arg-type]
     hold(module, weight, bias)
     return _after(padding, module), (0,)
 
 
 def transposed_convolution(node: Node) -> Converted:
-    """A transposed one."""
+    """A transposed one, of two dimensions."""
     weight = node.tensor(1)
     groups = node.attributes.get("group", 1)
-    if "output_shape" in node.attributes or node.attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise node.refuse("is converted with explicit pads only")
-    padding, strides, dilations, pads = _window(node, list(weight.shape[2:]), 0.0)
-    if padding is not None:
-        raise node.refuse("is converted with symmetric pads only")
+    if weight.ndim != 4:
+        raise node.refuse(f"is converted in 2 dimensions only, found {weight.ndim - 2}")
+    strides = list(node.attributes.get("strides", [1, 1]))
     bias = node.tensor(2) if node.has(2) else None
+    automatic = node.attributes.get("auto_pad", b"NOTSET").decode()
+    pads = list(node.attributes.get("pads", [0] * 4)) if automatic == "NOTSET" else [0] * 4
+    shape = node.attributes.get("output_shape")
+    if shape is None and automatic.startswith("SAME"):
+        shape = [0, 0]
+    symmetric = shape is None and pads[:2] == pads[2:]
     module = nn.ConvTranspose2d(
         weight.shape[0],
         weight.shape[1] * groups,
         weight.shape[2:],  # type: ignore[arg-type]
         strides,  # type: ignore[arg-type]
-        pads,  # type: ignore[arg-type]
+        pads[:2] if symmetric else 0,  # type: ignore[arg-type]
         node.attributes.get("output_padding", [0, 0]),
         groups,
         bias is not None,
-        dilations,  # type: ignore[arg-type]
+        node.attributes.get("dilations", [1, 1]),
     )
     hold(module, weight, bias)
-    return module, (0,)
+    if symmetric:
+        return module, (0,)
+    return Cropped(module, None if shape is None else list(shape)[-2:], pads, automatic == "SAME_UPPER"), (0,)
 
 
-def hold(module: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, weight: Tensor, bias: Tensor | None) -> None:
+def hold(module: nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Linear, weight: Tensor, bias: Tensor | None) -> None:
     """Give a layer weights that are there."""
     module.weight = nn.Parameter(weight)
     if bias is not None:
@@ -93,7 +155,7 @@ def hold(module: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, weight: Tensor, bia
 def max_pool(node: Node) -> Converted:
     """Max-pooling, without its indices."""
     kernel = list(node.attributes["kernel_shape"])
-    if node.outputs > 1:
+    if node.read - {0}:
         raise node.refuse("is converted without its indices only")
     padding, strides, dilations, pads = _window(node, kernel, -math.inf)
     ceil = bool(node.attributes.get("ceil_mode", 0))
@@ -105,23 +167,9 @@ def average_pool(node: Node) -> Converted:
     kernel = list(node.attributes["kernel_shape"])
     padding, strides, dilations, pads = _window(node, kernel, 0.0)
     counts = bool(node.attributes.get("count_include_pad", 0))
-    if dilations != [1, 1] or (padding is not None and not counts):
-        raise node.refuse("is converted without dilation, and with unequal pads only where they are counted")
-    ceil = bool(node.attributes.get("ceil_mode", 0))
-    return _after(padding, nn.AvgPool2d(kernel, strides, pads, ceil, counts)), (0,)  # type: ignore[arg-type]
-
-
-def pad(node: Node) -> Converted:
-    """Padding of height and width."""
-    mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}.get(
-        node.attributes.get("mode", b"constant").decode()
-    )
-    pads: list[int] = node.setting("pads", 1)
-    if mode is None or node.has(3) or len(pads) != 8 or any(pads[:2]) or any(pads[4:6]):
-        raise node.refuse("is converted for height and width of [B, C, H, W] only, as constant, reflect or edge")
-    (top, left), (bottom, right) = pads[2:4], pads[6:8]
-    value = node.setting("value", 2) or 0.0
-    if mode == "constant":
-        return nn.ConstantPad2d((left, right, top, bottom), value), (0,)
-    kind = nn.ReflectionPad2d if mode == "reflect" else nn.ReplicationPad2d
-    return kind((left, right, top, bottom)), (0,)
+    if dilations != [1, 1]:
+        raise node.refuse("is converted without dilation only")
+    pool = nn.AvgPool2d(kernel, strides, pads, bool(node.attributes.get("ceil_mode", 0)), counts)  # type: ignore[arg-type]
+    if padding is not None and not counts:
+        return CountedAverage(padding, pool), (0,)
+    return _after(padding, pool), (0,)
