@@ -241,7 +241,7 @@ def test_sharpness_is_relative_to_real_pictures(change: float) -> None:
         ("generator", {"form": "two-branch"}, 'needs generator.form = "masked"'),
         ("generator", {"weights": {}}, "needs generator.weights.place"),
         ("generator", {"judged_reduction": 16}, "judged_reduction"),
-        ("classifier", {"form": "plain", "localisation": 0}, 'needs classifier.form = "residual"'),
+        ("classifier", {"form": "plain", "localisation": 0, "low_pass": 0}, 'needs classifier.form = "residual"'),
         ("classifier", {"form": "plain"}, 'needs form = "residual"'),
     ],
 )

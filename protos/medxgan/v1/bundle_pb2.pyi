@@ -192,7 +192,7 @@ class TensorSpecification(_message.Message):
     def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class InversionSpecification(_message.Message):
-    __slots__ = ("default_steps", "maximum_steps", "default_learning_rate", "learning_rate_range", "default_reconstruction_weight", "reconstruction_weight_range", "tolerance", "check_interval", "beta1", "beta2", "epsilon")
+    __slots__ = ("default_steps", "maximum_steps", "default_learning_rate", "learning_rate_range", "default_reconstruction_weight", "reconstruction_weight_range", "tolerance", "check_interval", "beta1", "beta2", "epsilon", "pathology_rate")
     DEFAULT_STEPS_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_STEPS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +204,7 @@ class InversionSpecification(_message.Message):
     BETA1_FIELD_NUMBER: _ClassVar[int]
     BETA2_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
+    PATHOLOGY_RATE_FIELD_NUMBER: _ClassVar[int]
     default_steps: int
     maximum_steps: int
     default_learning_rate: float
@@ -215,7 +216,8 @@ class InversionSpecification(_message.Message):
     beta1: float
     beta2: float
     epsilon: float
-    def __init__(self, default_steps: _Optional[int] = ..., maximum_steps: _Optional[int] = ..., default_learning_rate: _Optional[float] = ..., learning_rate_range: _Optional[_Union[Interval, _Mapping]] = ..., default_reconstruction_weight: _Optional[float] = ..., reconstruction_weight_range: _Optional[_Union[Interval, _Mapping]] = ..., tolerance: _Optional[float] = ..., check_interval: _Optional[int] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., epsilon: _Optional[float] = ...) -> None: ...
+    pathology_rate: float
+    def __init__(self, default_steps: _Optional[int] = ..., maximum_steps: _Optional[int] = ..., default_learning_rate: _Optional[float] = ..., learning_rate_range: _Optional[_Union[Interval, _Mapping]] = ..., default_reconstruction_weight: _Optional[float] = ..., reconstruction_weight_range: _Optional[_Union[Interval, _Mapping]] = ..., tolerance: _Optional[float] = ..., check_interval: _Optional[int] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., epsilon: _Optional[float] = ..., pathology_rate: _Optional[float] = ...) -> None: ...
 
 class Interval(_message.Message):
     __slots__ = ("minimum", "maximum")

@@ -278,6 +278,31 @@ def test_an_inversion_starts_at_the_encoders_guess_where_there_is_one(explain, l
         np.testing.assert_allclose(found.z[0], CODE, atol=0.001 + 1e-5)
 
 
+@pytest.mark.parametrize("guessed", [True, False])
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+def test_a_guessed_pathology_may_move_less_than_the_anatomy(
+    explain, linear_loaded, linear_engine, rate, guessed
+) -> None:
+    linear_engine.encoder = guessed
+    levels = linear_engine.image(*CODE)[0, 0]
+    film = Film(levels + np.linspace(0, 0.4, levels.size, dtype=np.float32).reshape(levels.shape))
+
+    def found(steps: int) -> np.ndarray:
+        settings = {"steps": steps, "learning_rate": 0.01}
+        return explain(linear_loaded, film, engine=linear_engine, seed=1, inversion=settings).inverted.z[0]
+
+    start = found(2) - found(1)
+    linear_loaded.description.inversion.pathology_rate = rate
+    slowed = found(2) - found(1)
+    z1 = linear_loaded.description.latent.z1_size
+    assert np.abs(start[z1:]).max() > 1e-3
+    if guessed:
+        assert np.abs(slowed[z1:]).max() < (rate + 0.1) * np.abs(start[z1:]).max()
+        assert np.abs(slowed[:z1]).max() > 1e-3
+    else:
+        np.testing.assert_array_equal(slowed, start, "what was drawn by chance moves at the full rate")
+
+
 def test_the_seed_matters_where_something_is_random_and_repeats(answer, linear_loaded, linear_engine, film) -> None:
     def made(kind: int, seed: int) -> bytes:
         wanted = request(film, kind, seed=seed, inversion={"steps": 20})

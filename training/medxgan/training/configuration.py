@@ -234,6 +234,7 @@ class InversionConfig(Section):
     maximum_steps: int = Field(2000, ge=1)
     learning_rate: float = Field(0.05, gt=0)
     learning_rate_range: tuple[float, float] = (1e-4, 1.0)
+    pathology_rate: float = Field(1.0, ge=0, le=1, description="Share of the learning rate that z2 moves by.")
     reconstruction_weight: float = Field(4.0, gt=0, description="λ")
     reconstruction_weight_range: tuple[float, float] = (0.0, 1000.0)
     tolerance: float = Field(0.0, ge=0, lt=1)

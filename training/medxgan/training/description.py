@@ -68,6 +68,7 @@ def inversion_specification(inversion: InversionConfig) -> InversionSpecificatio
         beta1=inversion.beta1,
         beta2=inversion.beta2,
         epsilon=inversion.epsilon,
+        pathology_rate=inversion.pathology_rate if inversion.pathology_rate < 1 else None,
     )
 
 

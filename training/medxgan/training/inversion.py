@@ -5,6 +5,7 @@ settings are learning rate 0.01, betas 0.5 and 0.999, λ = 4, z1 = 0 and z2 ~ N(
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,7 @@ def invert(
     reconstruction_weight: float = 4.0,
     betas: tuple[float, float] = (0.5, 0.999),
     epsilon: float = 1e-8,
+    pathology_rate: float = 1.0,
 ) -> InversionResult:
     """Find the latent codes whose pictures match x.
 
@@ -65,14 +67,16 @@ def invert(
         reconstruction_weight: λ.
         betas: Adam's decay rates.
         epsilon: Adam's.
+        pathology_rate: share of the learning rate that z2 moves by.
     """
     with torch.no_grad():
         target = torch.sigmoid(classifier(x))
-    z = start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([z], lr=learning_rate, betas=betas, eps=epsilon)
+    z1, z2 = (part.clone().requires_grad_(True) for part in torch.tensor_split(start, [generator.z1_size], 1))
+    groups: list[dict[str, Any]] = [{"params": [z1]}, {"params": [z2], "lr": pathology_rate * learning_rate}]
+    optimizer = torch.optim.Adam(groups, lr=learning_rate, betas=betas, eps=epsilon)
     reconstruction, classification = [], []
     for _ in range(steps):
-        picture = generator(z)
+        picture = generator(torch.cat([z1, z2], 1))
         mse = ((picture - x) ** 2).mean((1, 2, 3))
         bce = F.binary_cross_entropy_with_logits(classifier(picture), target, reduction="none")
         optimizer.zero_grad()
@@ -80,4 +84,4 @@ def invert(
         optimizer.step()
         reconstruction.append(mse.detach())
         classification.append(bce.detach())
-    return InversionResult(z.detach(), torch.stack(reconstruction), torch.stack(classification))
+    return InversionResult(torch.cat([z1, z2], 1).detach(), torch.stack(reconstruction), torch.stack(classification))

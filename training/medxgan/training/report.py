@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medxgan.training import placing, sharpness, shortcuts
+from medxgan.training.configuration import InversionConfig
 from medxgan.training.data.samples import LabelledImages
 from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.inversion import invert
@@ -66,13 +67,22 @@ def realize(generator: Generator, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def explained(
-    generator: Generator, encoder: Encoder, classifier: ExplainedClassifier, x: Tensor, steps: int
+    generator: Generator, encoder: Encoder, classifier: ExplainedClassifier, x: Tensor, steps: int, how: InversionConfig
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction and negative realization of x: [N, 1, S, S], after so many steps of inversion."""
     with torch.no_grad():
         z = torch.cat([encoder(rows) for rows in torch.split(x, 64)])
     if steps:
-        z = invert(generator, classifier, x, z, steps=steps, learning_rate=0.05).z
+        z = invert(
+            generator,
+            classifier,
+            x,
+            z,
+            steps=steps,
+            learning_rate=how.learning_rate,
+            reconstruction_weight=how.reconstruction_weight,
+            pathology_rate=how.pathology_rate,
+        ).z
     return realize(generator, z)
 
 
@@ -151,7 +161,7 @@ def generator_figures(run: Run, train: Part, other: Part, steps: int, fresh: boo
 
     rows = positives(other)
     x, masks = other.x[rows], other.masks[rows]
-    reconstruction, negative = explained(generator, encoder, classifier, x, steps)
+    reconstruction, negative = explained(generator, encoder, classifier, x, steps, run.configuration.inversion)
     difference = reconstruction - negative
     applied = (x - difference).clamp(-1, 1)
     residual = placing.smoothed((x - negative).clamp_min(0))
@@ -182,7 +192,7 @@ def generator_figures(run: Run, train: Part, other: Part, steps: int, fresh: boo
         figures[f"applied_over_real_{name}"] = sharpness_figures(applied[chosen], real)
     if fresh:
         learned = positives(train)
-        rec, neg = explained(generator, encoder, classifier, train.x[learned], steps)
+        rec, neg = explained(generator, encoder, classifier, train.x[learned], steps, run.configuration.inversion)
         made = (train.x[learned] - rec + neg).clamp(-1, 1)
         pairs = ((train, learned), (other, rows))
         strata = [part.strata_of(chosen) for part, chosen in pairs]

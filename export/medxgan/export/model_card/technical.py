@@ -84,10 +84,15 @@ def inversion(settings: InversionSpecification) -> str:
         ),
     ]
     adam = f"betas {number(settings.beta1)} and {number(settings.beta2)}, epsilon {number(settings.epsilon)}"
+    pathology = ""
+    if settings.HasField("pathology_rate"):
+        pathology = (
+            f" The pathology's part of the code moves at {number(settings.pathology_rate)} of the learning rate."
+        )
     return (
         f"{table(('Setting', 'Default', 'Allowed'), rows)}\n\n"
         "The search weighs likeness to the image against agreement of the classifier's two answers, "
-        f"by Adam ({adam}); {steps}."
+        f"by Adam ({adam}); {steps}.{pathology}"
     )
 
 

@@ -171,13 +171,16 @@ class Explainer:
         on_progress: OnProgress | None,
     ) -> Inverted:
         """Invert an image from all its starts and keep the best; the others change nothing but the uncertainty."""
+        rates = np.full((1, self._bundle.latent.z1_size + self._bundle.latent.z2_size), settings.learning_rate)
+        if opened.z is not None and self._bundle.inversion.HasField("pathology_rate"):
+            rates[:, self._bundle.latent.z1_size :] *= self._bundle.inversion.pathology_rate
         starts = [
             self._batch.solver.init(
                 Row(settings.steps, settings.reconstruction_weight),
                 z,
                 opened.x,
                 opened.score.probability,
-                np.full_like(z, settings.learning_rate),
+                rates,
             )
             for z in starting_codes(opened.z, self._bundle.latent, settings.restarts, seed)
         ]
