@@ -28,8 +28,6 @@ Runner = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 STEP_OUTPUTS = (*(f"next_{name}" for name in STATE), *LOSSES)
 
-STEPS = 50
-
 TRAJECTORY = 0.05
 """How far the loss of a trajectory may stray, relative to its first loss.
 
@@ -47,7 +45,7 @@ class Inverted:
     inversion: InversionSpecification
 
 
-def verify_step(model: Inverted, graph: str, run: Runner, batch: int) -> None:
+def verify_step(model: Inverted, graph: str, run: Runner, batch: int, steps: int) -> None:
     """Check the step graph at one batch size.
 
     Args:
@@ -55,25 +53,26 @@ def verify_step(model: Inverted, graph: str, run: Runner, batch: int) -> None:
         graph: file name, for messages.
         run: runs the stored graph.
         batch: rows.
+        steps: how many to take.
 
     Raises:
         VerificationError: it disagrees.
     """
     random = torch.Generator().manual_seed(batch)
     start = _start(model, batch, random)
-    _verify_each_step(model, graph, run, start)
-    _verify_trajectory(model, graph, run, start)
+    _verify_each_step(model, graph, run, start, steps)
+    _verify_trajectory(model, graph, run, start, steps)
     _verify_dependence(graph, run, start)
 
 
-def _verify_each_step(model: Inverted, graph: str, run: Runner, start: StepState) -> None:
+def _verify_each_step(model: Inverted, graph: str, run: Runner, start: StepState, steps: int) -> None:
     """Both sides get the same state before each step, so that differences do not pile up."""
     states: list[StepState] = []
     computed: list[dict[str, Tensor]] = []
     expected: list[dict[str, Tensor]] = []
     scales: list[dict[str, Tensor]] = []
     state = start
-    for _ in range(STEPS):
+    for _ in range(steps):
         reference = reference_step(model.generator, model.classifier, model.inversion, state)
         states.append(state)
         computed.append(run(state.tensors()))
@@ -102,26 +101,26 @@ def _in_double_precision(model: Inverted, state: StepState) -> dict[str, Tensor]
     return reference_step(generator, classifier, model.inversion, doubled).tensors
 
 
-def _verify_trajectory(model: Inverted, graph: str, run: Runner, start: StepState) -> None:
+def _verify_trajectory(model: Inverted, graph: str, run: Runner, start: StepState, steps: int) -> None:
     """Each side goes its own way."""
 
     def reference(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return reference_step(model.generator, model.classifier, model.inversion, StepState(**tensors)).tensors
 
-    computed, expected = _losses(run, start), _losses(reference, start)
-    output, scale = Output(graph, f"loss over {STEPS} steps", len(start.z)), expected[:, :1]
+    computed, expected = _losses(run, start, steps), _losses(reference, start, steps)
+    output, scale = Output(graph, f"loss over {steps} steps", len(start.z)), expected[:, :1]
     try:
         require_agreement(output, computed, expected, scale, Tolerance(usual=TRAJECTORY, utmost=TRAJECTORY))
     except VerificationError:
         # Where PyTorch strays as far from itself by rounding alone, the trajectory is no steadier than that.
-        precise = _losses(lambda tensors: _in_double_precision(model, StepState(**tensors)), start)
+        precise = _losses(lambda tensors: _in_double_precision(model, StepState(**tensors)), start, steps)
         require_agreement(output, computed, expected, scale, measured_tolerance(expected, precise, scale))
 
 
-def _losses(step: Runner, start: StepState) -> Tensor:
-    """[B, STEPS] the loss before each step."""
+def _losses(step: Runner, start: StepState, steps: int) -> Tensor:
+    """[B, steps] the loss before each step."""
     state, way = start, []
-    for _ in range(STEPS):
+    for _ in range(steps):
         result = step(state.tensors())
         way.append(state.reconstruction_weight * result["reconstruction_loss"] + result["classification_loss"])
         state = _advance(state, result)

@@ -60,6 +60,26 @@ SPARING = Effort(draws=2, batches=(1, 3))
 with 1e4 to 1e5 gradients, show a wrong operator all the same: it is wrong in all of them."""
 
 
+STEPS = (10, 50)
+"""Fewest and most gradient steps that a step graph is tried with."""
+
+
+def steps(model: Inverted, image_size: int) -> int:
+    """How many gradient steps to try a step graph with.
+
+    Args:
+        model: on the CPU.
+        image_size: side S of x in pixels.
+    """
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model.generator(torch.zeros(1, model.generator.z1_size + model.generator.z2_size))
+        model.classifier(torch.zeros(1, 1, image_size, image_size))
+    # A gradient costs twice as much as what it is of. The budget is three times that of a graph without state.
+    pictures = OPERATIONS / max(1, counter.get_total_flops())
+    return min(max(int(pictures / sum(THOROUGH.batches)), STEPS[0]), STEPS[1])
+
+
 def effort(classifier: ExplainedClassifier, image_size: int) -> Effort:
     """How much to try a classifier's graphs.
 

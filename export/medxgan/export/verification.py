@@ -30,7 +30,7 @@ from medxgan.export.errors import VerificationError
 from medxgan.export.freezing import frozen
 from medxgan.export.programs import read_program
 from medxgan.export.step_verification import Runner, verify_step
-from medxgan.export.trials import OF_ALL_ROWS, THOROUGH, Trials, effort, inverted
+from medxgan.export.trials import OF_ALL_ROWS, THOROUGH, Trials, effort, inverted, steps
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
 from medxgan.training.networks.onnx_ending import cut_ending
@@ -70,7 +70,7 @@ def verify(model: TrainedModel, graphs: list[Graph], folder: Path) -> None:
         run = _onnx_runner(graph, folder) if graph.format == GRAPH_FORMAT_ONNX else _program_runner(graph, folder)
         if graph.role == GRAPH_ROLE_INVERSION_STEP:
             for batch in THOROUGH.batches:
-                verify_step(inverted(model), graph.file, run, batch)
+                verify_step(inverted(model), graph.file, run, batch, steps(inverted(model), model.image.height))
             continue
         if graph.role not in trials:
             trials[graph.role] = Trials(model, graph.role, tried)
