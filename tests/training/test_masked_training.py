@@ -192,6 +192,7 @@ def test_the_averaged_weights_alone_are_a_run_that_opens_and_goes_on(films: Path
     pairs = [Run.open(folder).generator() for folder in (run, kept)]
     images = [generator(encoder(x)) for generator, encoder in pairs if encoder is not None]
     assert torch.equal(images[0], images[1])
+    assert Run.open(kept).familiarity() is not None
 
     stated = configured().model_dump()
     stated["generator"] |= {"steps": 3}

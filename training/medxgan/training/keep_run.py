@@ -12,7 +12,7 @@ from medxgan.training.runs import Run
 
 
 def keep_run(run: Run, out: Path) -> None:
-    """Write options.json, the classifier and the averaged generator and encoder of a run to another run folder."""
+    """Write what a bundle is made of to another run folder: the averaged networks, and the measures of familiarity."""
     out.mkdir(parents=True, exist_ok=True)
     shutil.copy(run.folder / "options.json", out)
     kept = Run.open(out)
@@ -20,6 +20,9 @@ def keep_run(run: Run, out: Path) -> None:
     if run.has("generator"):
         names = {name: name for name in ("average.generator", "average.encoder")}
         keep_weights(run.checkpoint("generator"), names, kept.checkpoint("generator"))
+    familiarity = run.familiarity()
+    if familiarity is not None:
+        kept.save_familiarity(familiarity)
 
 
 def main() -> None:
