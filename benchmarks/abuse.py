@@ -30,6 +30,7 @@ from typing import Self
 import grpc
 import numpy as np
 from attacks import ATTACKS, dicom, tensor
+from bystander import Bystander
 from PIL import Image as PillowImage
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -128,30 +129,6 @@ class Repeated:
     def _repeat(self) -> None:
         while not self._ends.wait(self.pause):
             self.once()
-
-
-class Bystander(Repeated):
-    """Classifies a small tensor, and notes how long each answer takes; being told to come back later is none."""
-
-    pause = 0.005
-
-    def __init__(self, address: str) -> None:
-        # Another address of loopback: another caller.
-        channel = grpc.insecure_channel(address, [("grpc.local_address", "127.0.0.2"), *UNBOUNDED])
-        self._stub = ExplanationServiceStub(channel)
-        self._request = ClassifyRequest(model=MODEL, image=tensor(32))
-        self.milliseconds: list[float] = []
-
-    def once(self) -> None:
-        """Ask."""
-        began = time.perf_counter()
-        try:
-            self._stub.Classify(self._request, timeout=DEADLINE)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                raise
-        else:
-            self.milliseconds.append(1000 * (time.perf_counter() - began))
 
 
 class MemoryWatch(Repeated):

@@ -67,7 +67,7 @@ def test_big_endian_and_signed_and_float_tiffs_keep_their_levels() -> None:
 
 @pytest.mark.parametrize("levels", [GREY, DEEP], ids=["8 bits", "16 bits"])
 def test_white_is_zero_means_high_is_dark(levels: np.ndarray) -> None:
-    picture = decode_encoded(white_is_zero(levels), 0, LIMITS)
+    picture = decode_encoded(white_is_zero(levels), 0, LIMITS).in_single_precision()
     brightness = -picture.levels if picture.inverted else picture.levels
     assert np.corrcoef(brightness.ravel(), levels.ravel())[0, 1] == pytest.approx(-1)
 

@@ -21,6 +21,7 @@ from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError
 from medxgan.server.images.decoding import decode_image
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.v1 import bundle_pb2
@@ -142,7 +143,7 @@ def test_no_more_films_than_workers_exist_at_a_time(running, form: str) -> None:
 
     async def use() -> None:
         nonlocal there, highest
-        async with running.pool.film(image) as film:
+        async with running.pool.film(SentImage.of(image)) as film:
             there += 1
             highest = max(highest, there)
             assert film.levels.shape == SMOOTH.shape
@@ -231,6 +232,7 @@ def test_no_module_of_the_working_directory_is_ever_executed(tmp_path: Path) -> 
     program = f"""
 import asyncio, os, sys
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.v1.explanation_pb2 import Image
 os.chdir({str(tmp_path)!r})
@@ -251,6 +253,7 @@ def test_the_server_gone_its_workers_are_gone(tmp_path: Path, process_status, ch
     program = """
 import asyncio, sys
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 async def main():
     async with DecoderPool(ImageLimits(4096, 2**22, 2**24)) as pool:

@@ -67,6 +67,7 @@ def _native(dataset: Dataset, syntax: UID, module: PixelModule, index: int) -> N
         index=index,
         raw=True,
         correct_unused_bits=False,  # type: ignore[arg-type]  # pydicom annotates the dictionary of options, not one
+        view_only=True,  # type: ignore[arg-type]
     )[0]
     return cells.astype(cells.dtype.newbyteorder("="), copy=False)
 
@@ -85,8 +86,8 @@ def _values(cells: NDArray[np.generic], module: PixelModule, width: int) -> Stor
 
 def _bits(cells: NDArray[np.generic], width: int, stored: int, high_bit: int) -> NDArray[np.generic]:
     """Cut what lies above the high bit off, then what lies below the stored bits; a signed type keeps its sign."""
-    shifted = np.left_shift(cells, width - 1 - high_bit)
-    taken: NDArray[np.generic] = np.right_shift(shifted, width - stored)
+    taken: NDArray[np.generic] = np.left_shift(cells, width - 1 - high_bit)
+    np.right_shift(taken, width - stored, out=taken)
     return taken
 
 

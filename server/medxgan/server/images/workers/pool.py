@@ -9,9 +9,11 @@ from typing import Self
 import structlog
 
 from medxgan.server.errors import ImageError, ImageTooLargeError
-from medxgan.server.images.decoding import decode_image, with_stated_spacing
+from medxgan.server.images.decoding import decode_sent_tensor
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.reduction import Reduction, reduced
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.messages import OUT_OF_MEMORY, WorkerFailureError
 from medxgan.server.images.workers.process import ForkServer, Worker, WorkerLimits
 from medxgan.v1 import explanation_pb2
@@ -110,48 +112,48 @@ class DecoderPool:
             ImageTooLargeError: if the image is over a limit.
             UnsupportedError: if this installation has no reader for the form.
         """
-        async with self.film(image) as film:
-            return film
+        async with self.film(SentImage.of(image)) as film:
+            return film.in_single_precision()
 
     @contextlib.asynccontextmanager
-    async def film(self, image: explanation_pb2.Image) -> AsyncIterator[Film]:
+    async def film(self, sent: SentImage, reduction: Reduction | None = None) -> AsyncIterator[Film]:
         """Decode an image, and keep its place until the film is no longer needed.
 
         So no more than `workers` films of files and as many of tensors exist at a time, however many requests wait.
 
+        Args:
+            sent: the image, whose bytes are taken.
+            reduction: what to reduce the film to, where only that is wanted of it. A small tensor stays whole.
+
         Raises:
             As `decode`.
         """
-        form = image.WhichOneof("form")
-        if form in ("encoded", "dicom"):
-            async with self._places:
-                # Not before: protobuf copies the bytes, and what waits should not be held twice.
-                content = image.encoded if form == "encoded" else image.dicom
-                if len(content) > self._maximum_file_bytes:
-                    raise ImageTooLargeError(
-                        f"image.{form}", f"expected at most {self._maximum_file_bytes} bytes, got {len(content)}"
-                    )
-                film = await self._decode_file(form, content, image.frame)
-                del content
-                yield with_stated_spacing(film, image)
-        else:
+        sent.check()
+        if sent.form == "tensor":
             async with self._tensor_places:
-                if len(image.tensor.data) > _LARGE_TENSOR_BYTES:
-                    yield await asyncio.to_thread(decode_image, image, self._limits)
+                if sent.size > _LARGE_TENSOR_BYTES:
+                    yield await asyncio.to_thread(_tensor_film, sent, self._limits, reduction)
                 else:
-                    yield decode_image(image, self._limits)
+                    yield _tensor_film(sent, self._limits, None)
+        else:
+            if sent.size > self._maximum_file_bytes:
+                raise ImageTooLargeError(
+                    f"image.{sent.form}", f"expected at most {self._maximum_file_bytes} bytes, got {sent.size}"
+                )
+            async with self._places:
+                yield await self._decode_file(sent, reduction)
 
-    async def _decode_file(self, form: str, content: bytes, frame: int) -> Film:
+    async def _decode_file(self, sent: SentImage, reduction: Reduction | None) -> Film:
         worker = await self._living_worker()
         try:
             async with asyncio.timeout(self._seconds):
-                return await worker.decode(form, content, frame)
+                return await worker.decode(sent, reduction)
         except TimeoutError:
             raise ImageError(
-                f"image.{form}", f"expected a file that is decoded within {self._seconds:g} seconds"
+                f"image.{sent.form}", f"expected a file that is decoded within {self._seconds:g} seconds"
             ) from None
         except WorkerFailureError as failure:
-            raise self._refused(f"image.{form}", failure) from None
+            raise self._refused(f"image.{sent.form}", failure) from None
         finally:
             worker.end()
             self._start_another()  # not before, since forking would take its time from the file
@@ -196,3 +198,8 @@ class DecoderPool:
             worker.end()
             raise
         return worker
+
+
+def _tensor_film(sent: SentImage, limits: ImageLimits, reduction: Reduction | None) -> Film:
+    film = decode_sent_tensor(sent, limits)
+    return film if reduction is None else reduced(film, reduction)
