@@ -26,6 +26,9 @@ _log = get_logger(__name__)
 Handler = Callable[[Message, grpc.aio.ServicerContext], Awaitable[Message | None]]
 RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
 
+_LARGE_BYTES = 2**20
+"""Messages above this size are parsed off the event loop."""
+
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the methods of one service. They are coroutines; one that streams writes to its context.
@@ -86,7 +89,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                     if self._refuses:
                         raise StoppingError("the server is stopping")
                     async with self._uploads.received(messages, caller_of(context)) as upload:
-                        return await method(_parsed(deserialize, upload), context)
+                        return await method(await _parsed(deserialize, upload), context)
             finally:
                 self._running -= 1
                 if self._running == 0:
@@ -95,8 +98,15 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return answer
 
 
-def _parsed(deserialize: Callable[[bytes], Message], upload: Upload) -> Message:
+async def _parsed(deserialize: Callable[[bytes], Message], upload: Upload) -> Message:
     """The request, without the bytes of its image, which stay with the upload."""
+    if len(upload.content) > _LARGE_BYTES:
+        # Each copy of the bytes holds Python's lock; between two of them others have their turn.
+        return await asyncio.to_thread(_parsed_at_once, deserialize, upload)
+    return _parsed_at_once(deserialize, upload)
+
+
+def _parsed_at_once(deserialize: Callable[[bytes], Message], upload: Upload) -> Message:
     try:
         request, upload.image_bytes = detached(deserialize(upload.take()))
         return request
