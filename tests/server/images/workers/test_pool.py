@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError
+from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError, StoppingError
 from medxgan.server.images.decoding import decode_image
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
@@ -232,7 +232,6 @@ def test_no_module_of_the_working_directory_is_ever_executed(tmp_path: Path) -> 
     program = f"""
 import asyncio, os, sys
 from medxgan.server.images.limits import ImageLimits
-from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.v1.explanation_pb2 import Image
 os.chdir({str(tmp_path)!r})
@@ -253,7 +252,6 @@ def test_the_server_gone_its_workers_are_gone(tmp_path: Path, process_status, ch
     program = """
 import asyncio, sys
 from medxgan.server.images.limits import ImageLimits
-from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 async def main():
     async with DecoderPool(ImageLimits(4096, 2**22, 2**24)) as pool:
@@ -288,6 +286,25 @@ def test_nothing_is_left_after_stop(child_processes, process_status) -> None:
         time.sleep(0.02)
     assert set(child_processes(os.getpid())) == before
     assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "by itself"])
+def test_a_file_that_is_decoded_during_stop_starts_no_worker_any_more(child_processes, ends: str) -> None:
+    before = set(child_processes(os.getpid()))
+
+    async def stop_beside() -> None:
+        async with DecoderPool(LIMITS) as pool:
+            decoding = asyncio.create_task(pool.decode(Image(encoded=slow_file())))
+            await asyncio.sleep(0.1)
+        if ends == "cancelled":
+            decoding.cancel()
+        await asyncio.gather(decoding, return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(StoppingError):
+            await pool.decode(Image(encoded=tiff()))
+
+    asyncio.run(stop_beside())
+    assert set(child_processes(os.getpid())) == before
 
 
 def test_a_pool_that_can_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Self
 
 import structlog
 
-from medxgan.server.errors import ImageError, ImageTooLargeError
+from medxgan.server.errors import ImageError, ImageTooLargeError, StoppingError
 from medxgan.server.images.decoding import decode_sent_tensor
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
@@ -70,6 +70,7 @@ class DecoderPool:
         self._tensor_places = asyncio.Semaphore(workers)
         self._ready: asyncio.Queue[Worker] = asyncio.Queue()
         self._starting: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     async def start(self) -> None:
         """Start the workers and wait until they are ready.
@@ -77,6 +78,7 @@ class DecoderPool:
         Raises:
             WorkerFailureError: none could be started.
         """
+        self._stopped = False
         await self._fork_server.start()
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -87,7 +89,8 @@ class DecoderPool:
             raise
 
     async def stop(self) -> None:
-        """End all workers."""
+        """End all workers. A file that is being decoded is one that can't be any more."""
+        self._stopped = True
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
@@ -110,6 +113,7 @@ class DecoderPool:
         Raises:
             ImageError: if the image can't be read, naming the field and what was expected.
             ImageTooLargeError: if the image is over a limit.
+            StoppingError: the pool has stopped.
             UnsupportedError: if this installation has no reader for the form.
         """
         async with self.film(SentImage.of(image)) as film:
@@ -166,13 +170,21 @@ class DecoderPool:
         return ImageError(field, "expected a whole file that can be decoded within the limits of time and memory")
 
     async def _living_worker(self) -> Worker:
-        """A worker that stands ready."""
+        """A worker that stands ready.
+
+        Raises:
+            StoppingError: the pool has stopped.
+        """
+        if self._stopped:
+            raise StoppingError("the server is stopping")
         while not (worker := await self._ready.get()).alive:
             worker.end()
             self._start_another()
         return worker
 
     def _start_another(self) -> None:
+        if self._stopped:  # nobody would end it
+            return
         task = asyncio.create_task(self._make_ready())
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
