@@ -286,3 +286,58 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
         return
     assert picture.levels.ndim == 2
     assert np.isfinite(picture.levels).all()
+
+
+def png_of(rows: np.ndarray, height: int, kind: int, bits: int, interlaced: bool = False) -> bytes:
+    """A PNG file with these bytes of rows, whose header states a height."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    header = struct.pack(">IIBBBBB", rows.shape[1] * 8 // bits // samples, height, bits, kind, 0, 0, int(interlaced))
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    half = len(data) // 2
+    palette = chunk(b"PLTE", bytes(range(256)) * 3) if kind == 3 else b""
+    parts = (
+        chunk(b"IHDR", header),
+        palette,
+        chunk(b"IDAT", data[:half]),
+        chunk(b"IDAT", data[half:]),
+        chunk(b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(0, 1), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 8), (4, 8), (6, 16)])
+def test_a_png_with_more_or_fewer_rows_than_it_says_is_refused(kind: int, bits: int) -> None:
+    """Pillow leaves out what is beyond the last row, and fills up with black what is missing."""
+    rows = _random.integers(0, 256, (16, 48), np.uint8)
+    assert decode_encoded(png_of(rows, 16, kind, bits), 0, LIMITS).levels.shape[0] == 16
+    for height in (1, 12, 15, 17, 30):
+        with pytest.raises(ImageError, match="more or less"):
+            decode_encoded(png_of(rows, height, kind, bits), 0, LIMITS)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (5, 9), (8, 8), (17, 33)])
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_a_png_in_seven_passes_is_whole(shape: tuple[int, int], bits: int) -> None:
+    """Every byte of the passes is 0 or 255, so that they need no taking apart here."""
+    height, width = shape
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    data = b""
+    for row, column, down, across in passes:
+        columns, rows = len(range(column, width, across)), len(range(row, height, down))
+        if columns:
+            data += rows * (b"\0" + b"\xff" * -(-columns * bits // 8))
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    def file(unfolded: bytes) -> bytes:
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 1))
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(unfolded)) + chunk(b"IEND", b"")
+
+    assert (decode_encoded(file(data), 0, LIMITS).levels == (65_535 if bits == 16 else 255)).all()
+    with pytest.raises(ImageError):
+        decode_encoded(file(data[:-1]), 0, LIMITS)

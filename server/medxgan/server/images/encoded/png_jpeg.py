@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from medxgan.server.errors import ImageError
 from medxgan.server.images.codestream import read_codestream, too_many_scans
 from medxgan.server.images.encoded.picture import FIELD, ORIENTATION_TAG, TRANSPARENCY_NOTE, Picture
+from medxgan.server.images.encoded.png_data import check_data
 from medxgan.server.images.film import strips
 from medxgan.server.images.frames import frame_index
 from medxgan.server.images.limits import ImageLimits
@@ -41,6 +42,7 @@ def read_png(content: bytes, frame: int, limits: ImageLimits) -> Picture:
         limits.check(FIELD, file.height, file.width, bytes_per_pixel)
         if file.is_animated:
             raise ImageError(FIELD, "expected a PNG file with one picture, got several")
+        check_data(content)
         file.load()
         samples, notes = _deep_samples(content) if deep else _samples(file)
         if file.info.get("transparency") is not None and TRANSPARENCY_NOTE not in notes:
