@@ -341,3 +341,30 @@ def test_a_png_in_seven_passes_is_whole(shape: tuple[int, int], bits: int) -> No
     assert (decode_encoded(file(data), 0, LIMITS).levels == (65_535 if bits == 16 else 255)).all()
     with pytest.raises(ImageError):
         decode_encoded(file(data[:-1]), 0, LIMITS)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_jpeg_that_was_cut_off_is_refused(deep: bool, part: float, options: dict[str, object]) -> None:
+    """libjpeg fills up what is missing, with or without an end marker, and does not say so."""
+    levels = (np.add.outer(np.arange(160), np.arange(120)) + _random.integers(0, 8, (160, 120))).clip(0, 255)
+    levels = levels.astype(np.uint8)
+    if deep:
+        whole = imagecodecs.jpeg8_encode(levels.astype(np.uint16) * 16, bitspersample=12, level=95)
+    else:
+        whole = encode(Image.fromarray(levels), "JPEG", quality=90, **options)
+    assert decode_encoded(whole, 0, LIMITS).levels.shape == levels.shape
+    assert decode_encoded(whole + bytes(100), 0, LIMITS).levels.shape == levels.shape
+    for cut in (whole[: int(len(whole) * part)], whole[: int(len(whole) * part)] + b"\xff\xd9"):
+        with pytest.raises(ImageError, match="whole JPEG"):
+            decode_encoded(cut, 0, LIMITS)
+
+
+@pytest.mark.parametrize("height", [170, 400])
+def test_a_jpeg_that_states_more_rows_than_it_holds_is_refused(height: int) -> None:
+    whole = bytearray(encode(Image.fromarray(_random.integers(0, 256, (160, 120), np.uint8)), "JPEG"))
+    place = whole.index(b"\xff\xc0") + 5
+    whole[place : place + 2] = height.to_bytes(2, "big")
+    with pytest.raises(ImageError, match="less than it states"):
+        decode_encoded(bytes(whole), 0, LIMITS)

@@ -33,6 +33,38 @@ def too_many_scans(frame: bytes) -> bool:
     return frame.startswith(_JPEG_START) and frame.count(b"\xff\xda") > _MOST_SCANS
 
 
+_JPEG_END = b"\xff\xd9"
+_TILE_PART = b"\xff\x90"
+_OTHER_END = bytes(1 + 97 * place % 254 for place in range(256))
+"""No marker is in it, and whatever it is decoded to is not of one level."""
+
+
+def with_other_end(frame: bytes) -> bytes:
+    """A JPEG with some more coded data at its end.
+
+    Of a whole one they change nothing. One that was cut off, or states more rows than it holds, becomes another
+    picture: libjpeg fills up what is missing, and does not say so.
+    """
+    end = frame.rfind(_JPEG_END)
+    return frame[: len(frame) if end < 0 else end] + _OTHER_END + _JPEG_END
+
+
+def ends_as_stated(frame: bytes) -> bool:
+    """Whether the tile-parts of a JPEG 2000 codestream (ISO/IEC 15444-1, A.4.2) end at its end marker.
+
+    OpenJPH makes a picture of less detail of one that was cut off, and does not say so.
+    """
+    at = len(_JPEG_START)
+    while (marker := frame[at : at + 2]) not in (_TILE_PART, b"") and marker != _JPEG_END:
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    while frame[at : at + 2] == _TILE_PART:
+        length = int.from_bytes(frame[at + 6 : at + 10], "big")
+        if length < 12:  # 0: as far as the end marker
+            return length == 0 and frame.rstrip(b"\0").endswith(_JPEG_END)
+        at += length
+    return frame[at : at + 2] == _JPEG_END
+
+
 @dataclass(frozen=True)
 class Codestream:
     """The header of a compressed frame.
@@ -116,14 +148,22 @@ def _jpeg(frame: bytes) -> Codestream | None:
 
 
 def _jpeg_xl(frame: bytes) -> Codestream:
-    """SizeHeader (ISO/IEC 18181-1, D.2), bit by bit from the lowest."""
-    bits = int.from_bytes(frame[2:14], "little")
+    """SizeHeader and the begin of ImageMetadata (ISO/IEC 18181-1, D.2 and D.3), bit by bit from the lowest."""
+    bits = int.from_bytes(frame[2:18], "little")
 
     def take(count: int) -> int:
         nonlocal bits
         taken = bits & ((1 << count) - 1)
         bits >>= count
         return taken
+
+    def precision() -> int:
+        if take(1):  # all is as by default
+            return 8
+        if take(1) or take(1):  # an orientation, a preview or an animation come first; or samples are floats
+            return 0
+        choice = take(2)
+        return (8, 10, 12)[choice] if choice < 3 else take(6) + 1
 
     def extent(small: int) -> int:
         return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
@@ -133,5 +173,6 @@ def _jpeg_xl(frame: bytes) -> Codestream:
     ratio = take(3)
     if ratio:
         across, down = _JPEG_XL_RATIOS[ratio - 1]
-        return Codestream(height, height * across // down)
-    return Codestream(height, extent(small))
+        return Codestream(height, height * across // down, precision())
+    width = extent(small)
+    return Codestream(height, width, precision())

@@ -12,7 +12,7 @@ from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import UID
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.codestream import STARTS, read_codestream, too_many_scans
+from medxgan.server.images.codestream import STARTS, ends_as_stated, read_codestream, too_many_scans, with_other_end
 from medxgan.server.images.dicom.errors import FIELD, refused
 from medxgan.server.images.dicom.header import PixelModule
 from medxgan.server.images.dicom.rle import decode_rle
@@ -124,7 +124,11 @@ def _from_codestream(frame: bytes, codec: Codec, module: PixelModule) -> StoredF
         raise refused("BitsAllocated", f"expected at least the {stated.precision} bits of the compressed frame")
     rgb = stated.rgb if stated.rgb is not None else not module.interpretation.startswith("YBR_FULL")
     try:
+        if codec is Codec.HTJ2K and not ends_as_stated(frame):
+            raise ValueError("cut off")
         decoded = _decode(frame, codec, module, rgb)
+        if codec is Codec.JPEG and not np.array_equal(decoded, _decode(with_other_end(frame), codec, module, rgb)):
+            raise ValueError("cut off")
     except (RuntimeError, ValueError):
         raise ImageError(FIELD, "expected a whole compressed frame, got one that can't be decoded") from None
     expected = (module.rows, module.columns, 3) if module.samples == 3 else (module.rows, module.columns)

@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.codestream import read_codestream, too_many_scans
+from medxgan.server.images.codestream import read_codestream, too_many_scans, with_other_end
 from medxgan.server.images.encoded.picture import FIELD, ORIENTATION_TAG, TRANSPARENCY_NOTE, Picture
 from medxgan.server.images.encoded.png_data import check_data
 from medxgan.server.images.film import strips
@@ -66,6 +66,7 @@ def read_jpeg(content: bytes, frame: int, limits: ImageLimits) -> Picture:
     if stated is not None and stated.precision != 8:
         limits.check(FIELD, stated.height, stated.width, 2 * stated.samples)
         samples = imagecodecs.jpeg8_decode(content)
+        _refuse_cut(samples, imagecodecs.jpeg8_decode(with_other_end(content)))
         if samples.shape not in ((stated.height, stated.width), (stated.height, stated.width, 3)):
             raise ImageError(FIELD, "expected a JPEG file of one or three samples per pixel")
         return Picture(samples)
@@ -73,7 +74,14 @@ def read_jpeg(content: bytes, frame: int, limits: ImageLimits) -> Picture:
         limits.check(FIELD, file.height, file.width, _bytes_per_pixel(file))
         file.load()
         samples, notes = _samples(file)
+        with JpegImageFile(BytesIO(with_other_end(content))) as other:
+            _refuse_cut(samples, _samples(other)[0])
         return Picture(samples, orientation=_orientation(file), pixels_per_unit=_density(file), notes=tuple(notes))
+
+
+def _refuse_cut(samples: NDArray[np.generic], with_another_end: NDArray[np.generic]) -> None:
+    if not np.array_equal(samples, with_another_end):
+        raise ImageError(FIELD, "expected a whole JPEG file, got one that holds less than it states")
 
 
 def _bytes_per_pixel(file: ImageFile) -> int:
