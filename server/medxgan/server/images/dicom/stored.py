@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRBigEndian
 
 from medxgan.server.errors import ImageError
 from medxgan.server.images.codestream import STARTS, ends_as_stated, read_codestream, too_many_scans, with_other_end
@@ -62,6 +62,8 @@ def _native(dataset: Dataset, syntax: UID, module: PixelModule, index: int) -> N
             f"expected {module.native_bytes} bytes of pixels for {module.frames} frame(s) of {module.rows} x "
             f"{module.columns} (Rows x Columns), got {held}",
         )
+    if module.bits_allocated == module.samples == 1 and syntax != ExplicitVRBigEndian:
+        return _bit_frame(dataset[module.data].value, module, index)
     cells: NDArray[np.generic] = get_decoder(syntax).as_array(
         dataset,
         index=index,
@@ -70,6 +72,15 @@ def _native(dataset: Dataset, syntax: UID, module: PixelModule, index: int) -> N
         view_only=True,  # type: ignore[arg-type]
     )[0]
     return cells.astype(cells.dtype.newbyteorder("="), copy=False)
+
+
+def _bit_frame(packed: bytes, module: PixelModule, index: int) -> NDArray[np.generic]:
+    """A frame of single bits. It begins within a byte where the one before ends there; pydicom loses its last ones."""
+    count = module.rows * module.columns
+    first = index * count
+    part = np.frombuffer(packed, np.uint8)[first // 8 : -(-(first + count) // 8)]
+    bits = np.unpackbits(part, bitorder="little")[first % 8 :][:count]
+    return bits.reshape(module.rows, module.columns)
 
 
 def _values(cells: NDArray[np.generic], module: PixelModule, width: int) -> StoredFrame:
