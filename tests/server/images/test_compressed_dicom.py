@@ -390,3 +390,12 @@ def test_a_frame_that_was_cut_off_is_refused(write, limits: ImageLimits, syntax:
     for cut in (whole[: int(len(whole) * part)], whole[: int(len(whole) * part)] + b"\xff\xd9"):
         with pytest.raises(ImageError, match="whole"):
             decode_dicom(write(values, syntax=uid, stored=stored, compressed=[cut]), 0, limits)
+
+
+@pytest.mark.parametrize("stated", [1, 2])
+def test_more_frames_than_the_header_says_are_refused(write, limits: ImageLimits, stated: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 4096, (3, 16, 16), np.uint16)
+    coded = [imagecodecs.jpegls_encode(frame) for frame in frames]
+    content = write(frames, frames=stated, stored=12, syntax=UID("1.2.840.10008.1.2.4.80"), compressed=coded)
+    with pytest.raises(ImageError, match="NumberOfFrames"):
+        decode_dicom(content, 1, limits)

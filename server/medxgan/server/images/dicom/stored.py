@@ -107,20 +107,19 @@ def _compressed_frame(dataset: Dataset, codec: Codec, module: PixelModule, index
     offsets = None
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    if module.frames == 1:
-        _check_only_one(pixels, codec)
+    _check_count(pixels, codec, module.frames)
     return get_frame(pixels, index, number_of_frames=module.frames, extended_offsets=offsets)
 
 
-def _check_only_one(pixels: bytes, codec: Codec) -> None:
-    """Refuse an object with one frame by its header whose fragments hold several.
+def _check_count(pixels: bytes, codec: Codec, frames: int) -> None:
+    """Refuse an object whose fragments hold more frames than its header says.
 
     A run-length coded frame is one fragment; others may be cut into several, of which one begins a codestream.
     """
     after_table = len(parse_basic_offsets(pixels)) * 4 + 8
     fragments = generate_fragments(pixels[after_table:])
-    if sum(codec is Codec.RLE or fragment.startswith(STARTS) for fragment in fragments) > 1:
-        raise refused("NumberOfFrames", "expected as many as the pixel data holds, got 1")
+    if sum(codec is Codec.RLE or fragment.startswith(STARTS) for fragment in fragments) > frames:
+        raise refused("NumberOfFrames", f"expected as many as the pixel data holds, got {frames}")
 
 
 def _from_codestream(frame: bytes, codec: Codec, module: PixelModule) -> StoredFrame:
