@@ -89,7 +89,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                     if self._refuses:
                         raise StoppingError("the server is stopping")
                     async with self._uploads.received(messages, caller_of(context)) as upload:
-                        return await method(await _parsed(deserialize, upload), context)
+                        return await method(await _parsed(deserialize, upload, self._uploads), context)
             finally:
                 self._running -= 1
                 if self._running == 0:
@@ -98,11 +98,13 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return answer
 
 
-async def _parsed(deserialize: Callable[[bytes], Message], upload: Upload) -> Message:
+async def _parsed(deserialize: Callable[[bytes], Message], upload: Upload, uploads: Uploads) -> Message:
     """The request, without the bytes of its image, which stay with the upload."""
     if len(upload.content) > _LARGE_BYTES:
         # Each copy of the bytes holds Python's lock; between two of them others have their turn.
-        return await asyncio.to_thread(_parsed_at_once, deserialize, upload)
+        request = await asyncio.to_thread(_parsed_at_once, deserialize, upload)
+        uploads.give_back_memory()
+        return request
     return _parsed_at_once(deserialize, upload)
 
 

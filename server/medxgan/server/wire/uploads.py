@@ -113,12 +113,12 @@ class Uploads:
         if upload.held:
             self._bytes[upload.caller] -= upload.held
             if upload.held > _LARGE_BYTES:
-                self._give_back_memory()
+                self.give_back_memory()
             upload.held = 0
             self._tell()
 
-    def _give_back_memory(self) -> None:
-        """Once for several large requests that end together."""
+    def give_back_memory(self) -> None:
+        """Give memory back that nothing uses; once where several large requests ask for it together."""
         if self._giving_back is None or self._giving_back.done():
             self._giving_back = asyncio.get_running_loop().run_in_executor(None, give_back_free_memory)
 
