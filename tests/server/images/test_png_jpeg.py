@@ -368,3 +368,15 @@ def test_a_jpeg_that_states_more_rows_than_it_holds_is_refused(height: int) -> N
     whole[place : place + 2] = height.to_bytes(2, "big")
     with pytest.raises(ImageError, match="less than it states"):
         decode_encoded(bytes(whole), 0, LIMITS)
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_jpeg_of_twelve_bits_is_turned_as_its_exif_says(orientation: int) -> None:
+    levels = np.add.outer(np.arange(32), np.arange(48)).astype(np.uint16) * 40
+    coded = imagecodecs.ljpeg_encode(levels, bitspersample=12)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    segment = b"\xff\xe1" + (len(exif.tobytes()) + 2).to_bytes(2, "big") + exif.tobytes()
+    film = decode_encoded(coded[:2] + segment + coded[2:], 0, LIMITS)
+    np.testing.assert_array_equal(film.levels, TURNED[orientation](levels))
+    np.testing.assert_array_equal(decode_encoded(coded, 0, LIMITS).levels, levels)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _JPEG_START = b"\xff\xd8"
 # Start of frame, SOF0 to SOF15 without DHT, JPG and DAC (ITU-T T.81, table B.1), and JPEG-LS's SOF55.
 _JPEG_FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_JPEG_APPLICATION_0, _JPEG_APPLICATION_14 = 0xE0, 0xEE
+_JPEG_APPLICATION_0, _JPEG_APPLICATION_1, _JPEG_APPLICATION_14 = 0xE0, 0xE1, 0xEE
 _RGB_IDENTIFIERS = (b"RGB", b"rgb")
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JP2_START = b"\x00\x00\x00\x0cjP  "
@@ -145,6 +145,18 @@ def _jpeg(frame: bytes) -> Codestream | None:
             rgb = False
         offset += 2 + length
     return None
+
+
+def exif_of(frame: bytes) -> bytes:
+    """The EXIF segment of a JPEG, from its name on; empty where it has none before its frame."""
+    offset = len(_JPEG_START)
+    while offset + 4 <= len(frame) and frame[offset] == 0xFF and frame[offset + 1] not in _JPEG_FRAME_MARKERS:
+        length = int.from_bytes(frame[offset + 2 : offset + 4], "big")
+        body = frame[offset + 4 : offset + 2 + length]
+        if frame[offset + 1] == _JPEG_APPLICATION_1 and body.startswith(b"Exif\0\0"):
+            return body
+        offset += 2 + length
+    return b""
 
 
 def _jpeg_xl(frame: bytes) -> Codestream:

@@ -6,13 +6,13 @@ from io import BytesIO
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
+from PIL.Image import Exif, Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.codestream import read_codestream, too_many_scans, with_other_end
+from medxgan.server.images.codestream import exif_of, read_codestream, too_many_scans, with_other_end
 from medxgan.server.images.encoded.picture import FIELD, ORIENTATION_TAG, TRANSPARENCY_NOTE, Picture
 from medxgan.server.images.encoded.png_data import check_data
 from medxgan.server.images.film import strips
@@ -69,7 +69,9 @@ def read_jpeg(content: bytes, frame: int, limits: ImageLimits) -> Picture:
         _refuse_cut(samples, imagecodecs.jpeg8_decode(with_other_end(content)))
         if samples.shape not in ((stated.height, stated.width), (stated.height, stated.width, 3)):
             raise ImageError(FIELD, "expected a JPEG file of one or three samples per pixel")
-        return Picture(samples)
+        exif = Exif()
+        exif.load(exif_of(content))
+        return Picture(samples, orientation=int(exif.get(ORIENTATION_TAG, 1)))
     with JpegImageFile(BytesIO(content)) as file:
         limits.check(FIELD, file.height, file.width, _bytes_per_pixel(file))
         file.load()
