@@ -12,6 +12,7 @@ Writes docs/reliability-figures.md. Everything is bounded: in number, in time, a
 
 import argparse
 import io
+import os
 import platform
 import random
 import statistics
@@ -30,6 +31,7 @@ from typing import Self
 import grpc
 import numpy as np
 from attacks import ATTACKS, dicom, tensor
+from bystander import Bystander
 from PIL import Image as PillowImage
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -50,16 +52,29 @@ REFUSALS = {
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Megabytes of the server itself, which holds all that waits, and of its workers, which hold what they decode."""
+
+    server: float
+    workers: float
+
+    @property
+    def together(self) -> float:
+        """Both."""
+        return self.server + self.workers
+
+
+@dataclass(frozen=True)
 class Server:
     """A server under test."""
 
     address: str
     process: int
 
-    def memory_megabytes(self) -> float:
-        """Private memory of the server and its workers."""
-        family = [self.process, *_descendants(self.process)]
-        return sum(_private_kilobytes(process) for process in family) / 1024
+    def memory_megabytes(self) -> "Memory":
+        """Private memory now."""
+        workers = sum(_private_kilobytes(process) for process in _descendants(self.process))
+        return Memory(_private_kilobytes(self.process) / 1024, workers / 1024)
 
 
 def _status(process: int) -> dict[str, str]:
@@ -130,42 +145,19 @@ class Repeated:
             self.once()
 
 
-class Bystander(Repeated):
-    """Classifies a small tensor, and notes how long each answer takes; being told to come back later is none."""
-
-    pause = 0.005
-
-    def __init__(self, address: str) -> None:
-        # Another address of loopback: another caller.
-        channel = grpc.insecure_channel(address, [("grpc.local_address", "127.0.0.2"), *UNBOUNDED])
-        self._stub = ExplanationServiceStub(channel)
-        self._request = ClassifyRequest(model=MODEL, image=tensor(32))
-        self.milliseconds: list[float] = []
-
-    def once(self) -> None:
-        """Ask."""
-        began = time.perf_counter()
-        try:
-            self._stub.Classify(self._request, timeout=DEADLINE)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                raise
-        else:
-            self.milliseconds.append(1000 * (time.perf_counter() - began))
-
-
 class MemoryWatch(Repeated):
-    """Notes the highest private memory of the server and its workers, in megabytes."""
+    """Notes the highest private memory of the server and its workers together, and that of the server by itself."""
 
     pause = 0.05
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.peak = 0.0
+        self.together = self.alone = 0.0
 
     def once(self) -> None:
         """Look."""
-        self.peak = max(self.peak, self._server.memory_megabytes())
+        memory = self._server.memory_megabytes()
+        self.together, self.alone = max(self.together, memory.together), max(self.alone, memory.server)
 
 
 def attack(server: Server, image: Image, times: int) -> tuple[Counter[str], float]:
@@ -191,9 +183,10 @@ def measure_attacks(server: Server) -> list[str]:
         time.sleep(3)
     idle = server.memory_megabytes()
     rows = [
-        "| attack | answers | s | bystander, ms: median, 95 %, longest | server and workers, MB above idle |",
+        "| attack | answers | s | bystander, ms: median, 95 %, longest | highest MB above idle: server and workers; "
+        "the server alone, with all that waits |",
         "|---|---|---|---|---|",
-        f"| none | | | {_summary(alone)} | {idle:.0f} in all |",
+        f"| none | | | {_summary(alone)} | {idle.together:.0f} and {idle.server:.0f} in all |",
     ]
     for name, (make, times) in ATTACKS.items():
         with MemoryWatch(server) as memory, Bystander(server.address) as bystander:
@@ -203,8 +196,9 @@ def measure_attacks(server: Server) -> list[str]:
         if bad:
             sys.exit(f"{name}: answered by {', '.join(sorted(bad))}")
         answers = ", ".join(f"{code} {count}" for code, count in codes.most_common())
+        highest = [max(0.0, memory.together - idle.together), max(0.0, memory.alone - idle.server)]
         rows.append(
-            f"| {name} | {answers} | {seconds:.1f} | {_summary(bystander)} | {max(0.0, memory.peak - idle):.0f} |"
+            f"| {name} | {answers} | {seconds:.1f} | {_summary(bystander)} | {highest[0]:.0f}; {highest[1]:.0f} |"
         )
         print(rows[-1], flush=True)
     return rows
@@ -293,13 +287,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000, help="damaged requests")
     options = parser.parse_args()
+    before = os.getloadavg()[0]
     with served() as server:
         attacks = measure_attacks(server)
         flooded = flood(server, options.messages)
         with Bystander(server.address) as after:
             time.sleep(3)
         recovered = f"Afterwards the bystander is answered in {_summary(after)} ms (median, 95 %, longest)."
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[2]
     machine = f"{platform.machine()}, Python {platform.python_version()}, gRPC {grpc.__version__}"
+    machine += f", {cores} cores, load {before:.1f} before and {load:.1f} over the last quarter of an hour"
     command = f"`python benchmarks/abuse.py --messages {options.messages}`, {machine}"
     page = ["# Reliability, measured", "", command, "", *attacks, "", *flooded, "", recovered, ""]
     RESULTS.write_text("\n".join(page), encoding="utf-8")

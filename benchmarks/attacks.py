@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8
 from medxgan.v1.explanation_pb2 import Image, Tensor
@@ -94,6 +94,20 @@ def large_png() -> Image:
     return Image(encoded=file.getvalue())
 
 
+def large_noisy_png() -> Image:
+    """The same in a file that is large too."""
+    file = io.BytesIO()
+    levels = np.random.default_rng(0).integers(0, 16, (6000, 8000), np.uint8)
+    PillowImage.fromarray(levels).save(file, "PNG", compress_level=1)
+    return Image(encoded=file.getvalue())
+
+
+def large_dicom() -> Image:
+    """An uncompressed film of 30 megapixels of 16 bits."""
+    levels = np.random.default_rng(0).integers(0, 2**16, (6000, 5000), np.uint16)
+    return Image(dicom=dicom(levels, ExplicitVRLittleEndian))
+
+
 ATTACKS: Mapping[str, tuple[Callable[[], Image], int]] = {
     "deflated object, 64 MB unfolded, meta length 0x7FFFFFF0": (partial(deflated_bomb, 64 * MEGABYTE), 1),
     "deflated object, 1 GB unfolded, meta length 0x7FFFFFF0": (partial(deflated_bomb, 1024 * MEGABYTE), 1),
@@ -102,5 +116,7 @@ ATTACKS: Mapping[str, tuple[Callable[[], Image], int]] = {
     "RLE segment of 8 MB for 4x4 pixels": (run_length_segment, 1),
     "TIFF strip of 16x16 pixels that unfolds to 256 MB": (tiff_bomb, 1),
     "72 films of 48 megapixels at once": (large_png, 72),
+    "72 films of 48 megapixels at once, in files of 30 MB": (large_noisy_png, 72),
+    "24 films of 30 megapixels at once, 57 MB each": (large_dicom, 24),
 }
 """By name: what makes the image, and how many requests are sent at once."""

@@ -56,9 +56,9 @@ class Server:
         uploads = Uploads(
             UploadLimits(
                 settings.maximum_receiving,
-                settings.maximum_receiving_per_connection,
+                settings.maximum_receiving_per_caller,
                 settings.maximum_held_bytes,
-                settings.maximum_held_bytes_per_connection,
+                settings.maximum_held_bytes_per_caller,
                 settings.upload_timeout_seconds,
             )
         )
@@ -69,6 +69,8 @@ class Server:
                 ("grpc.max_receive_message_length", settings.maximum_message_bytes),
                 # Two servers on one port would share its callers between them unnoticed.
                 ("grpc.so_reuseport", 0),
+                # A window that grows with the line's speed lets a caller send a whole message before its turn.
+                ("grpc.http2.bdp_probe", 0),
                 *KEEPALIVE,
             ],
         )

@@ -62,16 +62,16 @@ class ServerSettings(BaseSettings):
         2.0, gt=0, description="Seconds after which a caller that was refused as busy is asked to try again."
     )
     maximum_message_bytes: int = Field(64 * 2**20, ge=1024, description="Bytes of the largest request.")
-    maximum_receiving: int = Field(16, ge=1, description="Requests that are received at once.")
-    maximum_receiving_per_connection: int = Field(
-        4, ge=1, description="Requests that are received at once from one connection."
+    maximum_receiving: int = Field(8, ge=1, description="Requests that are received at once.")
+    maximum_receiving_per_caller: int = Field(
+        2, ge=1, description="Requests that are received at once from one caller (an address)."
     )
     maximum_held_bytes: int = Field(
-        512 * 2**20,
+        128 * 2**20,
         ge=1,
         description="Bytes of requests whose image is still to be read; a further one waits to be received.",
     )
-    maximum_held_bytes_per_connection: int = Field(128 * 2**20, ge=1, description="The same of one connection.")
+    maximum_held_bytes_per_caller: int = Field(64 * 2**20, ge=1, description="The same of one caller (an address).")
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="Seconds that a request may take to arrive, from when it is received."
     )

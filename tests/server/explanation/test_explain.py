@@ -8,8 +8,8 @@ from PIL import Image as Picture
 
 from medxgan.server.errors import ImageError, SettingsError
 from medxgan.server.explanation.table import MAPS
-from medxgan.server.images.decoding import with_stated_spacing
 from medxgan.server.images.film import Film
+from medxgan.server.images.sent import SentImage
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
 from medxgan.v1.explanation_pb2 import (
     MAP_FORM_PNG,
@@ -349,9 +349,9 @@ def test_a_frame_that_the_image_does_not_have_is_refused(answer, linear_loaded, 
 
 
 def test_a_dicom_object_states_its_own_spacing() -> None:
-    film, spacing = Film(np.zeros((2, 2), np.float32)), PixelSpacing(row_mm=1, column_mm=1)
+    image = Image(dicom=b"DICM", pixel_spacing=PixelSpacing(row_mm=1, column_mm=1))
     with pytest.raises(ImageError, match=r"^image\.pixel_spacing: expected none with a DICOM file"):
-        with_stated_spacing(film, Image(dicom=b"DICM", pixel_spacing=spacing))
+        SentImage.of(image).check()
 
 
 def test_the_first_frame_of_one_may_be_named(answer, linear_loaded, linear_engine, film) -> None:

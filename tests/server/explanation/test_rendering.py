@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from medxgan.server.explanation.explanation import Completeness, MapValues, TrajectoryFrame
-from medxgan.server.explanation.rendering import render_frame, render_map
+from medxgan.server.explanation.rendering import notes_on_maps, render_frame, render_map
 from medxgan.server.explanation.scores import Score
 from medxgan.server.explanation.table import MAPS
 from medxgan.v1 import explanation_pb2 as pb
@@ -63,6 +63,18 @@ def test_a_map_without_a_magnitude_of_its_own_still_has_a_range(value):
     assert (rendered.range.minimum, rendered.range.maximum) == (-1, 1)
     with Image.open(io.BytesIO(rendered.png)) as image:
         assert set(np.asarray(image).ravel().tolist()) == {128 if value == 0 else 255}
+
+
+def test_what_is_no_number_is_drawn_as_the_middle_and_counts_for_nothing_in_the_range():
+    """A classifier's gradient may divide 0 by 0."""
+    values = MapValues(np.array([[np.nan, -2.0], [1.0, np.inf]], np.float32), None, 0.0)
+    rendered = render_map(pb.MAP_KIND_GRADIENT, values, pb.MAP_FORM_PNG)
+    assert (rendered.range.minimum, rendered.range.maximum) == (-2, 2)
+    with Image.open(io.BytesIO(rendered.png)) as image:
+        assert np.asarray(image).tolist() == [[128, 0], [191, 255]]
+    kinds = {pb.MAP_KIND_GRADIENT: values, pb.MAP_KIND_GRAD_CAM: made(pb.MAP_KIND_GRAD_CAM)}
+    (note,) = notes_on_maps(kinds)
+    assert note == "gradient holds values that are no finite numbers; a PNG shows NaN as the middle of its range"
 
 
 def test_what_is_beyond_the_range_of_a_png_is_cut_off():

@@ -328,7 +328,7 @@ def test_a_codestream_states_its_own_size(height: int, width: int, form: str) ->
 @given(st.integers(1, 700), st.integers(1, 700), st.booleans())
 def test_a_jpeg_xl_codestream_states_its_own_size(height: int, width: int, boxed: bool) -> None:
     encoded = imagecodecs.jpegxl_encode(np.zeros((height, width), np.uint8), effort=1, usecontainer=boxed)
-    assert read_codestream(encoded) == Codestream(height, width)
+    assert read_codestream(encoded) == Codestream(height, width, precision=8)
 
 
 def test_a_jp2_file_states_the_size_of_its_codestream() -> None:
@@ -351,3 +351,51 @@ def test_a_frame_is_the_same_by_its_offset_tables(limits: ImageLimits) -> None:
     dataset.save_as(file)
     wanted = decode_dicom(content_of("emri_small.dcm"), 3, limits)
     np.testing.assert_array_equal(decode_dicom(file.getvalue(), 3, limits).levels, wanted.levels)
+
+
+def test_jpeg_xl_of_whole_cells_whose_stored_bits_are_not_the_lowest(write, limits: ImageLimits) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (16, 24), np.uint16)
+    cells = values << 4
+    frame = imagecodecs.jpegxl_encode(cells, lossless=True)
+    content = write(cells, syntax=UID("1.2.840.10008.1.2.4.110"), stored=12, high_bit=15, compressed=[frame])
+    np.testing.assert_array_equal(decode_dicom(content, 0, limits).levels, values)
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])
+@pytest.mark.parametrize("shape", [(5, 7), (64, 64), (300, 400)])
+def test_the_header_of_jpeg_xl_states_its_bits(bits: int, shape: tuple[int, int]) -> None:
+    values = np.zeros(shape, np.uint8 if bits == 8 else np.uint16)
+    stated = read_codestream(imagecodecs.jpegxl_encode(values, lossless=True, bitspersample=bits))
+    assert (stated.height, stated.width, stated.precision) == (*shape, bits)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("syntax", ["50", "51", "57", "70", "80", "90", "110", "201"])
+def test_a_frame_that_was_cut_off_is_refused(write, limits: ImageLimits, syntax: str, part: float) -> None:
+    """libjpeg fills up what is missing with a level of its own, and does not say so."""
+    values = np.add.outer(np.arange(160), np.arange(120)) + np.random.default_rng(0).integers(0, 8, (160, 120))
+    values = values.clip(0, 255).astype(np.uint8) if syntax == "50" else (values * 8).astype(np.uint16)
+    encode = {
+        "50": lambda: imagecodecs.jpeg8_encode(values, level=90),
+        "51": lambda: imagecodecs.jpeg8_encode(values, bitspersample=12, level=95),
+        "57": lambda: imagecodecs.ljpeg_encode(values, bitspersample=16),
+        "70": lambda: imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=12),
+        "80": lambda: imagecodecs.jpegls_encode(values),
+        "90": lambda: imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", reversible=True),
+        "110": lambda: imagecodecs.jpegxl_encode(values, lossless=True),
+        "201": lambda: imagecodecs.htj2k_encode(values),
+    }[syntax]
+    whole, uid, stored = encode(), UID(f"1.2.840.10008.1.2.4.{syntax}"), 8 if syntax == "50" else 12
+    decode_dicom(write(values, syntax=uid, stored=stored, compressed=[whole]), 0, limits)
+    for cut in (whole[: int(len(whole) * part)], whole[: int(len(whole) * part)] + b"\xff\xd9"):
+        with pytest.raises(ImageError, match="whole"):
+            decode_dicom(write(values, syntax=uid, stored=stored, compressed=[cut]), 0, limits)
+
+
+@pytest.mark.parametrize("stated", [1, 2])
+def test_more_frames_than_the_header_says_are_refused(write, limits: ImageLimits, stated: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 4096, (3, 16, 16), np.uint16)
+    coded = [imagecodecs.jpegls_encode(frame) for frame in frames]
+    content = write(frames, frames=stated, stored=12, syntax=UID("1.2.840.10008.1.2.4.80"), compressed=coded)
+    with pytest.raises(ImageError, match="NumberOfFrames"):
+        decode_dicom(content, 1, limits)

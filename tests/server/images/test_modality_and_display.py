@@ -159,3 +159,16 @@ def test_a_palette_of_colours_and_one_of_greys(write: Callable[..., bytes], limi
     grey = decode_dicom(write(places, interpretation="PALETTE COLOR", elements=palette(*[falling] * 3)), 0, limits)
     np.testing.assert_array_equal(grey.levels, np.array(falling)[places])
     assert grey.notes == ()
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_table_of_eight_bits_in_either_byte_order(write, limits: ImageLimits, syntax: UID, packed: bool) -> None:
+    entries = np.random.default_rng(0).integers(0, 256, 64).astype(np.uint8)
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    words = entries.view("<u2") if packed else entries
+    lookup = item(LUTDescriptor=[64, 0, 8])
+    lookup.add_new("LUTData", "OW", words.astype(f"{order}u2").tobytes())
+    places = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    content = write(places, syntax=syntax, elements={"ModalityLUTSequence": [lookup]})
+    np.testing.assert_array_equal(decode_dicom(content, 0, limits).levels, entries[places])

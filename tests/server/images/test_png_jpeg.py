@@ -67,7 +67,7 @@ def test_big_endian_and_signed_and_float_tiffs_keep_their_levels() -> None:
 
 @pytest.mark.parametrize("levels", [GREY, DEEP], ids=["8 bits", "16 bits"])
 def test_white_is_zero_means_high_is_dark(levels: np.ndarray) -> None:
-    picture = decode_encoded(white_is_zero(levels), 0, LIMITS)
+    picture = decode_encoded(white_is_zero(levels), 0, LIMITS).in_single_precision()
     brightness = -picture.levels if picture.inverted else picture.levels
     assert np.corrcoef(brightness.ravel(), levels.ravel())[0, 1] == pytest.approx(-1)
 
@@ -286,3 +286,97 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
         return
     assert picture.levels.ndim == 2
     assert np.isfinite(picture.levels).all()
+
+
+def png_of(rows: np.ndarray, height: int, kind: int, bits: int, interlaced: bool = False) -> bytes:
+    """A PNG file with these bytes of rows, whose header states a height."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    header = struct.pack(">IIBBBBB", rows.shape[1] * 8 // bits // samples, height, bits, kind, 0, 0, int(interlaced))
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    half = len(data) // 2
+    palette = chunk(b"PLTE", bytes(range(256)) * 3) if kind == 3 else b""
+    parts = (
+        chunk(b"IHDR", header),
+        palette,
+        chunk(b"IDAT", data[:half]),
+        chunk(b"IDAT", data[half:]),
+        chunk(b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(0, 1), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 8), (4, 8), (6, 16)])
+def test_a_png_with_more_or_fewer_rows_than_it_says_is_refused(kind: int, bits: int) -> None:
+    """Pillow leaves out what is beyond the last row, and fills up with black what is missing."""
+    rows = _random.integers(0, 256, (16, 48), np.uint8)
+    assert decode_encoded(png_of(rows, 16, kind, bits), 0, LIMITS).levels.shape[0] == 16
+    for height in (1, 12, 15, 17, 30):
+        with pytest.raises(ImageError, match="more or less"):
+            decode_encoded(png_of(rows, height, kind, bits), 0, LIMITS)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (5, 9), (8, 8), (17, 33)])
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_a_png_in_seven_passes_is_whole(shape: tuple[int, int], bits: int) -> None:
+    """Every byte of the passes is 0 or 255, so that they need no taking apart here."""
+    height, width = shape
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    data = b""
+    for row, column, down, across in passes:
+        columns, rows = len(range(column, width, across)), len(range(row, height, down))
+        if columns:
+            data += rows * (b"\0" + b"\xff" * -(-columns * bits // 8))
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    def file(unfolded: bytes) -> bytes:
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 1))
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(unfolded)) + chunk(b"IEND", b"")
+
+    assert (decode_encoded(file(data), 0, LIMITS).levels == (65_535 if bits == 16 else 255)).all()
+    with pytest.raises(ImageError):
+        decode_encoded(file(data[:-1]), 0, LIMITS)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_jpeg_that_was_cut_off_is_refused(deep: bool, part: float, options: dict[str, object]) -> None:
+    """libjpeg fills up what is missing, with or without an end marker, and does not say so."""
+    levels = (np.add.outer(np.arange(160), np.arange(120)) + _random.integers(0, 8, (160, 120))).clip(0, 255)
+    levels = levels.astype(np.uint8)
+    if deep:
+        whole = imagecodecs.jpeg8_encode(levels.astype(np.uint16) * 16, bitspersample=12, level=95)
+    else:
+        whole = encode(Image.fromarray(levels), "JPEG", quality=90, **options)
+    assert decode_encoded(whole, 0, LIMITS).levels.shape == levels.shape
+    assert decode_encoded(whole + bytes(100), 0, LIMITS).levels.shape == levels.shape
+    for cut in (whole[: int(len(whole) * part)], whole[: int(len(whole) * part)] + b"\xff\xd9"):
+        with pytest.raises(ImageError, match="whole JPEG"):
+            decode_encoded(cut, 0, LIMITS)
+
+
+@pytest.mark.parametrize("height", [170, 400])
+def test_a_jpeg_that_states_more_rows_than_it_holds_is_refused(height: int) -> None:
+    whole = bytearray(encode(Image.fromarray(_random.integers(0, 256, (160, 120), np.uint8)), "JPEG"))
+    place = whole.index(b"\xff\xc0") + 5
+    whole[place : place + 2] = height.to_bytes(2, "big")
+    with pytest.raises(ImageError, match="less than it states"):
+        decode_encoded(bytes(whole), 0, LIMITS)
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_a_jpeg_of_twelve_bits_is_turned_as_its_exif_says(orientation: int) -> None:
+    levels = np.add.outer(np.arange(32), np.arange(48)).astype(np.uint16) * 40
+    coded = imagecodecs.ljpeg_encode(levels, bitspersample=12)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    segment = b"\xff\xe1" + (len(exif.tobytes()) + 2).to_bytes(2, "big") + exif.tobytes()
+    film = decode_encoded(coded[:2] + segment + coded[2:], 0, LIMITS)
+    np.testing.assert_array_equal(film.levels, TURNED[orientation](levels))
+    np.testing.assert_array_equal(decode_encoded(coded, 0, LIMITS).levels, levels)

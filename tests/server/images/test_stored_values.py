@@ -215,3 +215,14 @@ def test_one_frame_by_the_header_and_two_in_the_data_is_refused(
     content = write(values, syntax=RLELossless, compressed=[rle(values), rle(values)])
     with pytest.raises(ImageError, match="NumberOfFrames"):
         decode_dicom(content, 0, limits)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 3), (8, 8), (1, 1)])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_frames_of_bits_begin_within_a_byte(write: Callable[..., bytes], limits: ImageLimits, shape, syntax) -> None:
+    frames = np.random.default_rng(0).integers(0, 2, (3, *shape), np.uint8)
+    packed = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    packed += bytes(len(packed) % 2)
+    content = write(frames, syntax=syntax, frames=3, stored=1, pixels=packed, elements={"BitsAllocated": 1})
+    for asked in (1, 2, 3):
+        np.testing.assert_array_equal(decode_dicom(content, asked, limits).levels, frames[asked - 1])

@@ -366,3 +366,61 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
         return
     assert film.levels.ndim == 2
     assert np.isfinite(film.levels).all()
+
+
+LOSSLESS = ["zlib", "lzw", "packbits", "zstd", "lzma", "jpegxl", "jpeg2000"]
+
+
+def with_height(content: bytes, height: int) -> bytes:
+    """A file whose header states another height."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        tag = file.pages[0].tags["ImageLength"]
+        place, kind = tag.valueoffset, "<H" if tag.dtype == 3 else "<I"
+    changed = bytearray(content)
+    struct.pack_into(kind, changed, place, height)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("compression", [*LOSSLESS, "jpeg", "webp"])
+@pytest.mark.parametrize("rows", [64, 16])
+@pytest.mark.filterwarnings("ignore")  # tifffile's, of strips that are missing
+def test_compressed_data_of_more_or_fewer_rows_are_refused(read, compression: str, rows: int) -> None:
+    """tifffile leaves out what is beyond the last row, and fills up with zeros what is missing."""
+    levels = _random.integers(0, 256, (64, 48), np.uint8)
+    picture = np.stack([levels] * 3, -1) if compression == "webp" else levels
+    file = io.BytesIO()
+    tifffile.imwrite(file, picture, compression=compression, rowsperstrip=rows, metadata=None)
+    film = read(file.getvalue())
+    if compression in LOSSLESS:
+        np.testing.assert_array_equal(film.levels, levels)
+    for height in (40, 60, 63, 65, 70, 90):
+        with pytest.raises(ImageError, match="strips or tiles"):
+            read(with_height(file.getvalue(), height))
+
+
+@pytest.mark.parametrize("compression", [*LOSSLESS, None])
+@pytest.mark.parametrize("shape", [(64, 48), (60, 50), (5, 100)])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_tiles_and_planes_are_whole_where_the_picture_is(read, compression: str, shape, planar: str) -> None:
+    colour = _random.integers(0, 256, (*shape, 3), np.uint8)
+    stored = np.moveaxis(colour, -1, 0) if planar == "separate" else colour
+    layouts = [{"tile": (16, 32)}, {"rowsperstrip": 7}, {}]
+    films = []
+    for layout in layouts:
+        file = io.BytesIO()
+        options = {"photometric": "rgb", "planarconfig": planar, "compression": compression, "metadata": None}
+        tifffile.imwrite(file, np.ascontiguousarray(stored), **layout, **options)
+        films.append(read(file.getvalue()).levels)
+    np.testing.assert_array_equal(films[0], films[1])
+    np.testing.assert_array_equal(films[0], films[2])
+    np.testing.assert_allclose(films[0], colour @ np.array([0.299, 0.587, 0.114]), atol=1e-3)  # single precision
+
+
+def test_rows_of_bits_that_are_packed_and_compressed(read) -> None:
+    """Twelve bits of a value, five values of a row: seven and a half bytes, filled up to eight."""
+    values = _random.integers(0, 4096, (9, 5), np.uint16)
+    rows = [int("".join(f"{value:012b}" for value in row).ljust(64, "0"), 2).to_bytes(8, "big") for row in values]
+    film = read(tiff([zlib.compress(b"".join(rows))], 9, 5, bits=12, compression=DEFLATE))
+    np.testing.assert_array_equal(film.levels, values)
+    with pytest.raises(ImageError, match="strips or tiles"):
+        read(tiff([zlib.compress(b"".join(rows[:8]))], 9, 5, bits=12, compression=DEFLATE))

@@ -1,4 +1,4 @@
-"""Requests are received within bounds: in number and bytes, per connection and in all, and in time."""
+"""Requests are received within bounds: in number and bytes, per caller and in all, and in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,9 +12,9 @@ from medxgan.server.wire.uploads import UploadLimits, Uploads
 def limits(**changed: float) -> UploadLimits:
     usual = {
         "maximum_receiving": 3,
-        "maximum_receiving_per_connection": 2,
+        "maximum_receiving_per_caller": 2,
         "maximum_bytes": 100,
-        "maximum_bytes_per_connection": 60,
+        "maximum_bytes_per_caller": 60,
         "timeout_seconds": 30.0,
     }
     return UploadLimits(**(usual | changed))
@@ -68,13 +68,13 @@ class Caller:
         await self.task
 
 
-def test_a_connection_receives_so_many_at_once_and_all_of_them_so_many() -> None:
+def test_a_caller_receives_so_many_at_once_and_all_of_them_so_many() -> None:
     async def scenario() -> None:
         uploads, comes = Uploads(limits()), asyncio.Event()
         slow = [Caller(uploads, "a", b"x", comes) for _ in range(2)]
         third, other = Caller(uploads, "a", b"x"), Caller(uploads, "b", b"x")
         await settled()
-        assert not third.received, "the connection's places are taken"
+        assert not third.received, "the caller's places are taken"
         assert other.received
         comes.set()
         await settled()
@@ -142,5 +142,41 @@ def test_a_call_without_a_message_is_refused() -> None:
         with pytest.raises(InvalidRequestError, match="one message"):
             async with Uploads(limits()).received(nothing(), "a"):
                 pytest.fail("received nothing")
+
+    run(scenario)
+
+
+def test_a_message_is_not_kept_by_the_stream_that_it_came_in() -> None:
+    """gRPC's generator keeps the message that it gave last until the call has ended and is collected."""
+
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def kept() -> AsyncIterator[bytes]:
+            try:
+                yield b"x"
+            finally:
+                ended.set()
+
+        async with Uploads(limits()).received(kept(), "a") as upload:
+            assert upload.take() == b"x"
+            assert ended.is_set()
+
+    run(scenario)
+
+
+def test_one_who_holds_more_than_its_share_takes_nothing_from_others() -> None:
+    async def scenario() -> None:
+        uploads, comes = Uploads(limits()), asyncio.Event()
+        large = [Caller(uploads, "a", bytes(90), comes) for _ in range(2)]
+        await settled()
+        comes.set()
+        await settled()
+        assert all(caller.received for caller in large), "together they are more than there may be in all"
+        other = Caller(uploads, "b", b"x")
+        await settled()
+        assert other.received
+        for caller in (*large, other):
+            await caller.leave()
 
     run(scenario)

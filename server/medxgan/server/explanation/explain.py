@@ -22,6 +22,7 @@ from medxgan.server.explanation.explanation import (
 from medxgan.server.explanation.maps.difference import uncertainty_map
 from medxgan.server.explanation.maps.subject import Subject
 from medxgan.server.explanation.networks import Networks
+from medxgan.server.explanation.opening import run_open
 from medxgan.server.explanation.positive_realization import positive_realization
 from medxgan.server.explanation.scores import Score, binary_cross_entropy
 from medxgan.server.explanation.settings import ExplanationSettings
@@ -85,22 +86,17 @@ class Explainer:
             film: the film.
             stopwatch: of the request; waiting for a turn counts as queued.
         """
-        inputs = {
-            "image": film.levels[np.newaxis, np.newaxis],
-            "inverted": np.full(1, film.inverted, np.float32),
-            "pixel_aspect": np.full(1, film.upright_pixel_aspect, np.float32),
-        }
 
         def run() -> dict[str, FloatArray]:
             stopwatch.switch(Phase.PREPROCESS)
-            return self._engine.run(bundle_pb2.GRAPH_ROLE_OPEN, inputs)
+            return run_open(self._engine, film)
 
         stopwatch.switch(Phase.QUEUED)
         opened = await self._thread.call(run)
         measures = self._bundle.familiarity.measures
         return OpenedImage(
             x=opened["x"],
-            placement=Placement.of(film, opened["box"]),
+            placement=Placement.of(film, opened["box"] if film.reduced is None else np.asarray(film.reduced.box)),
             score=Score.of(float(opened["logit"][0]), self._threshold),
             checks=tuple(
                 ImageCheck(measure.name, float(measured), measure.maximum)

@@ -1,6 +1,7 @@
 """Pictures and maps in the form in which they cross the wire."""
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.explanation.explanation import MapValues, TrajectoryFrame
 from medxgan.server.explanation.scores import Score
-from medxgan.server.explanation.table import MAPS
+from medxgan.server.explanation.table import MAPS, map_name
 from medxgan.v1 import bundle_pb2, explanation_pb2
 from medxgan.v1.explanation_pb2 import MapForm, MapKind
 
@@ -39,6 +40,15 @@ def render_map(kind: MapKind, made: MapValues, form: MapForm) -> explanation_pb2
     return rendered
 
 
+def notes_on_maps(maps: Mapping[MapKind, MapValues]) -> list[str]:
+    """What a caller should know of maps, a sentence each."""
+    return [
+        f"{map_name(kind)} holds values that are no finite numbers; a PNG shows NaN as the middle of its range"
+        for kind, made in maps.items()
+        if not np.isfinite(made.values).all()
+    ]
+
+
 def render_frame(frame: TrajectoryFrame, form: MapForm) -> explanation_pb2.TrajectoryFrame:
     """Make one picture of a trajectory ready for the wire, in a form as a map has it."""
     rendered = explanation_pb2.TrajectoryFrame(
@@ -67,14 +77,15 @@ def tensor(values: FloatArray) -> explanation_pb2.Tensor:
 
 
 def _symmetric_range(values: FloatArray) -> tuple[float, float]:
-    """As far to both sides of 0 as the values go; a map of zeros has one too, so that it can be drawn."""
-    largest = float(np.abs(values).max())
-    largest = largest if np.isfinite(largest) and largest > 0 else 1.0
+    """As far to both sides of 0 as the finite values go; a map of zeros has one too, so that it can be drawn."""
+    largest = float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
+    largest = largest if largest > 0 else 1.0
     return -largest, largest
 
 
 def _png(values: FloatArray, low: float, high: float) -> bytes:
-    levels = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    places = np.nan_to_num((values.astype(np.float64) - low) / (high - low), nan=0.5, posinf=1.0, neginf=0.0)
+    levels = np.rint(np.clip(places, 0, 1) * 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(levels).save(file, format="PNG")
     return file.getvalue()

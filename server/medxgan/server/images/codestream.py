@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _JPEG_START = b"\xff\xd8"
 # Start of frame, SOF0 to SOF15 without DHT, JPG and DAC (ITU-T T.81, table B.1), and JPEG-LS's SOF55.
 _JPEG_FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_JPEG_APPLICATION_0, _JPEG_APPLICATION_14 = 0xE0, 0xEE
+_JPEG_APPLICATION_0, _JPEG_APPLICATION_1, _JPEG_APPLICATION_14 = 0xE0, 0xE1, 0xEE
 _RGB_IDENTIFIERS = (b"RGB", b"rgb")
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JP2_START = b"\x00\x00\x00\x0cjP  "
@@ -31,6 +31,38 @@ def too_many_scans(frame: bytes) -> bool:
     The marker of a scan can't occur within one. It may within other segments, by chance.
     """
     return frame.startswith(_JPEG_START) and frame.count(b"\xff\xda") > _MOST_SCANS
+
+
+_JPEG_END = b"\xff\xd9"
+_TILE_PART = b"\xff\x90"
+_OTHER_END = bytes(1 + 97 * place % 254 for place in range(256))
+"""No marker is in it, and whatever it is decoded to is not of one level."""
+
+
+def with_other_end(frame: bytes) -> bytes:
+    """A JPEG with some more coded data at its end.
+
+    Of a whole one they change nothing. One that was cut off, or states more rows than it holds, becomes another
+    picture: libjpeg fills up what is missing, and does not say so.
+    """
+    end = frame.rfind(_JPEG_END)
+    return frame[: len(frame) if end < 0 else end] + _OTHER_END + _JPEG_END
+
+
+def ends_as_stated(frame: bytes) -> bool:
+    """Whether the tile-parts of a JPEG 2000 codestream (ISO/IEC 15444-1, A.4.2) end at its end marker.
+
+    OpenJPH makes a picture of less detail of one that was cut off, and does not say so.
+    """
+    at = len(_JPEG_START)
+    while (marker := frame[at : at + 2]) not in (_TILE_PART, b"") and marker != _JPEG_END:
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    while frame[at : at + 2] == _TILE_PART:
+        length = int.from_bytes(frame[at + 6 : at + 10], "big")
+        if length < 12:  # 0: as far as the end marker
+            return length == 0 and frame.rstrip(b"\0").endswith(_JPEG_END)
+        at += length
+    return frame[at : at + 2] == _JPEG_END
 
 
 @dataclass(frozen=True)
@@ -115,15 +147,35 @@ def _jpeg(frame: bytes) -> Codestream | None:
     return None
 
 
+def exif_of(frame: bytes) -> bytes:
+    """The EXIF segment of a JPEG, from its name on; empty where it has none before its frame."""
+    offset = len(_JPEG_START)
+    while offset + 4 <= len(frame) and frame[offset] == 0xFF and frame[offset + 1] not in _JPEG_FRAME_MARKERS:
+        length = int.from_bytes(frame[offset + 2 : offset + 4], "big")
+        body = frame[offset + 4 : offset + 2 + length]
+        if frame[offset + 1] == _JPEG_APPLICATION_1 and body.startswith(b"Exif\0\0"):
+            return body
+        offset += 2 + length
+    return b""
+
+
 def _jpeg_xl(frame: bytes) -> Codestream:
-    """SizeHeader (ISO/IEC 18181-1, D.2), bit by bit from the lowest."""
-    bits = int.from_bytes(frame[2:14], "little")
+    """SizeHeader and the begin of ImageMetadata (ISO/IEC 18181-1, D.2 and D.3), bit by bit from the lowest."""
+    bits = int.from_bytes(frame[2:18], "little")
 
     def take(count: int) -> int:
         nonlocal bits
         taken = bits & ((1 << count) - 1)
         bits >>= count
         return taken
+
+    def precision() -> int:
+        if take(1):  # all is as by default
+            return 8
+        if take(1) or take(1):  # an orientation, a preview or an animation come first; or samples are floats
+            return 0
+        choice = take(2)
+        return (8, 10, 12)[choice] if choice < 3 else take(6) + 1
 
     def extent(small: int) -> int:
         return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
@@ -133,5 +185,6 @@ def _jpeg_xl(frame: bytes) -> Codestream:
     ratio = take(3)
     if ratio:
         across, down = _JPEG_XL_RATIOS[ratio - 1]
-        return Codestream(height, height * across // down)
-    return Codestream(height, extent(small))
+        return Codestream(height, height * across // down, precision())
+    width = extent(small)
+    return Codestream(height, width, precision())

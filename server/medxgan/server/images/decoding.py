@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from medxgan.server.errors import ImageError, UnsupportedError
+from medxgan.server.errors import UnsupportedError
 from medxgan.server.images.film import Film, PixelSpacing
 from medxgan.server.images.frames import frame_index
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.tensor import decode_tensor
 from medxgan.v1 import explanation_pb2
 
@@ -20,30 +21,47 @@ def decode_image(image: explanation_pb2.Image, limits: ImageLimits) -> Film:
         image: in any form; a frame or pixel spacing that the form can't have is refused.
         limits: the largest image taken.
 
+    Returns:
+        The film, its levels in float32.
+
     Raises:
         ImageError: if the image can't be read, naming the field and what was expected.
         ImageTooLargeError: if the image is over a limit, before it is decompressed.
         UnsupportedError: if this installation has no reader for the form.
     """
-    form = image.WhichOneof("form")
-    if form is None:
-        raise ImageError("image", "expected one of tensor, encoded or dicom")
-    if form == "tensor":
-        frame_index(1, image.frame)
-        film = decode_tensor(image.tensor, limits)
-    else:
-        film = decode_file(form, image.encoded if form == "encoded" else image.dicom, image.frame, limits)
-    return with_stated_spacing(film, image)
+    sent = SentImage.of(image)
+    sent.check()
+    film = (
+        decode_sent_tensor(sent, limits)
+        if sent.form == "tensor"
+        else decode_file(sent.form, sent.take(), sent.frame, sent.spacing, limits)
+    )
+    return film.in_single_precision()
 
 
-def decode_file(form: str, content: bytes, frame: int, limits: ImageLimits) -> Film:
+def decode_sent_tensor(sent: SentImage, limits: ImageLimits) -> Film:
+    """Decode a tensor; its bytes are taken.
+
+    Raises:
+        ImageError: if it is not what it says, or a frame is asked for.
+        ImageTooLargeError: if it is over a limit.
+    """
+    frame_index(1, sent.frame)
+    return with_stated_spacing(decode_tensor(sent.tensor, sent.take(), limits), sent.spacing)
+
+
+def decode_file(form: str, content: bytes, frame: int, spacing: PixelSpacing | None, limits: ImageLimits) -> Film:
     """Decode a file.
 
     Args:
         form: "encoded" or "dicom", the field of the image that holds it.
         content: the file.
         frame: the frame to read, from 1; 0 where none was asked for.
+        spacing: of its pixels, where it came beside the file.
         limits: the largest image taken.
+
+    Returns:
+        The film, levels of at most 16 bits as they are stored.
 
     Raises:
         As `decode_image`.
@@ -53,7 +71,7 @@ def decode_file(form: str, content: bytes, frame: int, limits: ImageLimits) -> F
         if form == "encoded":
             from medxgan.server.images.encoded.decoding import decode_encoded
 
-            return decode_encoded(content, frame, limits)
+            return with_stated_spacing(decode_encoded(content, frame, limits), spacing)
         from medxgan.server.images.dicom.decoding import decode_dicom
 
         return decode_dicom(content, frame, limits)
@@ -63,15 +81,8 @@ def decode_file(form: str, content: bytes, frame: int, limits: ImageLimits) -> F
         raise UnsupportedError("image.dicom: reading DICOM needs pydicom: pip install 'medxgan[dicom]'") from error
 
 
-def with_stated_spacing(film: Film, image: explanation_pb2.Image) -> Film:
-    """A film with the pixel spacing that came beside its image.
-
-    Raises:
-        ImageError: if the image is a DICOM object.
-    """
-    if not image.HasField("pixel_spacing"):
+def with_stated_spacing(film: Film, spacing: PixelSpacing | None) -> Film:
+    """A film with the pixel spacing that came beside its image, if one did."""
+    if spacing is None:
         return film
-    if image.HasField("dicom"):
-        raise ImageError("image.pixel_spacing", "expected none with a DICOM file, which states its own")
-    spacing = PixelSpacing(image.pixel_spacing.row_mm, image.pixel_spacing.column_mm)
     return replace(film, spacing=spacing, pixel_aspect=spacing.row_mm / spacing.column_mm)

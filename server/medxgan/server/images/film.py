@@ -1,6 +1,7 @@
 """The grey film that every form of image becomes, and where x lies on it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ _SIDES_EXCHANGED = frozenset(
 )
 """Orientations in which rows become columns."""
 
+_STRIP_PIXELS = 2**18
+
 
 @dataclass(frozen=True)
 class PixelSpacing:
@@ -33,26 +36,44 @@ class PixelSpacing:
 
 
 @dataclass(frozen=True)
-class Film:
-    """A grey film, upright, before any scaling.
+class Reduced:
+    """What a film was before it was reduced to the size of x.
 
     Attributes:
-        levels: [H, W] float32 grey levels in the sender's own units; finite.
+        height: rows of the upright film.
+        width: columns of the upright film.
+        box: top, left, bottom and right edge of the part that is left, in pixels of the upright film.
+    """
+
+    height: int
+    width: int
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Film:
+    """A grey film, upright.
+
+    Attributes:
+        levels: [H, W] grey levels in the sender's own units; finite. They are whole numbers of at most 16 bits where a
+            file was read in its worker, else float32.
         inverted: whether a high level means dark (DICOM's MONOCHROME1, TIFF's WhiteIsZero).
         orientation: how the film as it was sent was turned to stand upright.
         spacing: distances between the pixels of the film as it was sent; None where they are not known.
         pixel_aspect: height of a pixel of the film as it was sent over its width.
         frame: which frame it is of a multi-frame object, from 1; 0 where there is one frame.
         notes: what was done to the film on the way in, a sentence each, for the caller.
+        reduced: where `levels` are the film at the size of x, [S, S]: what it was before; None where they are the film.
     """
 
-    levels: NDArray[np.float32]
+    levels: NDArray[np.generic]
     inverted: bool = False
     orientation: Orientation = ORIENTATION_AS_STORED
     spacing: PixelSpacing | None = None
     pixel_aspect: float = 1.0
     frame: int = 0
     notes: tuple[str, ...] = field(default=())
+    reduced: Reduced | None = None
 
     @property
     def upright_pixel_aspect(self) -> float:
@@ -62,8 +83,12 @@ class Film:
     @property
     def sent_shape(self) -> tuple[int, int]:
         """Rows and columns of the film as it was sent."""
-        height, width = self.levels.shape
+        height, width = self.levels.shape if self.reduced is None else (self.reduced.height, self.reduced.width)
         return (width, height) if self.orientation in _SIDES_EXCHANGED else (height, width)
+
+    def in_single_precision(self) -> "Film":
+        """The film with levels of float32."""
+        return replace(self, levels=self.levels.astype(np.float32, copy=False))
 
 
 @dataclass(frozen=True)
@@ -100,6 +125,17 @@ class Placement:
 
 def grey_from_colour(colour: NDArray[np.generic]) -> NDArray[np.float32]:
     """Turn red, green and blue [H, W, 3] into grey [H, W] by the luma of ITU-R BT.601."""
-    red, green, blue = (colour[..., channel].astype(np.float32) * weight for channel, weight in enumerate(_LUMA))
-    grey: NDArray[np.float32] = red + green + blue
+    grey = np.empty(colour.shape[:2], np.float32)
+    for rows in strips(*colour.shape[:2]):
+        red, green, blue = (
+            colour[rows, :, channel].astype(np.float32) * weight for channel, weight in enumerate(_LUMA)
+        )
+        grey[rows] = red + green + blue
     return grey
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture some at a time, so that what is computed on the way is small beside a large picture."""
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    for first in range(0, height, rows):
+        yield slice(first, first + rows)

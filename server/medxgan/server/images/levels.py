@@ -14,8 +14,19 @@ _LEAST_STEPS = 2**14
 _NEW_SPAN = 65_535.0
 
 
-def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], bool]:
-    """Grey levels as float32, and whether they had to be shifted and scaled for it.
+def held_in_single_precision(darkest: float, brightest: float) -> bool:
+    """Whether float32 tells apart what lies between two finite levels."""
+    return _resolves(brightest - darkest, max(abs(darkest), abs(brightest)))
+
+
+def _resolves(span: float, largest: float) -> bool:
+    if largest >= _LARGEST_LEVEL:
+        return False
+    return span == 0 or (span >= _LEAST_SPAN and span >= _LEAST_STEPS * float(np.spacing(np.float32(largest))))
+
+
+def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.generic], bool]:
+    """Grey levels that single precision holds, and whether they had to be shifted and scaled for it.
 
     They keep their values wherever float32 holds them well. Where it does not (a small contrast on a large offset, or
     levels of 1e-9, as of a diffusion coefficient in m2/s) they are brought to 0 to 65535: x does not depend on the
@@ -24,11 +35,14 @@ def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], 
     Args:
         values: of any number type and shape.
 
+    Returns:
+        Whole numbers of at most 16 bits as they are, since a film of them is half as large or less; else float32.
+
     Raises:
         ValueError: a value is NaN or infinite.
     """
-    if values.dtype.kind in "iub" and values.dtype.itemsize <= 2:  # exact in float32
-        return values.astype(np.float32), False
+    if values.dtype.kind in "iub" and values.dtype.itemsize <= 2:
+        return values, False
     low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("expected finite grey levels, got NaN or infinity")
@@ -36,14 +50,8 @@ def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], 
     darkest, brightest = (low.item(), high.item())
     span = float(brightest) - float(darkest) if values.dtype.kind == "f" else float(brightest - darkest)
     largest = max(abs(float(darkest)), abs(float(brightest)))
-    if span == 0 and largest < _LARGEST_LEVEL:
-        return values.astype(np.float32), False
-    if (
-        span >= _LEAST_SPAN
-        and largest < _LARGEST_LEVEL
-        and span >= _LEAST_STEPS * float(np.spacing(np.float32(largest)))
-    ):
-        return values.astype(np.float32), False
+    if _resolves(span, largest):
+        return values.astype(np.float32, copy=False), False
     if span == 0 or not np.isfinite(span):
         scaled = values.astype(np.float64) / largest  # to [-1, 1], where no span overflows
         return (scaled * _NEW_SPAN).astype(np.float32), True

@@ -15,11 +15,16 @@ _ELEMENT_TYPES: dict[int, np.dtype[np.generic]] = {
 }
 
 
-def decode_tensor(tensor: explanation_pb2.Tensor, limits: ImageLimits) -> Film:
+def decode_tensor(tensor: explanation_pb2.Tensor, data: bytes, limits: ImageLimits) -> Film:
     """Read a tensor of shape [H, W], [1, H, W], [H, W, 1] (grey) or [H, W, 3] (colour).
 
     Where a shape reads both ways, [1, H, W] comes first. A picture of one level is allowed: what it means is the
     model's to say.
+
+    Args:
+        tensor: shape and element type; its own data are not looked at.
+        data: the elements.
+        limits: the largest image taken.
 
     Raises:
         ImageError: naming the field of the tensor that is wrong.
@@ -32,12 +37,12 @@ def decode_tensor(tensor: explanation_pb2.Tensor, limits: ImageLimits) -> Film:
     height, width, samples = _extent(shape)
     limits.check("image.tensor.shape", height, width, samples * element.itemsize)
     expected = height * width * samples * element.itemsize
-    if len(tensor.data) != expected:
+    if len(data) != expected:
         raise ImageError(
             "image.tensor.data",
-            f"expected {expected} bytes for {list(shape)} of {element.name}, got {len(tensor.data)}",
+            f"expected {expected} bytes for {list(shape)} of {element.name}, got {len(data)}",
         )
-    values = np.frombuffer(tensor.data, dtype=element)
+    values = np.frombuffer(data, dtype=element)
     notes: tuple[str, ...] = ()
     if samples == 3:
         values = grey_from_colour(values.reshape(height, width, 3))

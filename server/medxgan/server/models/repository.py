@@ -9,6 +9,7 @@ from medxgan.bundle.schema import NAME_PATTERN, VERSION_PATTERN
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
+from medxgan.server.explanation.opening import reduction_of
 from medxgan.server.log import get_logger
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.served_model import ServedModel
@@ -75,7 +76,8 @@ class ModelRepository:
         for version in versions:
             try:
                 bundle = load_bundle(version)
-                models.append(ServedModel(bundle, open_engine(bundle, provider, threads), capacity))
+                engine = open_engine(bundle, provider, threads)
+                models.append(ServedModel(bundle, engine, capacity, reduction_of(bundle.description, engine)))
             except BundleError as error:
                 if strict:
                     raise

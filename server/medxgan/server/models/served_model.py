@@ -5,6 +5,7 @@ from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.engine.port import Engine
 from medxgan.server.explanation.explain import Explainer
 from medxgan.server.explanation.networks import Networks
+from medxgan.server.images.reduction import Reduction
 from medxgan.server.inversion.batch import InversionBatch
 from medxgan.server.inversion.solver import Solver
 from medxgan.server.models.admission import Admission, ModelCapacity
@@ -19,14 +20,19 @@ class ServedModel:
         admission: bounds the requests that it has taken on.
         explainer: answers questions about films.
         networks: the bundle's networks, by rows.
+        reduction: what its films may be reduced to before they are opened.
 
     Args:
         bundle: the bundle served.
         engine: runs its graphs.
         capacity: how much it takes on.
+        reduction: what its films may be reduced to before they are opened; None where they have to come whole.
     """
 
-    def __init__(self, bundle: LoadedBundle, engine: Engine, capacity: ModelCapacity) -> None:
+    def __init__(
+        self, bundle: LoadedBundle, engine: Engine, capacity: ModelCapacity, reduction: Reduction | None = None
+    ) -> None:
+        self.reduction = reduction
         self.bundle = bundle
         self.engine = engine
         self.admission = Admission(capacity)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,13 +16,18 @@ from grpc_status import rpc_status
 
 from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.log import get_logger
+from medxgan.server.wire.callers import caller_of
+from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import internal_status, known_status
-from medxgan.server.wire.uploads import Uploads
+from medxgan.server.wire.uploads import Upload, Uploads
 
 _log = get_logger(__name__)
 
 Handler = Callable[[Message, grpc.aio.ServicerContext], Awaitable[Message | None]]
-RawHandler = Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
+RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
+
+_LARGE_BYTES = 2**20
+"""Messages above this size are parsed off the event loop."""
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
@@ -76,15 +81,15 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         )
 
     def _answered(self, method: Handler, deserialize: Callable[[bytes], Message], name: str) -> RawHandler:
-        async def answer(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> Message | None:
+        async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
             self._running += 1
             self._idle.clear()
             try:
                 async with _Answer(name, context):
                     if self._refuses:
                         raise StoppingError("the server is stopping")
-                    async with self._uploads.received(messages, context.peer()) as upload:
-                        return await method(_parsed(deserialize, upload.take()), context)
+                    async with self._uploads.received(messages, caller_of(context)) as upload:
+                        return await method(await _parsed(deserialize, upload, self._uploads), context)
             finally:
                 self._running -= 1
                 if self._running == 0:
@@ -93,9 +98,20 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return answer
 
 
-def _parsed(deserialize: Callable[[bytes], Message], content: bytes) -> Message:
+async def _parsed(deserialize: Callable[[bytes], Message], upload: Upload, uploads: Uploads) -> Message:
+    """The request, without the bytes of its image, which stay with the upload."""
+    if len(upload.content) > _LARGE_BYTES:
+        # Each copy of the bytes holds Python's lock; between two of them others have their turn.
+        request = await asyncio.to_thread(_parsed_at_once, deserialize, upload)
+        uploads.give_back_memory()
+        return request
+    return _parsed_at_once(deserialize, upload)
+
+
+def _parsed_at_once(deserialize: Callable[[bytes], Message], upload: Upload) -> Message:
     try:
-        return deserialize(content)
+        request, upload.image_bytes = detached(deserialize(upload.take()))
+        return request
     except DecodeError as error:
         raise InvalidRequestError("", "expected a message as explanation.proto states it, got other bytes") from error
 

@@ -2,7 +2,7 @@
 
 from medxgan.server.explanation.explain import Progress
 from medxgan.server.explanation.explanation import Explanation, Inverted, OpenedImage, PositiveRealization
-from medxgan.server.explanation.rendering import render_frame, render_map, score_message
+from medxgan.server.explanation.rendering import notes_on_maps, render_frame, render_map, score_message
 from medxgan.server.images.film import Placement
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
@@ -28,7 +28,7 @@ def explain_response(
         maps=[render_map(wanted.kind, explanation.maps[wanted.kind], wanted.form) for wanted in requested],
         trajectory=[render_frame(frame, request.trajectory.form) for frame in explanation.trajectory],
         geometry=_geometry(opened.placement),
-        notes=opened.notes,
+        notes=[*opened.notes, *notes_on_maps(explanation.maps)],
     )
     if explanation.target_logit is not None:
         response.target.class_name = explanation.settings.target

@@ -8,12 +8,14 @@ import structlog
 from medxgan.server.explanation.explain import OnProgress, Progress
 from medxgan.server.explanation.explanation import OpenedImage
 from medxgan.server.explanation.request import resolve_settings
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.models.admission import request_cost
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
 from medxgan.server.wire import descriptions, responses
+from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.uploads import Uploads
 from medxgan.server.wire.validation import validate
 from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
@@ -106,13 +108,8 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     async def _open(self, model: ServedModel, image: explanation_pb2.Image, stopwatch: Stopwatch) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
-        async with self._decoder.film(image) as film:
-            image.Clear()
+        apart = self._uploads.image_bytes()
+        sent = SentImage(image, apart) if apart else SentImage.of(image)
+        async with self._decoder.film(sent, model.reduction) as film:
             self._uploads.release()
             return await model.explainer.open(film, stopwatch)
-
-
-def caller_of(context: grpc.aio.ServicerContext) -> str:
-    """Who asks: the address without the port, so that one who opens many connections is still one caller."""
-    peer: str = context.peer()
-    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

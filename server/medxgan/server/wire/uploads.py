@@ -6,12 +6,16 @@ same on the wire: until the server reads, flow control keeps the caller's bytes 
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from medxgan.server.errors import InvalidRequestError, SlowUploadError
+from medxgan.server.memory import give_back_free_memory
+
+_LARGE_BYTES = 4 * 2**20
+"""After a message of more, free memory is given back."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +24,16 @@ class UploadLimits:
 
     Attributes:
         maximum_receiving: messages that are received at once, >= 1.
-        maximum_receiving_per_connection: the same of one connection, >= 1.
+        maximum_receiving_per_caller: the same of one caller, >= 1.
         maximum_bytes: bytes of received requests whose image is still to be read; a further message waits.
-        maximum_bytes_per_connection: the same of one connection.
+        maximum_bytes_per_caller: the same of one caller.
         timeout_seconds: that one message may take to arrive once it is its turn.
     """
 
     maximum_receiving: int
-    maximum_receiving_per_connection: int
+    maximum_receiving_per_caller: int
     maximum_bytes: int
-    maximum_bytes_per_connection: int
+    maximum_bytes_per_caller: int
     timeout_seconds: float
 
 
@@ -41,31 +45,32 @@ class Uploads:
         self._receiving: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._giving_back: asyncio.Future[None] | None = None
 
     @asynccontextmanager
-    async def received(self, messages: AsyncIterator[bytes], connection: str) -> AsyncIterator["Upload"]:
+    async def received(self, messages: AsyncIterable[bytes], caller: str) -> AsyncIterator["Upload"]:
         """One request as it came, which counts against the limits until it is released or answered.
 
         Args:
             messages: of the call.
-            connection: names the caller's connection.
+            caller: names the caller.
 
         Raises:
             SlowUploadError: the message took too long to arrive.
             InvalidRequestError: the call ended without a message.
         """
-        while not self._has_room(connection):
+        while not self._has_room(caller):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn
-        self._receiving[connection] += 1
-        upload = Upload(connection)
+        self._receiving[caller] += 1
+        upload = Upload(caller)
         try:
             upload.content = await self._message(messages)
             upload.held = len(upload.content)
-            self._bytes[connection] += upload.held
+            self._bytes[caller] += upload.held
         finally:
-            self._receiving[connection] -= 1
+            self._receiving[caller] -= 1
             self._tell()
         token = _current.set(upload)
         try:
@@ -80,35 +85,59 @@ class Uploads:
         if upload is not None:
             self._release(upload)
 
-    async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
+    def image_bytes(self) -> bytes:
+        """The bytes of the current request's image, which are kept here no longer."""
+        upload = _current.get(None)
+        if upload is None:
+            return b""
+        content, upload.image_bytes = upload.image_bytes, b""
+        return content
+
+    async def _message(self, messages: AsyncIterable[bytes]) -> bytes:
+        stream = aiter(messages)
         try:
             async with asyncio.timeout(self._limits.timeout_seconds):
-                return await anext(messages)
+                return await anext(stream)
         except TimeoutError as error:
             raise SlowUploadError(
                 f"the request did not arrive within {self._limits.timeout_seconds:g} seconds"
             ) from error
         except StopAsyncIteration as error:
             raise InvalidRequestError("", "expected one message, got none") from error
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                # gRPC's generator keeps the message it gave last, and itself in a circle that only a collection ends.
+                await stream.aclose()
 
     def _release(self, upload: "Upload") -> None:
         if upload.held:
-            self._bytes[upload.connection] -= upload.held
+            self._bytes[upload.caller] -= upload.held
+            if upload.held > _LARGE_BYTES:
+                self.give_back_memory()
             upload.held = 0
             self._tell()
 
-    def _has_room(self, connection: str) -> bool:
+    def give_back_memory(self) -> None:
+        """Give memory back that nothing uses; once where several large requests ask for it together."""
+        if self._giving_back is None or self._giving_back.done():
+            self._giving_back = asyncio.get_running_loop().run_in_executor(None, give_back_free_memory)
+
+    def _has_room(self, caller: str) -> bool:
         limits = self._limits
+        most = limits.maximum_bytes_per_caller
+        # The messages that were received at once may together have brought a caller over its share. What is beyond it
+        # takes nothing from the others.
+        counted = sum(min(held, most) for held in self._bytes.values())
         return (
             self._receiving.total() < limits.maximum_receiving
-            and self._receiving[connection] < limits.maximum_receiving_per_connection
-            and self._bytes.total() < limits.maximum_bytes
-            and self._bytes[connection] < limits.maximum_bytes_per_connection
+            and self._receiving[caller] < limits.maximum_receiving_per_caller
+            and counted < limits.maximum_bytes
+            and self._bytes[caller] < most
         )
 
     def _tell(self) -> None:
         """Let those who wait look again."""
-        # What is at 0 is forgotten, or the counters would grow with every connection there ever was.
+        # What is at 0 is forgotten, or the counters would grow with every caller there ever was.
         self._receiving, self._bytes = +self._receiving, +self._bytes
         waiting, self._waiting = self._waiting, deque()
         for turn in waiting:
@@ -121,13 +150,15 @@ class Upload:
     """One request as it came.
 
     Attributes:
-        connection: names the caller's connection.
+        caller: names the caller.
         content: the message; empty once it is taken.
+        image_bytes: the bytes of its image, which are held apart; empty once they are taken.
         held: bytes that count against the limits.
     """
 
-    connection: str
+    caller: str
     content: bytes = b""
+    image_bytes: bytes = b""
     held: int = 0
 
     def take(self) -> bytes:

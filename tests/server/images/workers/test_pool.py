@@ -17,10 +17,11 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError
+from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError, StoppingError
 from medxgan.server.images.decoding import decode_image
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.v1 import bundle_pb2
@@ -142,7 +143,7 @@ def test_no_more_films_than_workers_exist_at_a_time(running, form: str) -> None:
 
     async def use() -> None:
         nonlocal there, highest
-        async with running.pool.film(image) as film:
+        async with running.pool.film(SentImage.of(image)) as film:
             there += 1
             highest = max(highest, there)
             assert film.levels.shape == SMOOTH.shape
@@ -285,6 +286,25 @@ def test_nothing_is_left_after_stop(child_processes, process_status) -> None:
         time.sleep(0.02)
     assert set(child_processes(os.getpid())) == before
     assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "by itself"])
+def test_a_file_that_is_decoded_during_stop_starts_no_worker_any_more(child_processes, ends: str) -> None:
+    before = set(child_processes(os.getpid()))
+
+    async def stop_beside() -> None:
+        async with DecoderPool(LIMITS) as pool:
+            decoding = asyncio.create_task(pool.decode(Image(encoded=slow_file())))
+            await asyncio.sleep(0.1)
+        if ends == "cancelled":
+            decoding.cancel()
+        await asyncio.gather(decoding, return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(StoppingError):
+            await pool.decode(Image(encoded=tiff()))
+
+    asyncio.run(stop_beside())
+    assert set(child_processes(os.getpid())) == before
 
 
 def test_a_pool_that_can_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

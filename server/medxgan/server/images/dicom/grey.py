@@ -11,7 +11,8 @@ from medxgan.server.images.dicom.errors import refused
 from medxgan.server.images.dicom.frames import Frame
 from medxgan.server.images.dicom.header import PALETTE, PixelModule, number, numbers
 from medxgan.server.images.dicom.lookup import LookupTable
-from medxgan.server.images.film import PixelSpacing
+from medxgan.server.images.film import PixelSpacing, strips
+from medxgan.server.images.levels import held_in_single_precision
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
 """Where the distances between pixels are stated, by precedence: in the patient or calibrated, at the detector's front,
@@ -29,7 +30,20 @@ def modality_levels(values: NDArray[np.generic], frame: Frame) -> NDArray[np.gen
         raise refused("RescaleSlope", "expected another number than 0")
     if slope in (None, 1) and not intercept:
         return values
-    return values.astype(np.float64) * (1 if slope is None else slope) + (intercept or 0)
+    return _linear(values, 1.0 if slope is None else slope, intercept or 0.0)
+
+
+def _linear(values: NDArray[np.generic], slope: float, intercept: float) -> NDArray[np.generic]:
+    """`slope` times `values` plus `intercept`, reckoned in double precision.
+
+    What single precision tells apart is held in it: a film of doubles is four times as large as it is stored.
+    """
+    ends = sorted(float(end) * slope + intercept for end in (values.min(), values.max()))
+    kind = np.float32 if all(map(math.isfinite, ends)) and held_in_single_precision(*ends) else np.float64
+    levels = np.empty(values.shape, kind)
+    for rows in strips(*values.shape[:2]):
+        levels[rows] = values[rows].astype(np.float64) * slope + intercept
+    return levels
 
 
 def palette_colours(values: NDArray[np.generic], dataset: Dataset) -> NDArray[np.generic]:

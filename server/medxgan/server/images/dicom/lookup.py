@@ -39,7 +39,11 @@ class LookupTable:
         count, first, bits = int(descriptor[0]) % _FULL or _FULL, int(descriptor[1]), int(descriptor[2])
         data = item["LUTData"].value
         if isinstance(data, bytes):
-            kind = "u1" if bits == 8 and len(data) in (count, count + count % 2) else cls._byte_order(item) + "u2"
+            order = cls._byte_order(item)
+            packed = bits == 8 and len(data) in (count, count + count % 2)
+            if packed and order == ">" and len(data) % 2 == 0:  # two entries are a word, the first one its low byte
+                data = np.frombuffer(data, "u2").byteswap().tobytes()
+            kind = "u1" if packed else order + "u2"
             entries = np.frombuffer(data[: len(data) // np.dtype(kind).itemsize * np.dtype(kind).itemsize], kind)
         else:
             entries = np.asarray(list(data) if isinstance(data, MultiValue | list) else [data])

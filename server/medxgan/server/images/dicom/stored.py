@@ -9,10 +9,10 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRBigEndian
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.codestream import STARTS, read_codestream, too_many_scans
+from medxgan.server.images.codestream import STARTS, ends_as_stated, read_codestream, too_many_scans, with_other_end
 from medxgan.server.images.dicom.errors import FIELD, refused
 from medxgan.server.images.dicom.header import PixelModule
 from medxgan.server.images.dicom.rle import decode_rle
@@ -62,13 +62,25 @@ def _native(dataset: Dataset, syntax: UID, module: PixelModule, index: int) -> N
             f"expected {module.native_bytes} bytes of pixels for {module.frames} frame(s) of {module.rows} x "
             f"{module.columns} (Rows x Columns), got {held}",
         )
+    if module.bits_allocated == module.samples == 1 and syntax != ExplicitVRBigEndian:
+        return _bit_frame(dataset[module.data].value, module, index)
     cells: NDArray[np.generic] = get_decoder(syntax).as_array(
         dataset,
         index=index,
         raw=True,
         correct_unused_bits=False,  # type: ignore[arg-type]  # pydicom annotates the dictionary of options, not one
+        view_only=True,  # type: ignore[arg-type]
     )[0]
     return cells.astype(cells.dtype.newbyteorder("="), copy=False)
+
+
+def _bit_frame(packed: bytes, module: PixelModule, index: int) -> NDArray[np.generic]:
+    """A frame of single bits. It begins within a byte where the one before ends there; pydicom loses its last ones."""
+    count = module.rows * module.columns
+    first = index * count
+    part = np.frombuffer(packed, np.uint8)[first // 8 : -(-(first + count) // 8)]
+    bits = np.unpackbits(part, bitorder="little")[first % 8 :][:count]
+    return bits.reshape(module.rows, module.columns)
 
 
 def _values(cells: NDArray[np.generic], module: PixelModule, width: int) -> StoredFrame:
@@ -85,8 +97,8 @@ def _values(cells: NDArray[np.generic], module: PixelModule, width: int) -> Stor
 
 def _bits(cells: NDArray[np.generic], width: int, stored: int, high_bit: int) -> NDArray[np.generic]:
     """Cut what lies above the high bit off, then what lies below the stored bits; a signed type keeps its sign."""
-    shifted = np.left_shift(cells, width - 1 - high_bit)
-    taken: NDArray[np.generic] = np.right_shift(shifted, width - stored)
+    taken: NDArray[np.generic] = np.left_shift(cells, width - 1 - high_bit)
+    np.right_shift(taken, width - stored, out=taken)
     return taken
 
 
@@ -95,20 +107,19 @@ def _compressed_frame(dataset: Dataset, codec: Codec, module: PixelModule, index
     offsets = None
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    if module.frames == 1:
-        _check_only_one(pixels, codec)
+    _check_count(pixels, codec, module.frames)
     return get_frame(pixels, index, number_of_frames=module.frames, extended_offsets=offsets)
 
 
-def _check_only_one(pixels: bytes, codec: Codec) -> None:
-    """Refuse an object with one frame by its header whose fragments hold several.
+def _check_count(pixels: bytes, codec: Codec, frames: int) -> None:
+    """Refuse an object whose fragments hold more frames than its header says.
 
     A run-length coded frame is one fragment; others may be cut into several, of which one begins a codestream.
     """
     after_table = len(parse_basic_offsets(pixels)) * 4 + 8
     fragments = generate_fragments(pixels[after_table:])
-    if sum(codec is Codec.RLE or fragment.startswith(STARTS) for fragment in fragments) > 1:
-        raise refused("NumberOfFrames", "expected as many as the pixel data holds, got 1")
+    if sum(codec is Codec.RLE or fragment.startswith(STARTS) for fragment in fragments) > frames:
+        raise refused("NumberOfFrames", f"expected as many as the pixel data holds, got {frames}")
 
 
 def _from_codestream(frame: bytes, codec: Codec, module: PixelModule) -> StoredFrame:
@@ -123,7 +134,11 @@ def _from_codestream(frame: bytes, codec: Codec, module: PixelModule) -> StoredF
         raise refused("BitsAllocated", f"expected at least the {stated.precision} bits of the compressed frame")
     rgb = stated.rgb if stated.rgb is not None else not module.interpretation.startswith("YBR_FULL")
     try:
+        if codec is Codec.HTJ2K and not ends_as_stated(frame):
+            raise ValueError("cut off")
         decoded = _decode(frame, codec, module, rgb)
+        if codec is Codec.JPEG and not np.array_equal(decoded, _decode(with_other_end(frame), codec, module, rgb)):
+            raise ValueError("cut off")
     except (RuntimeError, ValueError):
         raise ImageError(FIELD, "expected a whole compressed frame, got one that can't be decoded") from None
     expected = (module.rows, module.columns, 3) if module.samples == 3 else (module.rows, module.columns)

@@ -1,25 +1,28 @@
 """PNG and JPEG files. Pillow reads them; where it would lose depth, imagecodecs does."""
 
+import itertools
 from io import BytesIO
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
+from PIL.Image import Exif, Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.codestream import read_codestream, too_many_scans
+from medxgan.server.images.codestream import exif_of, read_codestream, too_many_scans, with_other_end
 from medxgan.server.images.encoded.picture import FIELD, ORIENTATION_TAG, TRANSPARENCY_NOTE, Picture
+from medxgan.server.images.encoded.png_data import check_data
+from medxgan.server.images.film import strips
 from medxgan.server.images.frames import frame_index
 from medxgan.server.images.limits import ImageLimits
 
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "YCbCr": 3}
 _MOST_BYTES_PER_PIXEL = 4
-_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}
-"""Samples of a pixel by the colour type of a PNG file, the palette (3) apart."""
+_SAMPLES = {2: 3, 4: 2, 6: 4}
+"""Samples of a pixel by the colour types of a PNG file with several."""
 _DEPTH, _COLOUR_TYPE = 24, 25
 """Where a PNG file states the bits of a sample, and what its samples are."""
 _USUAL_GAMMA = 0.45455
@@ -39,6 +42,7 @@ def read_png(content: bytes, frame: int, limits: ImageLimits) -> Picture:
         limits.check(FIELD, file.height, file.width, bytes_per_pixel)
         if file.is_animated:
             raise ImageError(FIELD, "expected a PNG file with one picture, got several")
+        check_data(content)
         file.load()
         samples, notes = _deep_samples(content) if deep else _samples(file)
         if file.info.get("transparency") is not None and TRANSPARENCY_NOTE not in notes:
@@ -62,14 +66,24 @@ def read_jpeg(content: bytes, frame: int, limits: ImageLimits) -> Picture:
     if stated is not None and stated.precision != 8:
         limits.check(FIELD, stated.height, stated.width, 2 * stated.samples)
         samples = imagecodecs.jpeg8_decode(content)
+        _refuse_cut(samples, imagecodecs.jpeg8_decode(with_other_end(content)))
         if samples.shape not in ((stated.height, stated.width), (stated.height, stated.width, 3)):
             raise ImageError(FIELD, "expected a JPEG file of one or three samples per pixel")
-        return Picture(samples)
+        exif = Exif()
+        exif.load(exif_of(content))
+        return Picture(samples, orientation=int(exif.get(ORIENTATION_TAG, 1)))
     with JpegImageFile(BytesIO(content)) as file:
         limits.check(FIELD, file.height, file.width, _bytes_per_pixel(file))
         file.load()
         samples, notes = _samples(file)
+        with JpegImageFile(BytesIO(with_other_end(content))) as other:
+            _refuse_cut(samples, _samples(other)[0])
         return Picture(samples, orientation=_orientation(file), pixels_per_unit=_density(file), notes=tuple(notes))
+
+
+def _refuse_cut(samples: NDArray[np.generic], with_another_end: NDArray[np.generic]) -> None:
+    if not np.array_equal(samples, with_another_end):
+        raise ImageError(FIELD, "expected a whole JPEG file, got one that holds less than it states")
 
 
 def _bytes_per_pixel(file: ImageFile) -> int:
@@ -95,17 +109,32 @@ def _deep_samples(content: bytes) -> tuple[NDArray[np.generic], list[str]]:
     return (decoded[..., 0] if colours == 1 else decoded[..., :3]), notes
 
 
+def _array(file: Image, mode: str) -> NDArray[np.generic]:
+    """The pixels of a file in a mode, by strips: Pillow would hold them three times."""
+    parts = (
+        np.asarray(file.crop((0, rows.start, file.width, min(rows.stop, file.height))).convert(mode))
+        for rows in strips(file.height, file.width)
+    )
+    first = next(parts)
+    pixels = np.empty((file.height, *first.shape[1:]), first.dtype)
+    at = 0
+    for part in itertools.chain([first], parts):
+        pixels[at : at + len(part)] = part
+        at += len(part)
+    return pixels
+
+
 def _samples(file: Image) -> tuple[NDArray[np.generic], list[str]]:
     """Grey [H, W] or red, green and blue [H, W, 3] of 8 bits."""
     notes = [TRANSPARENCY_NOTE] if file.mode in ("LA", "La", "RGBA", "RGBa", "PA") else []
     match file.mode:
         case "L" | "I;16" | "I":
-            return np.asarray(file), notes
+            return _array(file, file.mode), notes
         case "1":
-            return np.asarray(file.convert("L")), notes
+            return _array(file, "L"), notes
         case "LA" | "La":
-            return np.asarray(file.convert("LA"))[..., 0], notes
-    colours = np.asarray(file.convert("RGB"))
+            return _array(file, "LA")[..., 0], notes
+    colours = _array(file, "RGB")
     if file.mode in ("P", "PA") and (colours == colours[..., :1]).all():
         return colours[..., 0], notes
     return colours, notes

@@ -8,6 +8,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from medxgan.server.errors import ImageError
 from medxgan.server.images.encoded.picture import FIELD, ORIENTATION_TAG, TRANSPARENCY_NOTE, Picture
+from medxgan.server.images.encoded.tiff_data import check_data
 from medxgan.server.images.frames import frame_index
 from medxgan.server.images.limits import ImageLimits
 
@@ -16,7 +17,6 @@ _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another page, a mask of it."""
 _TRANSPARENT = {1, 2}
 """Values of ExtraSamples that mean transparency."""
-_UNCOMPRESSED = 1
 _MOST_PAGES = 10_000
 
 
@@ -32,7 +32,9 @@ def read_tiff(content: bytes, frame: int, limits: ImageLimits) -> Picture:
         index = frame_index(len(pages), frame)
         page = pages[index]
         limits.check(FIELD, page.imagelength, page.imagewidth, -(-page.bitspersample // 8) * page.samplesperpixel)
-        _check(page)
+        if page.imagedepth != 1:
+            raise ImageError(FIELD, "expected a flat picture, got a volume")
+        check_data(page, content)
         samples, notes = _colours(page, _stored(page))
         return Picture(
             samples,
@@ -57,24 +59,6 @@ def _full_pages(file: TiffFile) -> list[TiffPage]:
     if not pages:
         raise ImageError(FIELD, "expected a TIFF file with a picture")
     return pages
-
-
-def _check(page: TiffPage) -> None:
-    """Refuse what is no flat picture, and strips that don't add up to what the page states."""
-    if page.imagedepth != 1:
-        raise ImageError(FIELD, "expected a flat picture, got a volume")
-    if not page.dataoffsets or not all(page.databytecounts):
-        raise ImageError(FIELD, "expected a TIFF page with all of its strips or tiles")
-    end = max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
-    if end > page.parent.filehandle.size:
-        raise ImageError(FIELD, "expected a whole TIFF file, got one that ends within its pixels")
-    if page.compression == _UNCOMPRESSED:
-        width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.imagelength)
-        interleaved, planes = (page.samplesperpixel, 1) if page.planarconfig == 1 else (1, page.samplesperpixel)
-        row = -(-width * interleaved * page.bitspersample // 8)
-        rows = height * (len(page.dataoffsets) if page.is_tiled else planes)
-        if not rows * row <= sum(page.databytecounts) < (rows + 1) * row:
-            raise ImageError(FIELD, f"expected strips or tiles of {rows} rows, got more or less")
 
 
 def _stored(page: TiffPage) -> NDArray[np.generic]:

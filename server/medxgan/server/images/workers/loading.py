@@ -49,9 +49,9 @@ def load_everything(limits: ImageLimits) -> None:
     for kind in ("PNG", "JPEG"):
         file = BytesIO()
         picture.save(file, kind, exif=exif)
-        decode_file("encoded", file.getvalue(), 0, limits)
+        decode_file("encoded", file.getvalue(), 0, None, limits)
     file = BytesIO()
     tifffile.imwrite(file, np.zeros((16, 16), np.uint16), compression="zlib", predictor=True)
-    decode_file("encoded", file.getvalue(), 0, limits)
+    decode_file("encoded", file.getvalue(), 0, None, limits)
     with contextlib.suppress(MedxganError):  # it has no pixels, or reading DICOM is not installed
-        decode_file("dicom", b"\x08\x00\x05\x00CS\x00\x00", 0, limits)
+        decode_file("dicom", b"\x08\x00\x05\x00CS\x00\x00", 0, None, limits)

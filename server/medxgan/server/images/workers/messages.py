@@ -5,13 +5,15 @@ The file, and the levels made of it, lie in shared memory.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
 import numpy as np
 
 from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError, UnsupportedError
-from medxgan.server.images.film import Film, PixelSpacing
+from medxgan.server.images.film import Film, PixelSpacing, Reduced
+from medxgan.server.images.reduction import Reduction
 from medxgan.v1.explanation_pb2 import Orientation
 
 FORK = b"f"
@@ -34,11 +36,15 @@ class Job:
         form: "encoded" or "dicom".
         size: bytes of the file.
         frame: the frame asked for, from 1; 0 where none was.
+        spacing: of its pixels, where it came beside the file.
+        reduction: what to reduce the film to; None where all of it is wanted.
     """
 
     form: str
     size: int
     frame: int
+    spacing: PixelSpacing | None = None
+    reduction: Reduction | None = None
 
     def line(self) -> bytes:
         """The job as it is sent."""
@@ -47,15 +53,18 @@ class Job:
     @classmethod
     def of(cls, line: bytes) -> "Job":
         """The job that was sent."""
-        return cls(**json.loads(line))
+        said = json.loads(line)
+        for name, kind in (("spacing", PixelSpacing), ("reduction", Reduction)):
+            if said[name] is not None:
+                said[name] = kind(**said[name])
+        return cls(**said)
 
 
 def film_line(film: Film) -> bytes:
     """All of a film but its levels."""
-    height, width = film.levels.shape
     described = {
-        "height": height,
-        "width": width,
+        "shape": film.levels.shape,
+        "reduced": None if film.reduced is None else asdict(film.reduced),
         "inverted": bool(film.inverted),
         "orientation": Orientation.Name(film.orientation),
         "spacing": [film.spacing.row_mm, film.spacing.column_mm] if film.spacing else None,
@@ -113,21 +122,34 @@ def described_film(line: bytes, maximum_pixels: int) -> Film:
         if "error" in said:
             raise _described_error(**said["error"])
         described = said["film"]
-        height, width = int(described["height"]), int(described["width"])
+        shape = _checked(described["shape"], maximum_pixels)
+        reduced = described["reduced"]
         spacing = described["spacing"]
-        if not (height > 0 and width > 0 and height * width <= maximum_pixels):
-            raise WorkerFailureError("size")
         return Film(
-            levels=np.broadcast_to(np.float32(0), (height, width)),
+            levels=np.broadcast_to(np.float32(0), shape),
             inverted=bool(described["inverted"]),
             orientation=cast("Orientation", Orientation.Value(str(described["orientation"]))),
             spacing=PixelSpacing(float(spacing[0]), float(spacing[1])) if spacing else None,
             pixel_aspect=float(described["pixel_aspect"]),
             frame=int(described["frame"]),
             notes=tuple(map(str, described["notes"])),
+            reduced=None if reduced is None else _described_reduction(reduced, maximum_pixels),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise WorkerFailureError(type(error).__name__) from None
+
+
+def _checked(shape: Sequence[int], maximum_pixels: int) -> tuple[int, int]:
+    height, width = map(int, shape)
+    if not (height > 0 and width > 0 and height * width <= maximum_pixels):
+        raise WorkerFailureError("size")
+    return height, width
+
+
+def _described_reduction(said: Mapping[str, object], maximum_pixels: int) -> Reduced:
+    top, left, bottom, right = map(float, cast("Sequence[float]", said["box"]))
+    height, width = _checked(cast("Sequence[int]", [said["height"], said["width"]]), maximum_pixels)
+    return Reduced(height, width, (top, left, bottom, right))
 
 
 def _described_error(kind: str, field: str, text: str) -> MedxganError:

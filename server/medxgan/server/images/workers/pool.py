@@ -8,10 +8,12 @@ from typing import Self
 
 import structlog
 
-from medxgan.server.errors import ImageError, ImageTooLargeError
-from medxgan.server.images.decoding import decode_image, with_stated_spacing
+from medxgan.server.errors import ImageError, ImageTooLargeError, StoppingError
+from medxgan.server.images.decoding import decode_sent_tensor
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.reduction import Reduction, reduced
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.messages import OUT_OF_MEMORY, WorkerFailureError
 from medxgan.server.images.workers.process import ForkServer, Worker, WorkerLimits
 from medxgan.v1 import explanation_pb2
@@ -68,6 +70,7 @@ class DecoderPool:
         self._tensor_places = asyncio.Semaphore(workers)
         self._ready: asyncio.Queue[Worker] = asyncio.Queue()
         self._starting: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     async def start(self) -> None:
         """Start the workers and wait until they are ready.
@@ -75,6 +78,7 @@ class DecoderPool:
         Raises:
             WorkerFailureError: none could be started.
         """
+        self._stopped = False
         await self._fork_server.start()
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -85,7 +89,8 @@ class DecoderPool:
             raise
 
     async def stop(self) -> None:
-        """End all workers."""
+        """End all workers. A file that is being decoded is one that can't be any more."""
+        self._stopped = True
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
@@ -108,50 +113,51 @@ class DecoderPool:
         Raises:
             ImageError: if the image can't be read, naming the field and what was expected.
             ImageTooLargeError: if the image is over a limit.
+            StoppingError: the pool has stopped.
             UnsupportedError: if this installation has no reader for the form.
         """
-        async with self.film(image) as film:
-            return film
+        async with self.film(SentImage.of(image)) as film:
+            return film.in_single_precision()
 
     @contextlib.asynccontextmanager
-    async def film(self, image: explanation_pb2.Image) -> AsyncIterator[Film]:
+    async def film(self, sent: SentImage, reduction: Reduction | None = None) -> AsyncIterator[Film]:
         """Decode an image, and keep its place until the film is no longer needed.
 
         So no more than `workers` films of files and as many of tensors exist at a time, however many requests wait.
 
+        Args:
+            sent: the image, whose bytes are taken.
+            reduction: what to reduce the film to, where only that is wanted of it. A small tensor stays whole.
+
         Raises:
             As `decode`.
         """
-        form = image.WhichOneof("form")
-        if form in ("encoded", "dicom"):
-            async with self._places:
-                # Not before: protobuf copies the bytes, and what waits should not be held twice.
-                content = image.encoded if form == "encoded" else image.dicom
-                if len(content) > self._maximum_file_bytes:
-                    raise ImageTooLargeError(
-                        f"image.{form}", f"expected at most {self._maximum_file_bytes} bytes, got {len(content)}"
-                    )
-                film = await self._decode_file(form, content, image.frame)
-                del content
-                yield with_stated_spacing(film, image)
-        else:
+        sent.check()
+        if sent.form == "tensor":
             async with self._tensor_places:
-                if len(image.tensor.data) > _LARGE_TENSOR_BYTES:
-                    yield await asyncio.to_thread(decode_image, image, self._limits)
+                if sent.size > _LARGE_TENSOR_BYTES:
+                    yield await asyncio.to_thread(_tensor_film, sent, self._limits, reduction)
                 else:
-                    yield decode_image(image, self._limits)
+                    yield _tensor_film(sent, self._limits, None)
+        else:
+            if sent.size > self._maximum_file_bytes:
+                raise ImageTooLargeError(
+                    f"image.{sent.form}", f"expected at most {self._maximum_file_bytes} bytes, got {sent.size}"
+                )
+            async with self._places:
+                yield await self._decode_file(sent, reduction)
 
-    async def _decode_file(self, form: str, content: bytes, frame: int) -> Film:
+    async def _decode_file(self, sent: SentImage, reduction: Reduction | None) -> Film:
         worker = await self._living_worker()
         try:
             async with asyncio.timeout(self._seconds):
-                return await worker.decode(form, content, frame)
+                return await worker.decode(sent, reduction)
         except TimeoutError:
             raise ImageError(
-                f"image.{form}", f"expected a file that is decoded within {self._seconds:g} seconds"
+                f"image.{sent.form}", f"expected a file that is decoded within {self._seconds:g} seconds"
             ) from None
         except WorkerFailureError as failure:
-            raise self._refused(f"image.{form}", failure) from None
+            raise self._refused(f"image.{sent.form}", failure) from None
         finally:
             worker.end()
             self._start_another()  # not before, since forking would take its time from the file
@@ -164,13 +170,21 @@ class DecoderPool:
         return ImageError(field, "expected a whole file that can be decoded within the limits of time and memory")
 
     async def _living_worker(self) -> Worker:
-        """A worker that stands ready."""
+        """A worker that stands ready.
+
+        Raises:
+            StoppingError: the pool has stopped.
+        """
+        if self._stopped:
+            raise StoppingError("the server is stopping")
         while not (worker := await self._ready.get()).alive:
             worker.end()
             self._start_another()
         return worker
 
     def _start_another(self) -> None:
+        if self._stopped:  # nobody would end it
+            return
         task = asyncio.create_task(self._make_ready())
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
@@ -196,3 +210,8 @@ class DecoderPool:
             worker.end()
             raise
         return worker
+
+
+def _tensor_film(sent: SentImage, limits: ImageLimits, reduction: Reduction | None) -> Film:
+    film = decode_sent_tensor(sent, limits)
+    return film if reduction is None else reduced(film, reduction)

@@ -17,6 +17,8 @@ import numpy as np
 import medxgan
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.reduction import Reduction
+from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers import messages
 
 _ENDED = "it ended"
@@ -79,26 +81,24 @@ class Worker:
         with contextlib.suppress(AttributeError, OSError):  # not on every system
             self._handle = os.pidfd_open(self._process)
 
-    async def decode(self, form: str, content: bytes, frame: int) -> Film:
-        """Decode a file.
+    async def decode(self, sent: SentImage, reduction: Reduction | None) -> Film:
+        """Decode a file, which is taken and held here no longer than it takes to hand it over.
 
         Raises:
             MedxganError: as `decode_file`.
             WorkerFailureError: it ended, or could not go on.
         """
-        if len(content) > _LARGE_BYTES:
-            await asyncio.to_thread(self._put, content)
+        if sent.size > _LARGE_BYTES:
+            await asyncio.to_thread(self._put, sent)
         else:
-            self._put(content)
-        await self._send(messages.Job(form, len(content), frame).line())
+            self._put(sent)
+        await self._send(messages.Job(sent.form, sent.size, sent.frame, sent.spacing, reduction).line())
         film = messages.described_film(await self._receive(), self._limits.limits.maximum_pixels)
         height, width = film.levels.shape
-        offset = messages.levels_offset(len(content))
+        offset = messages.levels_offset(sent.size)
         levels = np.frombuffer(self._shared, np.float32, height * width, offset).reshape(height, width)
-        if hasattr(mmap, "MADV_REMOVE"):  # the film lives on in the shared memory, the file does not
-            whole_pages = len(content) // mmap.PAGESIZE * mmap.PAGESIZE
-            if whole_pages:
-                self._shared.madvise(mmap.MADV_REMOVE, 0, whole_pages)
+        if film.reduced is not None:
+            levels = levels.copy()  # small; the shared memory can go
         return replace(film, levels=levels)
 
     @property
@@ -126,9 +126,9 @@ class Worker:
             os.close(self._handle)
             self._handle = None
 
-    def _put(self, content: bytes) -> None:
-        place = np.frombuffer(self._shared, np.uint8, len(content))
-        place[:] = np.frombuffer(content, np.uint8)
+    def _put(self, sent: SentImage) -> None:
+        place = np.frombuffer(self._shared, np.uint8, sent.size)
+        place[:] = np.frombuffer(sent.take(), np.uint8)
 
     async def _send(self, line: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ import numpy as np
 from medxgan.server.errors import MedxganError
 from medxgan.server.images.decoding import decode_file
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.reduction import reduced
 from medxgan.server.images.workers import messages
 from medxgan.server.images.workers.confinement import confine, end_with_parent, limit_cpu
 
@@ -51,7 +52,12 @@ def serve_one(
 
 def _answer(job: messages.Job, shared: mmap.mmap, limits: ImageLimits) -> bytes:
     try:
-        film = decode_file(job.form, shared[: job.size], job.frame, limits)
+        content = shared[: job.size]
+        if hasattr(mmap, "MADV_REMOVE") and (pages := job.size // mmap.PAGESIZE * mmap.PAGESIZE):
+            shared.madvise(mmap.MADV_REMOVE, 0, pages)  # the file is held once
+        film = decode_file(job.form, content, job.frame, job.spacing, limits)
+        if job.reduction is not None:
+            film = reduced(film, job.reduction)
         levels = np.frombuffer(shared, np.float32, film.levels.size, messages.levels_offset(job.size))
         levels.reshape(film.levels.shape)[:] = film.levels
         return messages.film_line(film)
