@@ -91,7 +91,8 @@ def shortcut_regions(film: Film, specification: bundle_pb2.ImageSpecification) -
 
 def reduced_film(film: Film) -> Picture:
     """The film with bright bones, [H, W] of at most 128 pixels a side, from its darkest level, 0, to its brightest."""
-    reduced = Image.fromarray(-film.levels if film.inverted else film.levels)
+    levels = film.levels.astype(np.float32)
+    reduced = Image.fromarray(-levels if film.inverted else levels)
     reduced.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.BOX)
     small = np.asarray(reduced, np.float64)
     span = small.max() - small.min()

@@ -49,7 +49,8 @@ def reduced(film: Film, reduction: Reduction) -> Film:
 
     top, left = (height - height_seen) / 2, (width - width_seen) / 2
     box = (float(top), float(left), float(top + height_seen), float(left + width_seen))
-    return replace(film, levels=levels, reduced=Reduced(*film.levels.shape, box))
+    stored_height, stored_width = film.levels.shape
+    return replace(film, levels=levels, reduced=Reduced(stored_height, stored_width, box))
 
 
 def _seen(

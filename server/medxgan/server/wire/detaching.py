@@ -1,5 +1,7 @@
 """A request and the bytes of its image, apart."""
 
+import copy
+
 from google.protobuf.message import Message
 
 from medxgan.server.images.sent import bytes_of
@@ -26,6 +28,4 @@ def detached(request: Message) -> tuple[Message, bytes]:
         image.tensor.data = STAND_IN
     else:
         setattr(image, form, STAND_IN)
-    small = type(request)()
-    small.CopyFrom(request)
-    return small, content
+    return copy.deepcopy(request), content

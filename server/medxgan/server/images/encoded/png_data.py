@@ -60,6 +60,6 @@ def _data(content: bytes) -> Iterator[memoryview]:
     view, at = memoryview(content), _FIRST_CHUNK
     while at + 8 <= len(content):
         length = int.from_bytes(view[at : at + 4], "big")
-        if view[at + 4 : at + 8] == b"IDAT":
+        if content[at + 4 : at + 8] == b"IDAT":
             yield view[at + 8 : at + 8 + length]
         at += 12 + length

@@ -53,7 +53,7 @@ def _holds(page: TiffPage, segment: bytes, rows: int, width: int, row: int) -> b
     """Whether a compressed strip or tile is one of so many rows, as far as can be told before it is decoded."""
     if page.compression in _BYTE_CODECS:
         if page.fillorder == 2:
-            segment = imagecodecs.bitorder_decode(segment)
+            segment = bytes(imagecodecs.bitorder_decode(segment))
         try:
             held = len(TIFF.DECOMPRESSORS[page.compression](segment, out=(rows + 1) * row))
         except RuntimeError:  # of every codec: more than there is room for, or damaged
