@@ -39,8 +39,9 @@ class ExplainedClassifier(nn.Module):
         return activations
 
     def positive_logit(self, outputs: Tensor) -> Tensor:
-        """Logit [B] of the positive class, whose logistic function is its probability, from all outputs [B, K]."""
-        raise NotImplementedError
+        """Logit [B] of the positive class, whose logistic function is its probability, from all outputs [B, K]: where
+        K = 1, that output."""
+        return outputs.squeeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""
@@ -94,10 +95,6 @@ class Classifier(ExplainedClassifier):
     def outputs(self, x: Tensor) -> Tensor:
         """The logit [B, 1]."""
         return self._output(self.features(x)[-1])
-
-    def positive_logit(self, outputs: Tensor) -> Tensor:
-        """The only output is the logit."""
-        return outputs.squeeze(1)
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

@@ -56,8 +56,11 @@ class ResidualClassifier(ExplainedClassifier):
 
     def head(self, activations: Tensor) -> Tensor:
         """Logit [B] from the last stage's activations."""
-        logit: Tensor = self.output(self.dropout(activations.mean((2, 3))))
-        return logit.squeeze(1)
+        return self.positive_logit(self._output(activations))
+
+    def _output(self, activations: Tensor) -> Tensor:
+        output: Tensor = self.output(self.dropout(activations.mean((2, 3))))
+        return output
 
     def with_lesions(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logit [B], and logits [B, 1, s, s] of a lesion being at each place of the last stage but one."""
@@ -70,11 +73,7 @@ class ResidualClassifier(ExplainedClassifier):
 
     def outputs(self, x: Tensor) -> Tensor:
         """The logit [B, 1]."""
-        return self.forward(x)[:, None]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logit [B] of the positive class for x: [B, 1, S, S] in [-1, 1]."""
-        return self.head(self.features(x)[-1])
+        return self._output(self.features(x)[-1])
 
 
 class ResidualBlock(nn.Module):
