@@ -39,8 +39,10 @@ class ExplainedClassifier(nn.Module):
         return activations
 
     def positive_logit(self, outputs: Tensor) -> Tensor:
-        """Logit [B] of the positive class, whose logistic function is its probability, from all outputs [B, K]: where
-        K = 1, that output."""
+        """Logit [B] of the positive class, whose logistic function is its probability, from all outputs [B, K].
+
+        Where there is one output, it is the logit.
+        """
         return outputs.squeeze(1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,79 @@
+"""The masked form as a bundle: its graphs agree with PyTorch, and a server makes every map with them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medxgan.bundle import load_bundle
+from medxgan.client import Client, MapKind
+from medxgan.export.bundle import export_bundle
+from medxgan.server.embedded import EmbeddedServer
+from medxgan.training.familiarity import Familiarity, FamiliarityCheck
+from medxgan.training.model import TrainedModel
+from medxgan.training.networks import FeatureEncoder, MaskedGenerator, ResidualClassifier
+from medxgan.training.preprocessing import Preprocess
+from medxgan.v1.bundle_pb2 import InversionSpecification
+
+SIZE = 64
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: TrainedModel) -> TrainedModel:
+    """Untrained networks of the masked form."""
+    torch.manual_seed(0)
+    generator = MaskedGenerator(6, 3, (12, 10, 8, 6), 2, 3, 1.2, 0.5).eval()
+    classifier = ResidualClassifier((4, 6, 8), image_size=SIZE, low_pass=3).eval()
+    encoder = FeatureEncoder(generator, classifier, (6, 8), (4, 6, 8, 8)).eval()
+    with torch.no_grad():
+        generator.last.bias[0] = 1.0
+        logits = classifier(torch.rand(64, 1, SIZE, SIZE) * 2 - 1)
+        classifier.output.weight.mul_(2 / logits.std())
+    for network in (generator, classifier, encoder):
+        network.requires_grad_(False)
+    assert tiny_model.familiarity is not None
+    assert tiny_model.inversion is not None
+    inversion, image = InversionSpecification(), type(tiny_model.image)()
+    inversion.CopyFrom(tiny_model.inversion)
+    inversion.pathology_rate = 0.1
+    image.CopyFrom(tiny_model.image)
+    image.height = image.width = SIZE
+    familiarity = Familiarity(SIZE).eval().requires_grad_(False)
+    return replace(
+        tiny_model,
+        preprocess=Preprocess(SIZE, 1, 99, "crop").eval(),
+        classifier=classifier,
+        generator=generator,
+        encoder=encoder,
+        image=image,
+        inversion=inversion,
+        familiarity=FamiliarityCheck(familiarity, tiny_model.familiarity.description),
+    )
+
+
+@pytest.fixture(scope="module")
+def models(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    export_bundle(model, folder / "masked" / "1")
+    return folder
+
+
+def test_what_is_served_is_what_the_networks_say(model: TrainedModel, models: Path) -> None:
+    assert load_bundle(models / "masked" / "1").description.inversion.pathology_rate == pytest.approx(0.1)
+    levels = np.random.default_rng(0).integers(0, 4096, (90, 120)).astype(np.uint16)
+    wanted = [MapKind.ORIGINAL, MapKind.RECONSTRUCTION, MapKind.DIFFERENCE, MapKind.GRAD_CAM]
+    with EmbeddedServer(models, "cpu") as server, Client(server.address) as client:
+        explanation = client.explain(levels, maps=wanted)
+    x = torch.from_numpy(explanation.original.copy())[None, None]
+    assert model.generator is not None
+    score = torch.sigmoid(model.classifier(x)).item()
+    assert explanation.scores.original.probability == pytest.approx(score, abs=1e-5)
+    # The difference is the pathology branch alone: never darker, and smooth.
+    assert explanation.difference.min() >= -1e-6
+    assert explanation.difference.max() > 1e-3
+    difference = torch.from_numpy(explanation.difference.copy())[None, None]
+    assert (difference[..., 1:] - difference[..., :-1]).abs().max() < difference.max() / 2
