@@ -10,7 +10,7 @@ from medxgan.v1.bundle_pb2 import Bundle, Reliability, ReliabilityPromise
 KEPT = 0.95
 """Share of true positives whose reconstruction is near enough."""
 
-POINTING = 0.9
+POINTING = 0.85
 """Share of RELIABLE explanations whose difference map is to be strongest on the lesion, where lesions are marked."""
 
 GIVEN_UP = 1 / 3
