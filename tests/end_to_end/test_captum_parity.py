@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from captum.attr import (  # type: ignore[import-untyped]
@@ -27,7 +26,6 @@ from captum.attr import (  # type: ignore[import-untyped]
     Saliency,
 )
 from monai.networks import nets  # type: ignore[import-untyped]
-from onnx import numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -42,7 +40,7 @@ from medxgan.client import (
 from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.configuration import load_served_classifier
-from medxgan.training.networks import Classifier
+from medxgan.training.runs import Run
 from medxgan.training.served_classifier import served_classifier
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -165,22 +163,9 @@ def lively(network: nn.Module, channels: int) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def shipped() -> Case:
-    """The chest bundle's classifier, its weights read from the bundle; batch norm is folded into them."""
-    (version,) = (MODELS / "chest").iterdir()
-    graph = onnx.load(version / "classifier.onnx").graph
-    weights = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    (output,) = [node for node in graph.node if node.op_type == "Gemm"]
-    network = Classifier(len(weights[convolutions[0].input[1]])).eval()
-    for block, node in zip(network.blocks, convolutions, strict=True):
-        weight, bias = (weights[name] for name in node.input[1:])
-        block[0] = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
-        block[0].weight, block[0].bias = nn.Parameter(weight), nn.Parameter(bias)
-        block[1] = nn.Identity()
-    network.output.weight = nn.Parameter(weights[output.input[1]].view_as(network.output.weight))
-    network.output.bias = nn.Parameter(weights[output.input[2]])
-    network.requires_grad_(False)
-    return Case(MODELS, "chest", network, network.blocks[-1], None, ("pneumonia or COVID-19",), size=64)
+    """The chest bundle's classifier, from the weights that the bundle was made of."""
+    network = Run.open(MODELS.parent / "training" / "weights" / "chest-128").classifier()
+    return Case(MODELS, "chest", network, network.get_submodule(network.layer), None, ("lung opacity",), size=128)
 
 
 @pytest.fixture(scope="module")

@@ -38,11 +38,11 @@ def test_a_radiograph_in_dicom_is_explained(client: Client) -> None:
     film = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
     explanation = client.explain(film, model="chest")
     assert {kind: explanation[kind].shape for kind in explanation.maps} == {
-        kind: (64, 64, 3) if kind is MapKind.COLORIZED else (64, 64) for kind in DEFAULT_MAPS
+        kind: (128, 128, 3) if kind is MapKind.COLORIZED else (128, 128) for kind in DEFAULT_MAPS
     }
     # MONOCHROME1 was turned: the collimated corner is dark, the mediastinum is bright.
-    assert explanation.original[:3, -3:].mean() < -0.5
-    assert explanation.original[20:40, 30:34].mean() > 0.3
+    assert explanation.original[:6, -6:].mean() < -0.5
+    assert explanation.original[40:80, 60:68].mean() > 0.3
     # The explanation resembles the film more than a flat grey picture does.
     flat = np.square(explanation.original - explanation.original.mean()).mean()
     assert explanation.outcome is not None
@@ -55,7 +55,7 @@ def test_a_radiograph_in_dicom_is_explained(client: Client) -> None:
 
 
 def test_the_served_classifier_is_the_one_on_the_card(client: Client) -> None:
-    configuration = load_configuration(ROOT / "training" / "configs" / "chest.toml")
+    configuration = load_configuration(ROOT / "training" / "configs" / "chest-rsna.toml")
     if not DATA.is_dir():
         pytest.skip(f"the real images are not at {DATA}")
     test = configuration.data.load(DATA).test
@@ -67,7 +67,7 @@ def test_the_served_classifier_is_the_one_on_the_card(client: Client) -> None:
 
 
 def test_explanations_of_real_films_do_what_the_card_says(client: Client) -> None:
-    configuration = load_configuration(ROOT / "training" / "configs" / "chest.toml")
+    configuration = load_configuration(ROOT / "training" / "configs" / "chest-rsna.toml")
     if not DATA.is_dir():
         pytest.skip(f"the real images are not at {DATA}")
     test = configuration.data.load(DATA).test

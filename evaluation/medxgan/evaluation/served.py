@@ -25,8 +25,8 @@ from medxgan.server.stopwatch import Phase, Stopwatch
 from medxgan.v1 import explanation_pb2
 from medxgan.v1.explanation_pb2 import ExplainRequest, ExplainSettings, MapKind, MapRequest
 
-CAPACITY = ModelCapacity(maximum_rows=64)
-"""Rows that go through a network together."""
+PIXELS_TOGETHER = 64 * 64**2
+"""Pixels that go through a network together: with 64 pictures of 128x128 the engine's pools take 15 GB."""
 
 CALLER = "evaluation"
 
@@ -53,7 +53,9 @@ async def served(folder: Path, provider: ProviderChoice, threads: int) -> AsyncI
         UnsupportedError: this installation has not what the provider needs.
     """
     bundle = load_bundle(folder)
-    model = ServedModel(bundle, open_engine(bundle, provider, threads), CAPACITY)
+    picture = bundle.description.image
+    rows = max(1, PIXELS_TOGETHER // (picture.height * picture.width))
+    model = ServedModel(bundle, open_engine(bundle, provider, threads), ModelCapacity(maximum_rows=rows))
     await model.start()
     try:
         yield model
