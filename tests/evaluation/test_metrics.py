@@ -16,8 +16,10 @@ from medxgan.evaluation.metrics.deletion_insertion import (
 )
 from medxgan.evaluation.metrics.localisation import (
     average_precision,
+    dice,
     intersection_over_union,
     lesion_recall,
+    otsu_region,
     pointing_game,
     separate_parts,
     top_region,
@@ -84,6 +86,15 @@ def test_the_region_is_as_large_as_the_mask() -> None:
     region = top_region(order, mask)
     assert region.sum() == 3
     assert intersection_over_union(region, mask) == pytest.approx(2 / 4)
+    assert dice(region, mask) == pytest.approx(2 * 2 / (3 + 3))
+
+
+def test_a_map_has_a_threshold_of_its_own() -> None:
+    salience = np.array([[0.9, 1.0, 0.0, 0.0], [0.8, 0.95, 0.0, 0.0]])
+    region = otsu_region(salience)
+    assert region.tolist() == [[True, True, False, False]] * 2
+    assert dice(region, picture("x...", "x...")) == pytest.approx(2 * 2 / (4 + 2))
+    assert not otsu_region(np.ones((2, 2))).any(), "an even map points nowhere"
 
 
 def test_pointing_shares_a_hit_among_equal_pixels() -> None:

@@ -55,6 +55,15 @@ METHOD_FIGURES = (
         ranked=True,
     ),
     Figure(
+        "iou_otsu", "mIoU, own threshold", "localisation", "higher",
+        "Intersection over union of the mask and the pixels above the map's own threshold, Otsu's; the mIoU of "
+        "CheXlocalize (Saporta et al. 2022), whose hit rate is the pointing game here.",
+    ),
+    Figure(
+        "dice_otsu", "Dice, own threshold", "localisation", "higher",
+        "Dice's coefficient of the same two regions.",
+    ),
+    Figure(
         "lesion_recall", "lesions hit", "localisation", "higher",
         "Of images with two or more lesions (parts of the mask that do not touch, not even by a corner): the share of "
         f"lesions hit. A lesion is hit where the k most salient pixels, k being the whole mask's area, cover at least "

@@ -17,9 +17,11 @@ from medxgan.evaluation.metrics.deletion_insertion import area_under_curve, dele
 from medxgan.evaluation.metrics.localisation import (
     Mask,
     average_precision,
+    dice,
     intersection_over_union,
     lesion_recall,
     mass_over_area,
+    otsu_region,
     pointing_game,
     separate_parts,
     top_region,
@@ -176,12 +178,14 @@ def _saliencies(explained: tuple[Explanation, float]) -> dict[str, Salience]:
 
 
 def _localisation(salience: Salience, order: NDArray[np.intp], mask: Mask) -> dict[str, float]:
-    region = top_region(order, mask)
+    region, own_region = top_region(order, mask), otsu_region(salience)
     parts = separate_parts(mask)
     several = {"lesion_recall": lesion_recall(region, parts)} if len(parts) > 1 else {}
     return {
         "average_precision": average_precision(salience, mask),
         "pointing_game": pointing_game(salience, mask),
         "iou": intersection_over_union(region, mask),
+        "iou_otsu": intersection_over_union(own_region, mask),
+        "dice_otsu": dice(own_region, mask),
         **several,
     }

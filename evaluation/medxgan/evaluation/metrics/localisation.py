@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
 from skimage.measure import label
 from torchmetrics.functional.classification import binary_average_precision
 
@@ -54,6 +55,26 @@ def top_region(order: NDArray[np.intp], mask: Mask) -> Mask:
     region = np.zeros(mask.size, np.bool_)
     region[order[: int(mask.sum())]] = True
     return region.reshape(mask.shape)
+
+
+def otsu_region(salience: Salience) -> Mask:
+    """[S, S] True where the saliency is above the threshold that parts it best in two; empty for an even map.
+
+    Source: Otsu, A threshold selection method from gray-level histograms, 1979, by scikit-image. The threshold is the
+    map's own, so that a map which covers too much or too little is found out.
+
+    Args:
+        salience: [S, S], not negative.
+    """
+    if salience.min() == salience.max():
+        return np.zeros(salience.shape, np.bool_)
+    region: Mask = salience > threshold_otsu(salience)
+    return region
+
+
+def dice(region: Mask, mask: Mask) -> float:
+    """Dice's coefficient, 0 to 1, of two regions [S, S] that are not both empty (Dice 1945)."""
+    return float(2 * (region & mask).sum() / (region.sum() + mask.sum()))
 
 
 def intersection_over_union(region: Mask, mask: Mask) -> float:
