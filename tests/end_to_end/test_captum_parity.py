@@ -1,7 +1,8 @@
 """Every map that Captum has, as served over gRPC, against Captum on the PyTorch network: the same picture.
 
-Three classifiers: the shipped one of the chest bundle, and MONAI's ResNet-18 and DenseNet-121 with three outputs, with
-weights from a fixed seed. Captum hooks modules, so on its side each call of a ReLU gets a module of its own.
+Three classifiers: a shipped one of 64x64 pixels (of 128x128 some ReLU is always at its kink), and MONAI's ResNet-18 and
+DenseNet-121 with three outputs, with weights from a fixed seed. Captum hooks modules, so there each call of a ReLU
+gets a module of its own.
 
 The gradient jumps where a ReLU's input passes 0, and in a network with 1e5 units some input is nearly always within
 rounding of 0: two correct float32 programs then differ by a per cent. Pictures are taken for which none is.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from captum.attr import (  # type: ignore[import-untyped]
@@ -26,6 +28,7 @@ from captum.attr import (  # type: ignore[import-untyped]
     Saliency,
 )
 from monai.networks import nets  # type: ignore[import-untyped]
+from onnx import numpy_helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -40,7 +43,7 @@ from medxgan.client import (
 from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.configuration import load_served_classifier
-from medxgan.training.runs import Run
+from medxgan.training.networks import Classifier
 from medxgan.training.served_classifier import served_classifier
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -163,9 +166,22 @@ def lively(network: nn.Module, channels: int) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def shipped() -> Case:
-    """The chest bundle's classifier, from the weights that the bundle was made of."""
-    network = Run.open(MODELS.parent / "training" / "weights" / "chest-128").classifier()
-    return Case(MODELS, "chest", network, network.get_submodule(network.layer), None, ("lung opacity",), size=128)
+    """A shipped bundle's classifier, its weights read from the bundle; batch norm is folded into them."""
+    (version,) = (MODELS / "pneumonia").iterdir()
+    graph = onnx.load(version / "classifier.onnx").graph
+    weights = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    (output,) = [node for node in graph.node if node.op_type == "Gemm"]
+    network = Classifier(len(weights[convolutions[0].input[1]])).eval()
+    for block, node in zip(network.blocks, convolutions, strict=True):
+        weight, bias = (weights[name] for name in node.input[1:])
+        block[0] = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
+        block[0].weight, block[0].bias = nn.Parameter(weight), nn.Parameter(bias)
+        block[1] = nn.Identity()
+    network.output.weight = nn.Parameter(weights[output.input[1]].view_as(network.output.weight))
+    network.output.bias = nn.Parameter(weights[output.input[2]])
+    network.requires_grad_(False)
+    return Case(MODELS, "pneumonia", network, network.blocks[-1], None, ("pneumonia",), size=64)
 
 
 @pytest.fixture(scope="module")
