@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Small networks run fastest on one thread each. Files of tests are shared out whole: their tests share what is set up.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(files('data_store') / 'data' / 'RG1_UNCR.dcm')")
 
 .PHONY: demo test test-fast check format protos release-contract models-wheel abuse bench clean
