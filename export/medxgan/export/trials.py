@@ -59,7 +59,6 @@ SPARING = Effort(draws=2, batches=(1, 3))
 """For the largest: VGG16 at 240x240 has 35 GFLOPs, and a batch of eight would take gigabytes, too. Six pictures, each
 with 1e4 to 1e5 gradients, show a wrong operator all the same: it is wrong in all of them."""
 
-
 STEPS = (10, 50)
 """Fewest and most gradient steps that a step graph is tried with."""
 
@@ -71,12 +70,13 @@ def steps(model: Inverted, image_size: int) -> int:
         model: on the CPU.
         image_size: side S of x in pixels.
     """
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+
+    def drawn_and_scored() -> None:
         model.generator(torch.zeros(1, model.generator.z1_size + model.generator.z2_size))
         model.classifier(torch.zeros(1, 1, image_size, image_size))
+
     # A gradient costs twice as much as what it is of. The budget is three times that of a graph without state.
-    pictures = OPERATIONS / max(1, counter.get_total_flops())
+    pictures = _affordable(drawn_and_scored)
     return min(max(int(pictures / sum(THOROUGH.batches)), STEPS[0]), STEPS[1])
 
 
@@ -87,12 +87,17 @@ def effort(classifier: ExplainedClassifier, image_size: int) -> Effort:
         classifier: on the CPU.
         image_size: side S of x in pixels.
     """
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        classifier.outputs(torch.zeros(1, 1, image_size, image_size))
-    pictures = OPERATIONS / max(1, counter.get_total_flops())
+    pictures = _affordable(lambda: classifier.outputs(torch.zeros(1, 1, image_size, image_size)))
     draws = min(THOROUGH.draws, int(pictures / max(THOROUGH.batches)))
     return Effort(draws, THOROUGH.batches) if draws >= SPARING.draws else SPARING
+
+
+def _affordable(of_one_picture: Callable[[], object]) -> float:
+    """How many pictures `OPERATIONS` are enough for."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        of_one_picture()
+    return OPERATIONS / max(1, counter.get_total_flops())
 
 
 class Trials:
