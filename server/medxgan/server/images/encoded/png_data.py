@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from medxgan.server.errors import ImageError
 from medxgan.server.images.encoded.picture import FIELD
 
+SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel by the colour type."""
+DEPTH, COLOUR_TYPE = 24, 25
+"""Where a PNG file states the bits of a sample, and what its samples are."""
+
 _FIRST_CHUNK = 8
 _AT_ONCE = 2**20
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples of a pixel by the colour type."""
 _PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """First row, first column, and the steps between rows and columns, of the passes of Adam7."""
 
@@ -25,7 +28,7 @@ def check_data(content: bytes) -> None:
         ImageError: they do.
     """
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
-    bits = content[24] * _SAMPLES.get(content[25], 1)
+    bits = content[DEPTH] * SAMPLES.get(content[COLOUR_TYPE], 1)
     passes = _PASSES if content[28] else ((0, 0, 1, 1),)
     expected = longest = 0
     for first_row, first_column, row_step, column_step in passes:

@@ -14,17 +14,13 @@ from PIL.PngImagePlugin import PngImageFile
 from medxgan.server.errors import ImageError
 from medxgan.server.images.codestream import exif_of, read_codestream, too_many_scans, with_other_end
 from medxgan.server.images.encoded.picture import FIELD, ORIENTATION_TAG, TRANSPARENCY_NOTE, Picture
-from medxgan.server.images.encoded.png_data import check_data
+from medxgan.server.images.encoded.png_data import COLOUR_TYPE, DEPTH, SAMPLES, check_data
 from medxgan.server.images.film import strips
 from medxgan.server.images.frames import frame_index
 from medxgan.server.images.limits import ImageLimits
 
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "YCbCr": 3}
 _MOST_BYTES_PER_PIXEL = 4
-_SAMPLES = {2: 3, 4: 2, 6: 4}
-"""Samples of a pixel by the colour types of a PNG file with several."""
-_DEPTH, _COLOUR_TYPE = 24, 25
-"""Where a PNG file states the bits of a sample, and what its samples are."""
 _USUAL_GAMMA = 0.45455
 
 
@@ -37,8 +33,9 @@ def read_png(content: bytes, frame: int, limits: ImageLimits) -> Picture:
     """
     frame_index(1, frame)
     with PngImageFile(BytesIO(content)) as file:
-        deep = content[_DEPTH] == 16 and content[_COLOUR_TYPE] in _SAMPLES
-        bytes_per_pixel = 2 * _SAMPLES[content[_COLOUR_TYPE]] if deep else _bytes_per_pixel(file)
+        samples_of_pixel = SAMPLES.get(content[COLOUR_TYPE], 1)
+        deep = content[DEPTH] == 16 and samples_of_pixel > 1
+        bytes_per_pixel = 2 * samples_of_pixel if deep else _bytes_per_pixel(file)
         limits.check(FIELD, file.height, file.width, bytes_per_pixel)
         if file.is_animated:
             raise ImageError(FIELD, "expected a PNG file with one picture, got several")
