@@ -64,14 +64,17 @@ class ServerSettings(BaseSettings):
     maximum_message_bytes: int = Field(64 * 2**20, ge=1024, description="Bytes of the largest request.")
     maximum_receiving: int = Field(8, ge=1, description="Requests that are received at once.")
     maximum_receiving_per_caller: int = Field(
-        2, ge=1, description="Requests that are received at once from one caller (an address)."
+        4,
+        ge=1,
+        description="Requests that are received at once from one caller (an address); a further one is begun when the "
+        "one before has come or is slow.",
     )
     maximum_held_bytes: int = Field(
         128 * 2**20,
         ge=1,
         description="Bytes of requests whose image is still to be read; a further one waits to be received.",
     )
-    maximum_held_bytes_per_caller: int = Field(64 * 2**20, ge=1, description="The same of one caller (an address).")
+    maximum_held_bytes_per_caller: int = Field(32 * 2**20, ge=1, description="The same of one caller (an address).")
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="Seconds that a request may take to arrive, from when it is received."
     )

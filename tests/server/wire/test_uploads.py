@@ -16,6 +16,7 @@ def limits(**changed: float) -> UploadLimits:
         "maximum_bytes": 100,
         "maximum_bytes_per_caller": 60,
         "timeout_seconds": 30.0,
+        "slow_seconds": 0.0,
     }
     return UploadLimits(**(usual | changed))
 
@@ -40,20 +41,27 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 async def settled() -> None:
     """Let whatever can go on go on."""
     for _ in range(20):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
 
 
 class Caller:
     """A call that stays until it is told to go."""
 
-    def __init__(self, uploads: Uploads, connection: str, content: bytes, comes: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        name: str,
+        content: bytes,
+        comes: asyncio.Event | None = None,
+        connection: str = "",
+    ) -> None:
         self.uploads = uploads
         self.received = False
         self.release, self.go = asyncio.Event(), asyncio.Event()
-        self.task = asyncio.create_task(self._call(connection, content, comes))
+        self.task = asyncio.create_task(self._call(name, content, comes, connection))
 
-    async def _call(self, connection: str, content: bytes, comes: asyncio.Event | None) -> None:
-        async with self.uploads.received(message(content, comes), connection) as upload:
+    async def _call(self, name: str, content: bytes, comes: asyncio.Event | None, connection: str) -> None:
+        async with self.uploads.received(message(content, comes), name, connection) as upload:
             assert upload.take() == content
             assert upload.take() == b""
             self.received = True
@@ -177,6 +185,62 @@ def test_one_who_holds_more_than_its_share_takes_nothing_from_others() -> None:
         await settled()
         assert other.received
         for caller in (*large, other):
+            await caller.leave()
+
+    run(scenario)
+
+
+def test_the_messages_of_a_caller_come_one_after_the_other_but_for_slow_ones() -> None:
+    async def scenario() -> None:
+        uploads, comes = Uploads(limits(slow_seconds=0.2)), asyncio.Event()
+        slow, next_one = Caller(uploads, "a", b"x", comes), Caller(uploads, "a", b"x")
+        other = Caller(uploads, "b", b"x")
+        await settled()
+        assert not next_one.received, "two large messages at once take twice the memory"
+        assert other.received
+        await asyncio.sleep(0.3)
+        assert next_one.received
+        assert not slow.received
+        comes.set()
+        for caller in (slow, next_one, other):
+            await caller.leave()
+
+    run(scenario)
+
+
+def test_who_sent_a_small_message_last_does_not_wait_behind_large_ones() -> None:
+    async def scenario() -> None:
+        uploads = Uploads(limits())
+        await Caller(uploads, "a", b"x", connection="known").leave()
+        large = Caller(uploads, "a", bytes(60), connection="large")
+        await settled()
+        waiting = [Caller(uploads, "a", b"x", connection="new") for _ in range(3)]
+        await settled()
+        known = Caller(uploads, "a", b"x", connection="known")
+        await settled()
+        assert [known.received, *(caller.received for caller in waiting)] == [True, False, False, False]
+        for caller in (large, *waiting, known):
+            await caller.leave()
+
+    run(scenario)
+
+
+def test_one_message_at_a_time_of_a_connection_is_taken_to_be_small() -> None:
+    async def scenario() -> None:
+        uploads, comes = Uploads(limits()), asyncio.Event()
+        await Caller(uploads, "a", b"x", connection="known").leave()
+        large = Caller(uploads, "a", bytes(60))
+        await settled()
+        known = [Caller(uploads, "a", bytes(2**20 + 1), comes, "known") for _ in range(2)]
+        await settled()
+        comes.set()
+        await settled()
+        assert [caller.received for caller in known] == [True, False]
+        await known[0].leave()
+        again = Caller(uploads, "a", b"x", connection="known")
+        await settled()
+        assert not again.received, "it was large"
+        for caller in (large, known[1], again):
             await caller.leave()
 
     run(scenario)

@@ -88,7 +88,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 async with _Answer(name, context):
                     if self._refuses:
                         raise StoppingError("the server is stopping")
-                    async with self._uploads.received(messages, caller_of(context)) as upload:
+                    async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
                         return await method(await _parsed(deserialize, upload, self._uploads), context)
             finally:
                 self._running -= 1

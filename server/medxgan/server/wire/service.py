@@ -108,8 +108,14 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     async def _open(self, model: ServedModel, image: explanation_pb2.Image, stopwatch: Stopwatch) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
+        sent = self._sent(image)
+        try:
+            async with self._decoder.film(sent, model.reduction) as film:
+                self._uploads.release()
+                return await model.explainer.open(film, stopwatch)
+        finally:
+            sent.take()  # an error keeps this frame, and all that it names, until a collection
+
+    def _sent(self, image: explanation_pb2.Image) -> SentImage:
         apart = self._uploads.image_bytes()
-        sent = SentImage(image, apart) if apart else SentImage.of(image)
-        async with self._decoder.film(sent, model.reduction) as film:
-            self._uploads.release()
-            return await model.explainer.open(film, stopwatch)
+        return SentImage(image, apart) if apart else SentImage.of(image)

@@ -2,12 +2,16 @@
 
 gRPC hands a message over when all of it has come. A call is therefore received as a stream of one message, which is the
 same on the wire: until the server reads, flow control keeps the caller's bytes with the caller.
+
+How large a message is nobody knows before. So the messages of a caller are begun one after the other, but for slow
+ones, and a connection whose last message was small is taken to send a small one again: it does not wait behind large
+ones.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -16,6 +20,9 @@ from medxgan.server.memory import give_back_free_memory
 
 _LARGE_BYTES = 4 * 2**20
 """After a message of more, free memory is given back."""
+_SMALL_BYTES = 2**20
+_REMEMBERED = 1024
+"""Connections whose last message was small."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class UploadLimits:
         maximum_bytes: bytes of received requests whose image is still to be read; a further message waits.
         maximum_bytes_per_caller: the same of one caller.
         timeout_seconds: that one message may take to arrive once it is its turn.
+        slow_seconds: a message that takes longer does not keep its caller's next one waiting.
     """
 
     maximum_receiving: int
@@ -35,6 +43,7 @@ class UploadLimits:
     maximum_bytes: int
     maximum_bytes_per_caller: int
     timeout_seconds: float
+    slow_seconds: float = 1.0
 
 
 class Uploads:
@@ -42,36 +51,40 @@ class Uploads:
 
     def __init__(self, limits: UploadLimits) -> None:
         self._limits = limits
-        self._receiving: Counter[str] = Counter()
+        self._receiving = {False: Counter[str](), True: Counter[str]()}
+        self._arriving: Counter[str] = Counter()
+        self._small: OrderedDict[str, None] = OrderedDict()
         self._bytes: Counter[str] = Counter()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._giving_back: asyncio.Future[None] | None = None
 
     @asynccontextmanager
-    async def received(self, messages: AsyncIterable[bytes], caller: str) -> AsyncIterator["Upload"]:
+    async def received(
+        self, messages: AsyncIterable[bytes], caller: str, connection: str = ""
+    ) -> AsyncIterator["Upload"]:
         """One request as it came, which counts against the limits until it is released or answered.
 
         Args:
             messages: of the call.
             caller: names the caller.
+            connection: names the caller's connection, where it is known.
 
         Raises:
             SlowUploadError: the message took too long to arrive.
             InvalidRequestError: the call ended without a message.
         """
-        while not self._has_room(caller):
+        while not self._has_room(caller, connection in self._small):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn
-        self._receiving[caller] += 1
         upload = Upload(caller)
-        try:
+        with self._place(caller, connection in self._small):
+            # Known again once it has come: one at a time of a connection is taken to be small.
+            self._small.pop(connection, None)
             upload.content = await self._message(messages)
             upload.held = len(upload.content)
             self._bytes[caller] += upload.held
-        finally:
-            self._receiving[caller] -= 1
-            self._tell()
+            self._remember(connection, upload.held)
         token = _current.set(upload)
         try:
             yield upload
@@ -122,23 +135,48 @@ class Uploads:
         if self._giving_back is None or self._giving_back.done():
             self._giving_back = asyncio.get_running_loop().run_in_executor(None, give_back_free_memory)
 
-    def _has_room(self, caller: str) -> bool:
-        limits = self._limits
+    def _has_room(self, caller: str, small: bool) -> bool:
+        limits, receiving = self._limits, self._receiving[small]
+        if receiving.total() >= limits.maximum_receiving or receiving[caller] >= limits.maximum_receiving_per_caller:
+            return False
         most = limits.maximum_bytes_per_caller
-        # The messages that were received at once may together have brought a caller over its share. What is beyond it
-        # takes nothing from the others.
+        # One message may bring a caller over its share. What is beyond it takes nothing from the others.
         counted = sum(min(held, most) for held in self._bytes.values())
-        return (
-            self._receiving.total() < limits.maximum_receiving
-            and self._receiving[caller] < limits.maximum_receiving_per_caller
-            and counted < limits.maximum_bytes
-            and self._bytes[caller] < most
-        )
+        return small or (not self._arriving[caller] and counted < limits.maximum_bytes and self._bytes[caller] < most)
+
+    @contextmanager
+    def _place(self, caller: str, small: bool) -> Iterator[None]:
+        """A place among the messages that are received at once."""
+        arriving = [] if small else [caller]
+
+        def arrived() -> None:
+            if arriving:
+                self._arriving[arriving.pop()] -= 1
+                self._tell()
+
+        self._receiving[small][caller] += 1
+        self._arriving.update(arriving)
+        slow = asyncio.get_running_loop().call_later(self._limits.slow_seconds, arrived)
+        try:
+            yield
+        finally:
+            slow.cancel()
+            self._receiving[small][caller] -= 1
+            arrived()
+            self._tell()
+
+    def _remember(self, connection: str, size: int) -> None:
+        if connection and size <= _SMALL_BYTES:
+            self._small[connection] = None
+            if len(self._small) > _REMEMBERED:
+                self._small.popitem(last=False)
 
     def _tell(self) -> None:
         """Let those who wait look again."""
         # What is at 0 is forgotten, or the counters would grow with every caller there ever was.
-        self._receiving, self._bytes = +self._receiving, +self._bytes
+        for counter in (*self._receiving.values(), self._arriving, self._bytes):
+            for name in [name for name, count in counter.items() if not count]:
+                del counter[name]
         waiting, self._waiting = self._waiting, deque()
         for turn in waiting:
             if not turn.done():
