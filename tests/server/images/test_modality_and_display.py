@@ -123,6 +123,7 @@ WINDOW = {"WindowCenter": 500, "WindowWidth": 100}
         ("MONOCHROME2", {"VOILUTSequence": [RISING]}, False, ["VOI lookup table"]),
         ("MONOCHROME2", {"VOILUTSequence": [FALLING]}, True, ["falls", "VOI lookup table"]),
         ("MONOCHROME1", {"VOILUTSequence": [FALLING]}, False, ["falls", "VOI lookup table"]),
+        ("MONOCHROME2", {"ShutterShape": ["CIRCULAR"]}, False, ["display shutter"]),
     ],
 )
 def test_what_the_object_asks_of_its_display(

@@ -12,7 +12,7 @@ from medxgan.server.images.dicom.decoding import decode_dicom
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
 
-NOTE = "padding pixels took the level of the darkest half percent of the others"
+NOTE = "padding pixels are dark and have no part in the contrast"
 INSIDE = np.zeros((8, 8), bool)
 INSIDE[2:6, 2:7] = True
 ANATOMY = 1000 + np.arange(64).reshape(8, 8)

@@ -6,6 +6,7 @@ import numpy as np
 import structlog
 
 from medxgan.server.engine.port import Engine, FloatArray
+from medxgan.server.images.contrast import Percentiles
 from medxgan.server.images.film import Film
 from medxgan.server.images.reduction import Aspect, Reduction, reduced
 from medxgan.v1 import bundle_pb2
@@ -37,7 +38,8 @@ def reduction_of(bundle: bundle_pb2.Bundle, engine: Engine) -> Reduction | None:
     """
     image = bundle.image
     aspect = bundle_pb2.Aspect.Name(image.aspect).removeprefix("ASPECT_").lower()
-    reduction = Reduction(image.height, cast("Aspect", aspect))
+    percentiles = Percentiles(image.lower_percentile, image.upper_percentile)
+    reduction = Reduction(image.height, cast("Aspect", aspect), percentiles)
     if image.height == image.width and all(_opens_the_same(engine, film, reduction) for film in _probes(image.height)):
         return reduction
     _log.warning("films_are_not_reduced", model=bundle.name, reason="the OPEN graph makes another x of a reduced film")

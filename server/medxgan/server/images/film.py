@@ -62,6 +62,7 @@ class Film:
         spacing: distances between the pixels of the film as it was sent; None where they are not known.
         pixel_aspect: height of a pixel of the film as it was sent over its width.
         frame: which frame it is of a multi-frame object, from 1; 0 where there is one frame.
+        padding: [H, W] True where a pixel is none of the picture; None where all are, or where `levels` heed it.
         notes: what was done to the film on the way in, a sentence each, for the caller.
         reduced: where `levels` are the film at the size of x, [S, S]: what it was before; None where they are the film.
     """
@@ -72,6 +73,7 @@ class Film:
     spacing: PixelSpacing | None = None
     pixel_aspect: float = 1.0
     frame: int = 0
+    padding: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = field(default=())
     reduced: Reduced | None = None
 

@@ -4,6 +4,8 @@ A film of 48 million pixels takes hundreds of megabytes in the graph, x a few hu
 `Preprocess` (in the training room) is done here too, by the same operations on float32, but some rows at a time. Given
 the result, a picture of the size of x with square pixels, the graph's own resize changes nothing. The server compares
 both ways when it starts a model, and reduces no film of one whose graph does otherwise.
+
+Padding has no part in a reduced film: a pixel of x is made of the pixels that are none.
 """
 
 from collections.abc import Callable
@@ -13,10 +15,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medxgan.server.images.contrast import Percentiles, without_padding
 from medxgan.server.images.film import Film, Reduced
 
 Aspect = Literal["crop", "pad", "stretch"]
 FloatArray = NDArray[np.float32]
+
+_LEAST_SHARE = np.float32(0.5)
+"""A pixel of x is padding where half of what it is made of or more is."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,12 @@ class Reduction:
         side: side S of x, in pixels.
         aspect: what is done with another aspect ratio: "crop" keeps the largest centred square, "pad" fills the
             shorter side up with the darkest level, "stretch" scales both sides on their own.
+        percentiles: of the pixels of x, between which the model takes its window.
     """
 
     side: int
     aspect: Aspect
+    percentiles: Percentiles
 
 
 def reduced(film: Film, reduction: Reduction) -> Film:
@@ -40,17 +48,29 @@ def reduced(film: Film, reduction: Reduction) -> Film:
     rows = _Weights.of(reduction.side, height, height_seen)
     columns = _Weights.of(reduction.side, width, width_seen)
 
+    def summed(lines: Callable[[slice], FloatArray]) -> FloatArray:
+        narrow = rows.sums(lines, film.levels.shape[1])
+        return columns.sums(lambda part: narrow.T[part], reduction.side).T
+
     # As in the graph, the film's mean is taken out first: float32 then resolves 16-bit levels through the sums.
     centre = np.float32(film.levels.mean(dtype=np.float64))
-    narrow = rows.sums(lambda part: film.levels[part].astype(np.float32) - centre, film.levels.shape[1])
-    levels = columns.sums(lambda part: narrow.T[part], reduction.side).T
+    padding = film.padding
+    inside = rows.inside[:, np.newaxis] & columns.inside
+    if padding is None:
+        levels = summed(lambda part: film.levels[part].astype(np.float32) - centre)
+    else:
+        share = summed(lambda part: (~padding[part]).astype(np.float32))
+        levels = summed(lambda part: (film.levels[part].astype(np.float32) - centre) * ~padding[part])
+        levels /= np.maximum(share, _LEAST_SHARE)
     darkest = levels.max() if film.inverted else levels.min()
-    levels = np.where(rows.inside[:, np.newaxis] & columns.inside, levels, darkest)
+    levels = np.where(inside, levels, darkest)
+    if padding is not None and (picture := ~inside | (share > _LEAST_SHARE)).any():
+        levels = without_padding(levels, picture, film.inverted, reduction.percentiles)
 
     top, left = (height - height_seen) / 2, (width - width_seen) / 2
     box = (float(top), float(left), float(top + height_seen), float(left + width_seen))
     stored_height, stored_width = film.levels.shape
-    return replace(film, levels=levels, reduced=Reduced(stored_height, stored_width, box))
+    return replace(film, levels=levels, padding=None, reduced=Reduced(stored_height, stored_width, box))
 
 
 def _seen(

@@ -43,8 +43,7 @@ def decode_dicom(content: bytes, frame: int, limits: ImageLimits) -> Film:
     The modality transformation (rescale slope and intercept, or a lookup table) is applied, so that levels are in the
     modality's units. A VOI window or lookup table is not: it is a choice of display that clips what it leaves out, and
     the model's preprocessing takes its own window from percentiles of the picture. MONOCHROME1 is kept as it is and
-    marked `inverted`. Padding takes the level of the darkest pixels that are none, and colour becomes grey; the notes
-    say so.
+    marked `inverted`. Padding is dark and has no part in the contrast, and colour becomes grey; the notes say so.
 
     Args:
         content: the file.
@@ -99,5 +98,6 @@ def _film(elements: PictureElements, asked: int, limits: ImageLimits) -> Film:
         spacing=spacing,
         pixel_aspect=aspect,
         frame=frame.index + 1 if module.frames > 1 else 0,
+        padding=padding,
         notes=(*notes, *disagreements),
     )

@@ -56,6 +56,7 @@ _PICTURE_TAGS: list[BaseTag | int] = [
         "WindowWidth",
         "VOILUTSequence",
         "PresentationLUTShape",
+        "ShutterShape",
         "RedPaletteColorLookupTableDescriptor",
         "GreenPaletteColorLookupTableDescriptor",
         "BluePaletteColorLookupTableDescriptor",

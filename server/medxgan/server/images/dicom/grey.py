@@ -78,6 +78,8 @@ def display(module: PixelModule, frame: Frame) -> tuple[bool, list[str]]:
         notes.append("the VOI lookup table of the object was not applied: the model takes its own window")
     elif numbers(voi, "WindowWidth"):
         notes.append("the window of the object was not applied: the model takes its own window")
+    if frame.dataset.get("ShutterShape"):
+        notes.append("the display shutter of the object was not applied: what it would hide is part of the picture")
     return inverted, notes
 
 

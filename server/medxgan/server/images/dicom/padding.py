@@ -8,7 +8,7 @@ from medxgan.server.images.dicom.errors import refused
 from medxgan.server.images.dicom.header import PixelModule, number
 from medxgan.server.images.dicom.stored import StoredFrame
 
-PADDING_NOTE = "padding pixels took the level of the darkest half percent of the others"
+PADDING_NOTE = "padding pixels are dark and have no part in the contrast"
 
 _DARK = 0.005
 """Share of the picture that is darker than padding."""
@@ -32,7 +32,7 @@ def padding_mask(dataset: Dataset, module: PixelModule, stored: StoredFrame) -> 
 
 
 def with_dark_padding(values: NDArray[np.generic], padding: NDArray[np.bool_], inverted: bool) -> NDArray[np.generic]:
-    """Grey levels whose padding is dark, so that it has no part in the contrast.
+    """Grey levels whose padding is dark, so that it has little part in the contrast; none once the film is reduced.
 
     Padding takes the level below which the darkest half percent of the picture lies, and not that of its darkest
     pixel: preprocessing takes its window from percentiles, and pixels at the very end would move the lower one there.

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError, UnsupportedError
+from medxgan.server.images.contrast import Percentiles
 from medxgan.server.images.film import Film, PixelSpacing, Reduced
 from medxgan.server.images.reduction import Reduction
 from medxgan.v1.explanation_pb2 import Orientation
@@ -54,9 +55,10 @@ class Job:
     def of(cls, line: bytes) -> "Job":
         """The job that was sent."""
         said = json.loads(line)
-        for name, kind in (("spacing", PixelSpacing), ("reduction", Reduction)):
-            if said[name] is not None:
-                said[name] = kind(**said[name])
+        if said["spacing"] is not None:
+            said["spacing"] = PixelSpacing(**said["spacing"])
+        if (reduction := said["reduction"]) is not None:
+            said["reduction"] = Reduction(**reduction | {"percentiles": Percentiles(**reduction["percentiles"])})
         return cls(**said)
 
 
