@@ -169,3 +169,23 @@ def test_a_reader_that_does_not_read_the_log_holds_nothing_up(models: Path, imag
             stub.ListModels(ListModelsRequest(), timeout=60)
         process.terminate()
         process.kill()
+
+
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not SWITCH.exists() or "[madvise]" not in SWITCH.read_text(), reason="huge pages are not given to who asks"
+)
+@pytest.mark.parametrize(("given", "found"), [(None, "glibc.malloc.hugetlb=1"), ("glibc.malloc.check=0",) * 2])
+def test_a_server_asks_for_huge_pages_unless_the_operator_tunes_the_allocator(
+    models: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, found: str
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    with served(models) as (process, _):
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        assert f"GLIBC_TUNABLES={found}".encode() in environment
+        process.terminate()
+        assert ended(process)[0] == 0

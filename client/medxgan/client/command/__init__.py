@@ -3,9 +3,13 @@
 import os
 import sys
 
+from medxgan.client.command.huge_pages import start_with_huge_pages
+
 
 def main() -> None:
     """Run the command."""
+    if sys.argv[1:2] == ["serve"]:
+        start_with_huge_pages()
     # gRPC's own log tells of every connection that ends; what concerns a user comes as an error of ours.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
