@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medxgan.evaluation.film_regions import shortcut_regions
 from medxgan.evaluation.images import EvaluatedImage
+from medxgan.evaluation.lesion_size import LESION_SHARE
 from medxgan.evaluation.metrics.deletion_insertion import area_under_curve, deletion_images, insertion_images
 from medxgan.evaluation.metrics.localisation import (
     Mask,
@@ -131,6 +132,7 @@ class Laboratory:
                 **about,
                 "score": opened.score.probability,
                 "verdict": verdict,
+                LESION_SHARE: None if image.mask is None else float(image.mask.mean()),
                 "figures": image_figures,
             },
             *(

@@ -9,6 +9,7 @@ import numpy as np
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure
 from medxgan.evaluation.coverage import coverage_curve
 from medxgan.evaluation.evaluation import Outcome
+from medxgan.evaluation.lesion_size import by_lesion_size
 from medxgan.evaluation.measurement import is_reliable
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
 from medxgan.evaluation.records import Record
@@ -71,6 +72,7 @@ def summarise(outcome: Outcome, command: str) -> Report:
         "coverage": coverage_curve(
             of_image, of_method, outcome.bundle.description.reliability.maximum_reconstruction_mse, seed
         ),
+        "by_lesion_size": by_lesion_size(of_image, of_method, seed),
         "methods": {name: figures[name] for name in outcome.methods},
         "baselines": {name: figures[name] for name in BASELINES},
         "against_baselines": _against_baselines(outcome.methods, of_method, seed),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure, Group, of_group
-from medxgan.evaluation.report.sections import coverage_section, estimated_regions
+from medxgan.evaluation.report.sections import coverage_section, estimated_regions, lesion_size_section
 from medxgan.evaluation.report.tables import (
     MISSING,
     bold,
@@ -35,6 +35,7 @@ def markdown(report: Report, pictures: Sequence[str]) -> str:
         "## Ranking",
         _ranking(report),
         *_method_section(report, "Localisation", "localisation", pictures, "localisation.png"),
+        *lesion_size_section(report),
         *_method_section(report, "Faithfulness", "faithfulness", pictures, "curves.png"),
         *_method_section(report, "Robustness", "robustness", pictures, ""),
         *_sanity(report, pictures),

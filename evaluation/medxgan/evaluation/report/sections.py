@@ -1,12 +1,14 @@
-"""The report's sections on the coverage curve and on shortcuts."""
+"""The report's sections on the coverage curve, on the size of lesions and on shortcuts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES
 from medxgan.evaluation.coverage import OF_IMAGE, OF_MAP
+from medxgan.evaluation.lesion_size import FIGURES
 from medxgan.evaluation.report.tables import (
     bold,
+    interval,
     interval_or_missing,
     markdown_table,
     number,
@@ -48,6 +50,33 @@ def coverage_section(report: Report, pictures: Sequence[str]) -> Iterable[str]:
     )
     yield markdown_table(head, (_row(point, names, point["coverage"] == coverage["at_threshold"]) for point in points))
     yield from picture_link(pictures, "coverage.png")
+
+
+def lesion_size_section(report: Report) -> Iterable[str]:
+    """The section's paragraphs; none where fewer than three images have a mask."""
+    thirds = report["by_lesion_size"]
+    if not thirds:
+        return
+    yield "## Localisation by the size of the lesion"
+    yield (
+        "The explained images in three equal parts, by the mask's share of the image. Large lesions are found more "
+        "easily by any map: the random one, in the last row, says how much more."
+    )
+    titles = {figure.name: figure.title for figure in METHOD_FIGURES}
+    columns = [(figure, third) for figure in FIGURES for third in thirds]
+    head = ("method", *(f"{titles[figure]}, {_sizes(third)}" for figure, third in columns))
+    names = [*report["methods"], "random"]
+    yield markdown_table(
+        head,
+        (
+            (spoken_name(name), *(interval(third["methods"][name][figure]) for figure, third in columns))
+            for name in names
+        ),
+    )
+
+
+def _sizes(third: Mapping[str, Any]) -> str:
+    return f"{third['smallest']:.1%} to {third['largest']:.1%} ({third['images']})"
 
 
 def estimated_regions(report: Report) -> str:
