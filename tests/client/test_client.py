@@ -41,6 +41,7 @@ from medxgan.client import (
     Score,
     ServerFaultError,
     Settings,
+    Solver,
     UnavailableError,
     VerdictReasonCode,
     VerdictStatus,
@@ -201,7 +202,9 @@ def test_only_what_the_caller_chose_is_sent(service, client, grey) -> None:
         version="2",
         settings=Settings(
             target_class="no finding",
-            inversion=InversionSettings(steps=5, learning_rate=0.5, reconstruction_weight=0.0, restarts=3),
+            inversion=InversionSettings(
+                5, learning_rate=0.5, reconstruction_weight=0.0, restarts=3, solver=Solver.LBFGS
+            ),
             integrated_gradients=IntegratedGradientsSettings(baseline=0),
             occlusion=OcclusionSettings(window=4),
         ),
@@ -219,7 +222,9 @@ def test_only_what_the_caller_chose_is_sent(service, client, grey) -> None:
     assert (chosen.model.name, chosen.model.version) == ("chest", "2")
     assert chosen.settings == explanation_pb2.ExplainSettings(
         target_class="no finding",
-        inversion=explanation_pb2.InversionSettings(steps=5, learning_rate=0.5, reconstruction_weight=0, restarts=3),
+        inversion=explanation_pb2.InversionSettings(
+            steps=5, learning_rate=0.5, reconstruction_weight=0, restarts=3, solver=bundle_pb2.SOLVER_LBFGS
+        ),
         integrated_gradients=explanation_pb2.IntegratedGradientsSettings(baseline=0),
         occlusion=explanation_pb2.OcclusionSettings(window=4),
     )

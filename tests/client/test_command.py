@@ -15,7 +15,7 @@ from medxgan.client.command import embedded, rooms
 from medxgan.client.command.app import app
 from medxgan.client.command.folders import output_folders
 from medxgan.client.command.rooms import SUBCOMMANDS, Subcommand
-from medxgan.v1 import explanation_pb2
+from medxgan.v1 import bundle_pb2, explanation_pb2
 
 FILES = {
     "original.png",
@@ -275,6 +275,7 @@ def test_the_options_are_sent(service, film) -> None:
         "--learning-rate": 0.5,
         "--reconstruction-weight": 2,
         "--restarts": 2,
+        "--solver": "lbfgs",
         "--seed": 3,
         "--frame": 5,
         "--pixel-spacing": "0.25,0.5",
@@ -286,7 +287,9 @@ def test_the_options_are_sent(service, film) -> None:
     assert sent.settings == explanation_pb2.ExplainSettings(
         target_class="pneumonia",
         seed=3,
-        inversion=explanation_pb2.InversionSettings(steps=9, learning_rate=0.5, reconstruction_weight=2, restarts=2),
+        inversion=explanation_pb2.InversionSettings(
+            steps=9, learning_rate=0.5, reconstruction_weight=2, restarts=2, solver=bundle_pb2.SOLVER_LBFGS
+        ),
         integrated_gradients=explanation_pb2.IntegratedGradientsSettings(steps=20, baseline=0.5),
         occlusion=explanation_pb2.OcclusionSettings(window=4, stride=2, level=0.25),
     )

@@ -1,6 +1,7 @@
 """A real server with a real bundle, asked over gRPC."""
 
 import io
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from PIL import Image as PillowImage
 from pydicom.data import get_testdata_file
 
-from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, DATA_TYPE_UINT8
+from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, DATA_TYPE_UINT8, SOLVER_ADAM, SOLVER_LBFGS, Solver
 from medxgan.v1.explanation_pb2 import (
     IMAGE_FORM_DICOM,
     MAP_FORM_PNG,
@@ -224,7 +225,7 @@ def test_maps_come_in_the_order_and_form_asked_for(stub: ExplanationServiceStub,
 
 
 def test_settings_that_the_caller_chose_are_in_force(stub: ExplanationServiceStub, image: Image) -> None:
-    chosen = InversionSettings(steps=7, learning_rate=0.05, reconstruction_weight=2, restarts=2)
+    chosen = InversionSettings(steps=7, learning_rate=0.05, reconstruction_weight=2, restarts=2, solver=SOLVER_LBFGS)
     response = stub.Explain(ExplainRequest(image=image, settings=ExplainSettings(inversion=chosen)))
     assert response.settings.inversion == chosen
     assert response.outcome.steps_taken == 7
@@ -245,11 +246,17 @@ def test_a_stream_tells_its_progress_and_ends_with_the_same_explanation(
         np.testing.assert_array_equal(streamed, plain)
 
 
-def test_an_explanation_does_not_depend_on_its_batch(stub: ExplanationServiceStub, images: list[Image]) -> None:
-    steps = inverting(steps=30)
-    alone = [stub.Explain(ExplainRequest(image=image, settings=steps)) for image in images]
+@pytest.mark.parametrize("solvers", [[SOLVER_ADAM], [SOLVER_LBFGS], [SOLVER_ADAM, SOLVER_LBFGS]])
+def test_an_explanation_does_not_depend_on_its_batch(
+    stub: ExplanationServiceStub, images: list[Image], solvers: list[Solver]
+) -> None:
+    requests = [
+        ExplainRequest(image=image, settings=ExplainSettings(inversion=InversionSettings(steps=15, solver=solver)))
+        for image, solver in zip(images, itertools.cycle(solvers), strict=False)
+    ]
+    alone = [stub.Explain(request) for request in requests]
     with ThreadPoolExecutor(len(images)) as callers:
-        together = list(callers.map(lambda image: stub.Explain(ExplainRequest(image=image, settings=steps)), images))
+        together = list(callers.map(stub.Explain, requests))
     for one, other in zip(alone, together, strict=True):
         for map_alone, map_together in zip(arrays(one), arrays(other), strict=True):
             np.testing.assert_allclose(map_together, map_alone, atol=1e-4)

@@ -220,6 +220,12 @@ class LinearRun:
         self._state = replace(state, z=state.z - update, first_moment=first, second_moment=second, step=step)
         return Losses(reconstruction, classification)
 
+    def gradient(self, z: FloatArray) -> tuple[Losses, FloatArray]:
+        engine, adam = self._engine, self._engine.bundle.inversion
+        other = LinearRun(engine, replace(self._state, z=z))
+        losses = other.advance(1)
+        return losses, other.state().first_moment / np.float32(1 - adam.beta1)
+
     def state(self) -> InversionState:
         self._engine.threads.add(threading.get_ident())
         return self._state

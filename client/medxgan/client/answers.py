@@ -9,6 +9,7 @@ from medxgan.client.vocabulary import (
     MapNeed,
     Orientation,
     ProgressPhase,
+    Solver,
     VerdictReasonCode,
     VerdictStatus,
     from_wire,
@@ -178,6 +179,7 @@ def _settings(settings: explanation_pb2.ExplainSettings) -> results.Settings:
             if inversion.HasField("reconstruction_weight")
             else None,
             restarts=inversion.restarts if inversion.HasField("restarts") else None,
+            solver=from_wire(Solver, inversion.solver) if inversion.solver else None,
         )
         if settings.HasField("inversion")
         else None,

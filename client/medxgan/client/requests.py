@@ -66,6 +66,7 @@ def _settings(settings: Settings) -> explanation_pb2.ExplainSettings | None:
                     learning_rate=inversion.learning_rate,
                     reconstruction_weight=inversion.reconstruction_weight,
                     restarts=_whole("settings.inversion.restarts", inversion.restarts),
+                    solver=None if inversion.solver is None else to_wire(inversion.solver),
                 )
             ),
             integrated_gradients=_chosen(

@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
-from medxgan.v1 import explanation_pb2
+from medxgan.v1 import bundle_pb2, explanation_pb2
 
 
 class Unrecognised(str):
@@ -147,6 +147,13 @@ class Orientation(StrEnum):
     TURNED_270 = "turned_270"
 
 
+class Solver(StrEnum):
+    """How the loss of an inversion is brought down: Adam, or L-BFGS, which takes fewer steps to the same loss."""
+
+    ADAM = "adam"
+    LBFGS = "lbfgs"
+
+
 class ImageForm(StrEnum):
     """A form that a server reads images in: an array, a PNG, JPEG or TIFF file, a DICOM file."""
 
@@ -157,17 +164,20 @@ class ImageForm(StrEnum):
 
 Member = TypeVar("Member", bound=StrEnum)
 
+_WIRE: dict[str, Any] = vars(bundle_pb2) | vars(explanation_pb2)
+"""Enumerations and their values, by name."""
+
 
 def to_wire(member: StrEnum | Unrecognised) -> Any:
     """The wire's value for `member`: a number, for which protobuf has no class of its own."""
     if isinstance(member, Unrecognised):
         return member.number
-    return getattr(explanation_pb2, _prefix(type(member)) + member.name)
+    return _WIRE[_prefix(type(member)) + member.name]
 
 
 def from_wire(kind: type[Member], number: int) -> Member | Unrecognised:
     """The member of `kind` for the wire's `number`; unrecognised where this client has none."""
-    wire = getattr(explanation_pb2, kind.__name__)
+    wire = _WIRE[kind.__name__]
     if number in wire.values():
         name = wire.Name(number).removeprefix(_prefix(kind))
         if name in kind.__members__:

@@ -43,6 +43,12 @@ class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DATA_TYPE_UINT8: _ClassVar[DataType]
     DATA_TYPE_UINT16: _ClassVar[DataType]
     DATA_TYPE_FLOAT32: _ClassVar[DataType]
+
+class Solver(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SOLVER_UNSPECIFIED: _ClassVar[Solver]
+    SOLVER_ADAM: _ClassVar[Solver]
+    SOLVER_LBFGS: _ClassVar[Solver]
 ASPECT_UNSPECIFIED: Aspect
 ASPECT_CROP: Aspect
 ASPECT_PAD: Aspect
@@ -64,6 +70,9 @@ DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_UINT8: DataType
 DATA_TYPE_UINT16: DataType
 DATA_TYPE_FLOAT32: DataType
+SOLVER_UNSPECIFIED: Solver
+SOLVER_ADAM: Solver
+SOLVER_LBFGS: Solver
 
 class Bundle(_message.Message):
     __slots__ = ("schema_version", "name", "version", "image", "classification", "latent", "graphs", "inversion", "reliability", "provenance", "metrics", "familiarity", "data_files")
@@ -192,7 +201,7 @@ class TensorSpecification(_message.Message):
     def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class InversionSpecification(_message.Message):
-    __slots__ = ("default_steps", "maximum_steps", "default_learning_rate", "learning_rate_range", "default_reconstruction_weight", "reconstruction_weight_range", "tolerance", "check_interval", "beta1", "beta2", "epsilon", "pathology_rate")
+    __slots__ = ("default_steps", "maximum_steps", "default_learning_rate", "learning_rate_range", "default_reconstruction_weight", "reconstruction_weight_range", "tolerance", "check_interval", "beta1", "beta2", "epsilon", "pathology_rate", "default_solver")
     DEFAULT_STEPS_FIELD_NUMBER: _ClassVar[int]
     MAXIMUM_STEPS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +214,7 @@ class InversionSpecification(_message.Message):
     BETA2_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     PATHOLOGY_RATE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_SOLVER_FIELD_NUMBER: _ClassVar[int]
     default_steps: int
     maximum_steps: int
     default_learning_rate: float
@@ -217,7 +227,8 @@ class InversionSpecification(_message.Message):
     beta2: float
     epsilon: float
     pathology_rate: float
-    def __init__(self, default_steps: _Optional[int] = ..., maximum_steps: _Optional[int] = ..., default_learning_rate: _Optional[float] = ..., learning_rate_range: _Optional[_Union[Interval, _Mapping]] = ..., default_reconstruction_weight: _Optional[float] = ..., reconstruction_weight_range: _Optional[_Union[Interval, _Mapping]] = ..., tolerance: _Optional[float] = ..., check_interval: _Optional[int] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., epsilon: _Optional[float] = ..., pathology_rate: _Optional[float] = ...) -> None: ...
+    default_solver: Solver
+    def __init__(self, default_steps: _Optional[int] = ..., maximum_steps: _Optional[int] = ..., default_learning_rate: _Optional[float] = ..., learning_rate_range: _Optional[_Union[Interval, _Mapping]] = ..., default_reconstruction_weight: _Optional[float] = ..., reconstruction_weight_range: _Optional[_Union[Interval, _Mapping]] = ..., tolerance: _Optional[float] = ..., check_interval: _Optional[int] = ..., beta1: _Optional[float] = ..., beta2: _Optional[float] = ..., epsilon: _Optional[float] = ..., pathology_rate: _Optional[float] = ..., default_solver: _Optional[_Union[Solver, str]] = ...) -> None: ...
 
 class Interval(_message.Message):
     __slots__ = ("minimum", "maximum")

@@ -262,16 +262,18 @@ class ExplainSettings(_message.Message):
     def __init__(self, target_class: _Optional[str] = ..., seed: _Optional[int] = ..., inversion: _Optional[_Union[InversionSettings, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradientsSettings, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionSettings, _Mapping]] = ...) -> None: ...
 
 class InversionSettings(_message.Message):
-    __slots__ = ("steps", "learning_rate", "reconstruction_weight", "restarts")
+    __slots__ = ("steps", "learning_rate", "reconstruction_weight", "restarts", "solver")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     RECONSTRUCTION_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    SOLVER_FIELD_NUMBER: _ClassVar[int]
     steps: int
     learning_rate: float
     reconstruction_weight: float
     restarts: int
-    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., reconstruction_weight: _Optional[float] = ..., restarts: _Optional[int] = ...) -> None: ...
+    solver: _bundle_pb2.Solver
+    def __init__(self, steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., reconstruction_weight: _Optional[float] = ..., restarts: _Optional[int] = ..., solver: _Optional[_Union[_bundle_pb2.Solver, str]] = ...) -> None: ...
 
 class IntegratedGradientsSettings(_message.Message):
     __slots__ = ("steps", "baseline")

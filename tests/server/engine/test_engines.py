@@ -166,6 +166,28 @@ def test_what_came_back_to_the_host_stays_as_it_was(bundle, engine):
     assert_equal(given, untouched)
 
 
+def test_the_gradient_elsewhere_is_the_slope_of_the_loss_and_leaves_the_rows_alone(bundle, engine):
+    state = random_state(bundle, 3)
+    run = engine.start(state)
+    random = np.random.default_rng(7)
+    z = state.z + random.normal(0, 0.1, state.z.shape).astype(np.float32)
+    losses, gradient = run.gradient(z)
+    way, short = random.standard_normal(z.shape, np.float32), np.float32(1e-2)
+
+    def total(z: FloatArray) -> FloatArray:
+        losses, _ = run.gradient(z)
+        return state.reconstruction_weight * losses.reconstruction + losses.classification
+
+    slope = (total(z + short * way) - total(z - short * way)) / (2 * short)
+    np.testing.assert_allclose((gradient * way).sum(1), slope, rtol=0.02, atol=2e-3)
+    ahead, other = engine.start(replace(state, z=z)).advance(1), engine.start(state)
+    np.testing.assert_allclose(losses.reconstruction, ahead.reconstruction, rtol=1e-6)
+    np.testing.assert_allclose(losses.classification, ahead.classification, rtol=1e-6)
+    run.advance(3)
+    other.advance(3)
+    assert_equal(run.state(), other.state())
+
+
 def test_a_block_of_no_steps_is_refused(bundle, engine):
     with pytest.raises(ValueError, match="at least 1 step"):
         engine.start(random_state(bundle, 1)).advance(0)

@@ -10,7 +10,7 @@ from medxgan.server.errors import ImageError, SettingsError
 from medxgan.server.explanation.table import MAPS
 from medxgan.server.images.film import Film
 from medxgan.server.images.sent import SentImage
-from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
+from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, SOLVER_ADAM
 from medxgan.v1.explanation_pb2 import (
     MAP_FORM_PNG,
     MAP_FORM_TENSOR,
@@ -233,7 +233,7 @@ def test_the_settings_in_force_are_stated_where_they_were_used(answer, linear_lo
     windows = stated(MAP_KIND_OCCLUSION)
     assert windows.occlusion == ExplainSettings(occlusion={"window": 5, "stride": 2, "level": -1}).occlusion
     assert not windows.HasField("inversion")
-    inversion = {"steps": 2, "learning_rate": 0.05, "reconstruction_weight": 4, "restarts": 1}
+    inversion = {"steps": 2, "learning_rate": 0.05, "reconstruction_weight": 4, "restarts": 1, "solver": SOLVER_ADAM}
     assert stated(MAP_KIND_DIFFERENCE).inversion == ExplainSettings(inversion=inversion).inversion
     both = stated(MAP_KIND_EVIDENCE)
     assert both.HasField("inversion")

@@ -5,6 +5,7 @@ import pytest
 from medxgan.server.errors import InvalidRequestError, SettingsError
 from medxgan.server.inversion.settings import InversionSettings, resolve_inversion_settings
 from medxgan.v1 import explanation_pb2
+from medxgan.v1.bundle_pb2 import SOLVER_ADAM, SOLVER_LBFGS
 
 
 def test_settings_left_out_are_the_bundles(linear_engine):
@@ -16,6 +17,21 @@ def test_settings_that_are_set_are_in_force_to_the_last_bit(linear_engine):
     requested = {"steps": 11, "learning_rate": 0.1, "reconstruction_weight": 0.3, "restarts": 16}
     resolved = resolve_inversion_settings(explanation_pb2.InversionSettings(**requested), linear_engine.bundle)
     assert resolved == InversionSettings(**requested)
+
+
+@pytest.mark.parametrize(
+    ("stated", "requested", "solver"),
+    [
+        (0, 0, SOLVER_ADAM),
+        (SOLVER_LBFGS, 0, SOLVER_LBFGS),
+        (SOLVER_LBFGS, SOLVER_ADAM, SOLVER_ADAM),
+        (0, SOLVER_LBFGS, SOLVER_LBFGS),
+    ],
+)
+def test_the_solver_is_the_callers_else_the_bundles_else_adam(linear_engine, stated, requested, solver):
+    linear_engine.bundle.inversion.default_solver = stated
+    wanted = explanation_pb2.InversionSettings(solver=requested)
+    assert resolve_inversion_settings(wanted, linear_engine.bundle).solver == solver
 
 
 @pytest.mark.parametrize(

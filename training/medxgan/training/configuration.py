@@ -230,9 +230,10 @@ class FamiliarityConfig(Section):
 class InversionConfig(Section):
     """Defaults and ranges of the inversion that the bundle states."""
 
+    solver: Literal["adam", "lbfgs"] = Field("adam", description="How the loss is brought down.")
     steps: int = Field(20, ge=1)
     maximum_steps: int = Field(2000, ge=1)
-    learning_rate: float = Field(0.05, gt=0)
+    learning_rate: float = Field(0.05, gt=0, description="How far the first step moves each latent.")
     learning_rate_range: tuple[float, float] = (1e-4, 1.0)
     pathology_rate: float = Field(1.0, ge=0, le=1, description="Share of the learning rate that z2 moves by.")
     reconstruction_weight: float = Field(4.0, gt=0, description="λ")

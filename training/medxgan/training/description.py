@@ -69,6 +69,7 @@ def inversion_specification(inversion: InversionConfig) -> InversionSpecificatio
         beta2=inversion.beta2,
         epsilon=inversion.epsilon,
         pathology_rate=inversion.pathology_rate if inversion.pathology_rate < 1 else None,
+        default_solver=f"SOLVER_{inversion.solver.upper()}",
     )
 
 

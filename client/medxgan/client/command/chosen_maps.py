@@ -24,6 +24,7 @@ COUNTERPART_MAPS = (
 
 OPTION_NEEDS: Mapping[str, MapNeed] = {
     "steps": MapNeed.INVERSION,
+    "solver": MapNeed.INVERSION,
     "learning_rate": MapNeed.INVERSION,
     "reconstruction_weight": MapNeed.INVERSION,
     "restarts": MapNeed.INVERSION,

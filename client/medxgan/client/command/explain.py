@@ -1,7 +1,7 @@
 """`medxgan explain`: pictures, a panel and a report for each image."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -51,8 +51,13 @@ def explain(
         int | None,
         typer.Option(min=0, help="Gradient steps of the inversion; the bundle's default if left out."),
     ] = None,
+    solver: Annotated[
+        Literal["adam", "lbfgs"] | None,
+        typer.Option(help="How the inversion brings its loss down; the bundle's default if left out."),
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's learning rate; the bundle's default if left out.")
+        float | None,
+        typer.Option(help="How far its first step moves each latent; the bundle's default if left out."),
     ] = None,
     reconstruction_weight: Annotated[
         float | None,
@@ -108,12 +113,15 @@ def explain(
         OcclusionSettings,
         Settings,
     )
+    from medxgan.client.vocabulary import Solver
 
     spacing = None if pixel_spacing is None else _spacing(pixel_spacing)
     settings = Settings(
         target_class=target,
         seed=seed,
-        inversion=InversionSettings(steps, learning_rate, reconstruction_weight, restarts),
+        inversion=InversionSettings(
+            steps, learning_rate, reconstruction_weight, restarts, None if solver is None else Solver(solver)
+        ),
         integrated_gradients=IntegratedGradientsSettings(path_steps, baseline),
         occlusion=OcclusionSettings(window, stride, occlusion_level),
     )

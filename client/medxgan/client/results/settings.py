@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from medxgan.client.vocabulary import Solver, Unrecognised
+
 
 @dataclass(frozen=True)
 class InversionSettings:
@@ -9,16 +11,18 @@ class InversionSettings:
 
     Attributes:
         steps: gradient steps, at most.
-        learning_rate: Adam's.
+        learning_rate: how far the first step moves each latent.
         reconstruction_weight: λ, the weight of the mean squared error against the class term.
         restarts: inversions from different starts, 1 to 16, the best of which is the answer; 1 by default. The time
             that it takes is in proportion.
+        solver: how the loss is brought down; the bundle's default if None.
     """
 
     steps: int | None = None
     learning_rate: float | None = None
     reconstruction_weight: float | None = None
     restarts: int | None = None
+    solver: Solver | Unrecognised | None = None
 
 
 @dataclass(frozen=True)

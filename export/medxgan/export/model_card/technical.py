@@ -10,6 +10,7 @@ from medxgan.v1.bundle_pb2 import (
     ASPECT_PAD,
     ASPECT_STRETCH,
     OUTPUT_ACTIVATION_SOFTMAX,
+    SOLVER_LBFGS,
     Aspect,
     Classification,
     Familiarity,
@@ -83,7 +84,11 @@ def inversion(settings: InversionSpecification) -> str:
             interval(weight.minimum, weight.maximum),
         ),
     ]
-    adam = f"betas {number(settings.beta1)} and {number(settings.beta2)}, epsilon {number(settings.epsilon)}"
+    if settings.default_solver == SOLVER_LBFGS:
+        solver = "L-BFGS, each image for itself"
+    else:
+        betas = f"betas {number(settings.beta1)} and {number(settings.beta2)}"
+        solver = f"Adam ({betas}, epsilon {number(settings.epsilon)})"
     pathology = ""
     if settings.HasField("pathology_rate"):
         pathology = (
@@ -92,7 +97,7 @@ def inversion(settings: InversionSpecification) -> str:
     return (
         f"{table(('Setting', 'Default', 'Allowed'), rows)}\n\n"
         "The search weighs likeness to the image against agreement of the classifier's two answers, "
-        f"by Adam ({adam}); {steps}.{pathology}"
+        f"by {solver}; {steps}.{pathology}"
     )
 
 

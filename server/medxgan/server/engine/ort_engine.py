@@ -37,6 +37,7 @@ class OrtEngine:
         available = ort.get_available_providers()
         chain = available_chain(choice, available)
         self._side = bundle.description.image.height
+        self._beta1 = bundle.description.inversion.beta1
         self._graphs = [
             (graph, open_session(bundle, graph, chain, threads))
             for graph in bundle.description.graphs
@@ -61,7 +62,7 @@ class OrtEngine:
 
     def start(self, state: InversionState) -> "OrtInversionRun":
         """Put a batch of inversions on the provider's device."""
-        return OrtInversionRun(self._session(STEP), state, device_type(self._execution.provider))
+        return OrtInversionRun(self._session(STEP), state, device_type(self._execution.provider), self._beta1)
 
     def warm_up(self) -> None:
         """Run every graph once on one row."""
@@ -87,9 +88,10 @@ class OrtInversionRun:
     the other, the next step goes back. Between blocks only the losses come to the host.
     """
 
-    def __init__(self, session: ort.InferenceSession, state: InversionState, device: str) -> None:
+    def __init__(self, session: ort.InferenceSession, state: InversionState, device: str, beta1: float) -> None:
         self._session = session
         self._start = state
+        self._beta1 = beta1
         constants = {name: _on_device(getattr(state, name), device) for name in CONSTANTS}
         self._losses = {name: _empty(state.step.shape, device) for name in LOSSES}
         self._current = {name: _on_device(getattr(state, name), device) for name in STATE}
@@ -105,13 +107,25 @@ class OrtInversionRun:
             self._session.run_with_iobinding(self._binding)
             self._binding, self._binding_back = self._binding_back, self._binding
             self._current, self._following = self._following, self._current
-        reconstruction, classification = (_to_host(self._losses[name]) for name in LOSSES)
-        return Losses(reconstruction, classification)
+        return self._losses_on_host()
+
+    def gradient(self, z: FloatArray) -> tuple[Losses, FloatArray]:
+        """The losses of every row at another code, and the gradient; the rows stay as they are."""
+        self._current["z"].update_inplace(z)
+        self._session.run_with_iobinding(self._binding)
+        # From a first moment of 0, a step of Adam leads to 1 - beta1 of the gradient.
+        gradient = _to_host(self._following["first_moment"]) / np.float32(1 - self._beta1)
+        self._current["z"].update_inplace(self._start.z)
+        return self._losses_on_host(), gradient
 
     def state(self) -> InversionState:
         """Bring the rows back to the host."""
         moved = {name: _to_host(buffer) for name, buffer in self._current.items()}
         return InversionState(**moved, **{name: getattr(self._start, name) for name in CONSTANTS})
+
+    def _losses_on_host(self) -> Losses:
+        reconstruction, classification = (_to_host(self._losses[name]) for name in LOSSES)
+        return Losses(reconstruction, classification)
 
     def _bind(self, constants: Buffers, source: Buffers, destination: Buffers) -> ort.IOBinding:
         binding = self._session.io_binding()

@@ -69,6 +69,13 @@ class InversionRun(Protocol):
         """Take `steps` (>= 1) gradient steps with every row; only the losses come back."""
         ...
 
+    def gradient(self, z: FloatArray) -> tuple[Losses, FloatArray]:
+        """The losses of every row at another code, and their weighted sum's gradient; both [B, D].
+
+        The rows, whose `first_moment` is 0, stay as they are.
+        """
+        ...
+
     def state(self) -> InversionState:
         """Bring the rows back to the host."""
         ...

@@ -41,6 +41,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
         self._graph = graph
         self._side = bundle.description.image.height
+        self._beta1 = bundle.description.inversion.beta1
         self._stateless = OrtEngine(bundle, "torch", threads)
         self._step = None if graph is None else _load_program(graph, bundle.folder)
 
@@ -62,7 +63,7 @@ class TorchEngine:
         """Turn a batch of inversions into tensors."""
         if self._step is None:
             raise ValueError("the bundle has no generator")
-        return TorchInversionRun(self._step, state)
+        return TorchInversionRun(self._step, state, self._beta1)
 
     def warm_up(self) -> None:
         """Run every graph once on one row."""
@@ -74,9 +75,10 @@ class TorchEngine:
 class TorchInversionRun:
     """A batch of inversions as tensors. Implements `InversionRun`."""
 
-    def __init__(self, step: torch.nn.Module, state: InversionState) -> None:
+    def __init__(self, step: torch.nn.Module, state: InversionState, beta1: float) -> None:
         self._step = step
         self._start = state
+        self._beta1 = beta1
         self._state = tuple(torch.tensor(getattr(state, name)) for name in STATE)
         self._constants = tuple(torch.tensor(getattr(state, name)) for name in CONSTANTS)
 
@@ -90,6 +92,15 @@ class TorchInversionRun:
                 self._state = outputs[: len(STATE)]
         reconstruction, classification = outputs[len(STATE) :]
         return Losses(reconstruction.numpy(), classification.numpy())
+
+    def gradient(self, z: FloatArray) -> tuple[Losses, FloatArray]:
+        """The losses of every row at another code, and the gradient; the rows stay as they are."""
+        with torch.no_grad():
+            outputs = self._step(torch.tensor(z), *self._state[1:], *self._constants)
+        reconstruction, classification = outputs[len(STATE) :]
+        # From a first moment of 0, a step of Adam leads to 1 - beta1 of the gradient.
+        gradient = outputs[STATE.index("first_moment")].numpy() / np.float32(1 - self._beta1)
+        return Losses(reconstruction.numpy(), classification.numpy()), gradient
 
     def state(self) -> InversionState:
         """Give the rows as arrays."""

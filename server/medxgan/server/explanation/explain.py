@@ -177,6 +177,7 @@ class Explainer:
                 opened.x,
                 opened.score.probability,
                 rates,
+                settings.solver,
             )
             for z in starting_codes(opened.z, self._bundle.latent, settings.restarts, seed)
         ]

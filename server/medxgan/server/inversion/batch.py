@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from medxgan.server.engine.device_thread import DeviceThread, not_served
-from medxgan.server.engine.port import Engine, InversionRun, InversionState
-from medxgan.server.inversion.solver import Row, Solver, Start, concatenate, select
+from medxgan.server.engine.port import Engine, InversionState
+from medxgan.server.inversion.runs import Runs
+from medxgan.server.inversion.solver import Row, Solver, Start
 from medxgan.server.inversion.turns import Flow, Ticket, Turns
 
 OnRows = Callable[[Sequence[Row]], None]
@@ -223,7 +224,7 @@ class _Rows:
     def __init__(self, solver: Solver, engine: Engine) -> None:
         self._solver = solver
         self._engine = engine
-        self._run: InversionRun | None = None
+        self._runs: Runs | None = None
         self._size = 0
 
     def advance(self, change: _Change, rows: list[Row]) -> _Block:
@@ -235,19 +236,18 @@ class _Rows:
         """
         began = time.perf_counter()
         left: dict[int, InversionState] = {}
-        if self._run is None or change.joining or len(change.staying) < self._size:
+        if self._runs is None or change.joining or len(change.staying) < self._size:
             kept: list[InversionState] = []
-            if self._run is not None and (change.staying or change.leaving):
-                state = self._run.state()
-                left = {place: select(state, [place]) for place in change.leaving.values()}
-                kept = [select(state, change.staying)] if change.staying else []
-            self._run, self._size = self._engine.start(concatenate([*kept, *change.joining])), len(rows)
-        rows = self._solver.step(rows, self._run)
+            if self._runs is not None and (change.staying or change.leaving):
+                states = self._runs.states()
+                left = {place: states[place] for place in change.leaving.values()}
+                kept = [states[place] for place in change.staying]
+            self._runs, self._size = Runs(self._engine, [*kept, *change.joining]), len(rows)
+        rows = self._solver.step(rows, self._runs)
         ended = time.perf_counter()
         indices = [index for index, row in enumerate(rows) if self._solver.terminate(row)]
-        last = self._run.state() if indices else None
-        terminated = {index: select(last, [index]) for index in indices} if last is not None else {}
-        return _Block(rows, terminated, left, began, ended)
+        last = self._runs.states() if indices else []
+        return _Block(rows, {index: last[index] for index in indices}, left, began, ended)
 
 
 def _fail(requests: "Iterable[_Request]", error: BaseException) -> None:

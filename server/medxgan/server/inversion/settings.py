@@ -17,15 +17,17 @@ class InversionSettings:
 
     Attributes:
         steps: most gradient steps to take, >= 1.
-        learning_rate: Adam's learning rate.
+        learning_rate: how far the first step moves each latent.
         reconstruction_weight: λ, the weight of the mean squared error against the class term.
         restarts: inversions from different starts, 1 to 16; the one with the lowest final loss is the answer.
+        solver: how the loss is brought down.
     """
 
     steps: int
     learning_rate: float
     reconstruction_weight: float
     restarts: int = 1
+    solver: bundle_pb2.Solver = bundle_pb2.SOLVER_ADAM
 
     def loss(self, reconstruction_mse: float, classification_loss: float) -> float:
         """The loss that an inversion brings down: λ · MSE + BCE."""
@@ -58,7 +60,8 @@ def resolve_inversion_settings(
     restarts = requested.restarts if requested.HasField("restarts") else 1
     if not 1 <= restarts <= MAXIMUM_RESTARTS:
         raise SettingsError(f"{_FIELD}.restarts", f"expected 1 to {MAXIMUM_RESTARTS}, got {restarts}")
-    return InversionSettings(steps, learning_rate, weight, restarts)
+    solver = requested.solver or stated.default_solver or bundle_pb2.SOLVER_ADAM
+    return InversionSettings(steps, learning_rate, weight, restarts, solver)
 
 
 def _check_range(field: str, value: float, allowed: bundle_pb2.Interval) -> None:

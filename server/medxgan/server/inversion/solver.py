@@ -1,4 +1,4 @@
-"""The solver: gradient descent on the latent code of a picture.
+"""The solver: gradient descent on the latent code of a picture, by Adam or by L-BFGS.
 
     argmin over z1, z2 of   λ · MSE(G(z1, z2), image) + BCE(C(G(z1, z2)), target)
 
@@ -13,11 +13,23 @@ share its batch. Not converging is a value, not an error.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from medxgan.server.engine.port import FloatArray, InversionRun, InversionState
+from medxgan.server.engine.port import FloatArray, InversionState, Losses
+from medxgan.server.inversion.lbfgs import LbfgsState
 from medxgan.v1 import bundle_pb2
+
+State = TypeVar("State", bound=InversionState)
+
+
+class Advances(Protocol):
+    """Rows that take steps together: an `InversionRun`, or several."""
+
+    def advance(self, steps: int) -> Losses:
+        """Take `steps` (>= 1) gradient steps with every row."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Solver:
         image: FloatArray,
         target: float,
         learning_rate: FloatArray,
+        by: bundle_pb2.Solver = bundle_pb2.SOLVER_ADAM,
     ) -> Start:
         """Set a row up.
 
@@ -76,7 +89,8 @@ class Solver:
             z: [1, D], where it starts.
             image: [1, 1, S, S] in [-1, 1], the picture to match.
             target: the probability to match.
-            learning_rate: [1, D], Adam's for each latent; 0 holds it still.
+            learning_rate: [1, D], how far the first step moves each latent; 0 holds it still.
+            by: which solver.
         """
         state = InversionState(
             z=z.astype(np.float32),
@@ -88,9 +102,9 @@ class Solver:
             learning_rate=learning_rate.astype(np.float32),
             reconstruction_weight=np.full(1, row.reconstruction_weight, np.float32),
         )
-        return row, state
+        return row, LbfgsState.of(state) if by == bundle_pb2.SOLVER_LBFGS else state
 
-    def step(self, rows: Sequence[Row], run: InversionRun) -> list[Row]:
+    def step(self, rows: Sequence[Row], run: Advances) -> list[Row]:
         """Take one block of gradient steps with every row of a run.
 
         The block ends where the first row ends or is due for its check, so that no row's result depends on the others.
@@ -135,17 +149,14 @@ class Solver:
         return replace(row, checked_loss=row.loss, converged=settled)
 
 
-def select(state: InversionState, rows: Sequence[int]) -> InversionState:
+def select(state: State, rows: Sequence[int]) -> State:
     """Only these rows of a batch, in this order."""
     indices = np.asarray(rows, dtype=np.intp)
-    return InversionState(**{field.name: getattr(state, field.name)[indices] for field in fields(InversionState)})
+    return type(state)(**{field.name: getattr(state, field.name)[indices] for field in fields(state)})
 
 
-def concatenate(states: Sequence[InversionState]) -> InversionState:
-    """The rows of several batches as one batch."""
-    return InversionState(
-        **{
-            field.name: np.concatenate([getattr(state, field.name) for state in states])
-            for field in fields(InversionState)
-        }
+def concatenate(states: Sequence[State]) -> State:
+    """The rows of several batches of one solver as one batch."""
+    return type(states[0])(
+        **{field.name: np.concatenate([getattr(state, field.name) for state in states]) for field in fields(states[0])}
     )

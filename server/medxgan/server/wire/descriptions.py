@@ -103,6 +103,7 @@ def settings_in_force(settings: ExplanationSettings) -> explanation_pb2.ExplainS
         stated.inversion.learning_rate = settings.inversion.learning_rate
         stated.inversion.reconstruction_weight = settings.inversion.reconstruction_weight
         stated.inversion.restarts = settings.inversion.restarts
+        stated.inversion.solver = settings.inversion.solver
     if MAP_NEED_PATH in needs:
         stated.integrated_gradients.steps = settings.path_steps
         stated.integrated_gradients.baseline = settings.baseline
