@@ -1,0 +1,242 @@
+"""A server under load, against the same inversion behind Triton and behind PyTorch eager.
+
+    python benchmarks/load.py models/chest/4 --run training/weights/chest-128 [--against COMMIT] [--triton PYTHON]
+
+Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open loop: callers that come by chance
+(Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Every target is
+asked for the same: reconstruction, negative realization and difference of a 256x256 picture by the bundle's default
+inversion. The targets run one after the other on all cores; who asks runs beside them.
+
+--against starts `medxgan serve` of another commit of this repository, with the same bundle; --triton names the Python
+of an environment with `nvidia-pytriton` and `onnxruntime` (and wants `tritonclient[grpc]` beside medxgan). Writes
+load-NAME.json, .md and .png.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import typer
+from load_targets import ROOT, Ask, Picture, Target, eager, medxgan, triton
+from measuring import cpu_model, versions, write_results
+
+CALLERS = (1, 4, 16, 64)
+SHARES = (0.5, 0.7, 0.9)
+PICTURES = 32
+WAITING = 512
+"""Explanations that may wait: a refusal would look like a quick answer."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One target under one load.
+
+    Attributes:
+        target: its name.
+        load: "16 callers" or "70 % of capacity".
+        answered: explanations in the time.
+        per_second: of them.
+        p50: milliseconds until half were answered, as are the next.
+        p95: 95 %.
+        p99: 99 %.
+        cores: processors that the server kept busy.
+    """
+
+    target: str
+    load: str
+    answered: int
+    per_second: float
+    p50: float
+    p95: float
+    p99: float
+    cores: float
+
+
+def main(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, NAME/VERSION.")],
+    run: Annotated[Path | None, typer.Option(help="Training run that it was made from, for PyTorch eager.")] = None,
+    against: Annotated[str, typer.Option(help="Another commit of this repository.")] = "",
+    triton_python: Annotated[Path | None, typer.Option("--triton", help="Python with nvidia-pytriton.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each load.")] = 20.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads within an operator, of each.")] = os.cpu_count() or 1,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
+) -> None:
+    """Put servers under load."""
+    targets: list[AbstractContextManager[Target]] = [medxgan("medxgan", bundle, ROOT, threads, WAITING)]
+    if against:
+        targets.append(_of_commit(against, bundle, threads))
+    if triton_python is not None:
+        targets.append(triton(triton_python, bundle, threads))
+    if run is not None:
+        targets.append(eager(run, bundle, threads))
+    measured: list[Measured] = []
+    for each in targets:
+        with each as target:
+            measured += asyncio.run(_measure(target, seconds))
+    report = {
+        "command": " ".join(["python", "benchmarks/load.py", *sys.argv[1:]]),
+        "bundle": f"{bundle.parent.name}/{bundle.name}",
+        "seconds": seconds,
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_average": os.getloadavg()[0],
+        "versions": versions("onnxruntime", "grpcio"),
+        "measured": [asdict(each) for each in measured],
+    }
+    write_results(out, f"load-{bundle.parent.name}", report, _page(report, measured))
+    _draw(measured, out / f"load-{bundle.parent.name}.png")
+
+
+@contextmanager
+def _of_commit(commit: str, bundle: Path, threads: int) -> Iterator[Target]:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        git = ["git", "-C", ROOT, "worktree"]
+        subprocess.run([*git, "add", "--detach", "--quiet", tree, commit], check=True)
+        try:
+            with medxgan(f"medxgan at {commit[:7]}", bundle, tree, threads, WAITING) as target:
+                yield target
+        finally:
+            subprocess.run([*git, "remove", "--force", tree], check=True)
+
+
+async def _measure(target: Target, seconds: float) -> list[Measured]:
+    pictures = _pictures()
+    measured = []
+    async with target.connect() as ask:
+        await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
+        for callers in CALLERS:
+            measured.append(await _closed(target, ask, pictures, callers, seconds))
+            print(measured[-1], flush=True)
+        capacity = max(each.per_second for each in measured)
+        for share in SHARES:
+            measured.append(await _open(target, ask, pictures, share, capacity, seconds))
+            print(measured[-1], flush=True)
+    return measured
+
+
+async def _closed(target: Target, ask: Ask, pictures: list[Picture], callers: int, seconds: float) -> Measured:
+    times: list[float] = []
+    ends = time.perf_counter() + seconds
+
+    async def call(caller: int) -> None:
+        number = caller
+        while time.perf_counter() < ends:
+            began = time.perf_counter()
+            await ask(pictures[number % len(pictures)])
+            times.append(time.perf_counter() - began)
+            number += callers
+
+    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    await asyncio.gather(*(call(caller) for caller in range(callers)))
+    return _summary(target, f"{callers} callers", times, began, busy)
+
+
+async def _open(
+    target: Target, ask: Ask, pictures: list[Picture], share: float, capacity: float, seconds: float
+) -> Measured:
+    times: list[float] = []
+    random = np.random.default_rng(0)
+
+    async def call(number: int) -> None:
+        came = time.perf_counter()
+        await ask(pictures[number % len(pictures)])
+        times.append(time.perf_counter() - came)
+
+    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    calls = []
+    while time.perf_counter() - began < seconds:
+        calls.append(asyncio.create_task(call(len(calls))))
+        await asyncio.sleep(random.exponential(1 / (share * capacity)))
+    await asyncio.gather(*calls)
+    return _summary(target, f"{share:.0%} of capacity", times, began, busy)
+
+
+def _summary(target: Target, load: str, times: list[float], began: float, busy: float) -> Measured:
+    seconds = time.perf_counter() - began
+    p50, p95, p99 = (1000 * float(np.percentile(times, percent)) for percent in (50, 95, 99))
+    cores = (_processor_seconds(target.process) - busy) / seconds
+    return Measured(target.name, load, len(times), len(times) / seconds, p50, p95, p99, cores)
+
+
+def _pictures() -> list[Picture]:
+    """Smooth pictures with some noise, such as a film is."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:256, 0:256] / 256
+    made = []
+    for _ in range(PICTURES):
+        a, b, c = random.uniform(1, 4, 3)
+        waves = np.sin(a * rows * np.pi) * np.cos(b * columns * np.pi) + 0.5 * np.sin(c * (rows + columns) * np.pi)
+        made.append(np.clip(128 + 60 * waves + random.normal(0, 4, waves.shape), 0, 255).astype(np.uint8))
+    return made
+
+
+def _processor_seconds(process: int) -> float:
+    """Processor time of a process and of those that it started."""
+    tick, total = os.sysconf("SC_CLK_TCK"), 0.0
+    parents: dict[int, int] = {}
+    spent: dict[int, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields[1])
+        spent[int(folder.name)] = (int(fields[11]) + int(fields[12])) / tick
+    for each in spent:
+        above = each
+        while above not in (process, 0) and above in parents:
+            above = parents[above]
+        total += spent[each] if above == process else 0
+    return total
+
+
+def _page(report: dict[str, Any], measured: list[Measured]) -> str:
+    own = {each.load: each for each in measured if each.target == "medxgan"}
+    lines = [
+        f"# Under load: {report['bundle']}",
+        "",
+        f"{report['cpu']}, {report['cores']} cores, {report['threads']} threads each; load average at the end "
+        f"{report['load_average']:.1f}; {report['versions']}. {report['seconds']:g} seconds each.",
+        "",
+        f"    {report['command']}",
+        "",
+        "| load | server | explanations a second | p50, ms | p95, ms | p99, ms | cores busy | medxgan's throughput "
+        "over its | its p99 over medxgan's |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for load in own:
+        for each in (each for each in measured if each.load == load):
+            ratios = f"{own[load].per_second / each.per_second:.2f} | {each.p99 / own[load].p99:.2f}"
+            times = f"{each.p50:.0f} | {each.p95:.0f} | {each.p99:.0f} | {each.cores:.2f}"
+            ratios = " | " if each.target == "medxgan" else ratios
+            lines.append(f"| {load} | {each.target} | {each.per_second:.2f} | {times} | {ratios} |")
+    lines += ["", "A share of capacity is of each server's own: the best throughput of its closed loop."]
+    return "\n".join(lines) + "\n"
+
+
+def _draw(measured: list[Measured], file: Path) -> None:
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name in dict.fromkeys(each.target for each in measured):
+        rows = [each for each in measured if each.target == name and each.load.endswith("callers")]
+        callers = [int(each.load.split()[0]) for each in rows]
+        axes.plot(callers, [each.per_second for each in rows], marker="o", label=name)
+    axes.set(xscale="log", xticks=CALLERS, xticklabels=CALLERS, xlabel="callers", ylabel="explanations a second")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=120)
+
+
+if __name__ == "__main__":
+    typer.run(main)
