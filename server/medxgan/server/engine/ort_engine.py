@@ -1,6 +1,7 @@
 """The ONNX Runtime engine: a session per graph; gradient steps with IO binding, their state in two buffers in turn."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime as ort
@@ -8,7 +9,13 @@ import onnxruntime as ort
 from medxgan.bundle import LoadedBundle
 from medxgan.bundle.graphs import CONSTANTS, LOSSES, STATE
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
-from medxgan.server.engine.providers import ProviderChoice, available_chain, device_type, fallback_reason
+from medxgan.server.engine.providers import (
+    ProviderChoice,
+    available_chain,
+    device_type,
+    fallback_reason,
+    load_libraries,
+)
 from medxgan.server.engine.sample import sample_inputs
 from medxgan.server.engine.sessions import open_session
 from medxgan.v1 import bundle_pb2
@@ -36,6 +43,7 @@ class OrtEngine:
     def __init__(self, bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) -> None:
         available = ort.get_available_providers()
         chain = available_chain(choice, available)
+        load_libraries(chain)
         self._side = bundle.description.image.height
         self._beta1 = bundle.description.inversion.beta1
         self._graphs = [
@@ -51,6 +59,10 @@ class OrtEngine:
     def execution(self) -> Execution:
         """How the model is really run."""
         return self._execution
+
+    def stand_in(self, requested: str, reason: str) -> None:
+        """Say from now on that it runs where something else was asked for, and why."""
+        self._execution = replace(self._execution, requested=requested, fallback_reason=reason)
 
     def run(
         self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None

@@ -1,7 +1,11 @@
 """From the operator's choice to ONNX Runtime's execution providers, and why less than that choice runs."""
 
+import ctypes
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
+
+import onnxruntime as ort
 
 ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "torch"]
 """What an operator may ask for. `auto`: CUDA where this ONNX Runtime has it, else the CPU."""
@@ -47,7 +51,28 @@ def fallback_reason(choice: ProviderChoice, available: Sequence[str], running: s
         return ""
     if wanted not in available:
         return f"{wanted} is not in this build of ONNX Runtime (it has {', '.join(available)})"
-    return f"{wanted} did not start: its driver or libraries are missing on this machine"
+    return f"{wanted} did not start: {missing_library(wanted)}"
+
+
+def load_libraries(chain: Sequence[str]) -> None:
+    """Load the libraries of CUDA and cuDNN that lie in this environment (`onnxruntime-gpu[cuda,cudnn]`), if need be."""
+    if CUDA in chain or TENSORRT in chain:
+        ort.preload_dlls()
+
+
+def missing_library(provider: str, folder: Path = Path(ort.__file__).parent / "capi") -> str:
+    """What the provider's own library misses, in the words of the system.
+
+    Args:
+        provider: CUDA or TensorRT.
+        folder: that the libraries of ONNX Runtime's providers lie in.
+    """
+    library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return str(error)
+    return "its libraries are there, but no device or driver that they can use"
 
 
 def device_type(provider: str) -> str:

@@ -2,8 +2,9 @@
 
 from medxgan.bundle import LoadedBundle
 from medxgan.server.engine.ort_engine import OrtEngine
+from medxgan.server.engine.parity import LARGEST_DEVIATION, largest_deviation
 from medxgan.server.engine.port import Engine
-from medxgan.server.engine.providers import ProviderChoice
+from medxgan.server.engine.providers import CPU, ProviderChoice
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import get_logger
 
@@ -22,10 +23,11 @@ def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) 
         The engine; its `execution` tells what really runs, and why if that is less than was asked for.
 
     Raises:
-        UnsupportedError: `torch` was asked for and PyTorch is not installed.
+        UnsupportedError: `torch` was asked for and PyTorch is not installed; or what was asked for computes something
+            else than the CPU.
         BundleError: a graph can't be loaded or is not as the bundle states.
     """
-    engine = _open_torch(bundle, threads) if choice == "torch" else OrtEngine(bundle, choice, threads)
+    engine = _open_torch(bundle, threads) if choice == "torch" else _open_ort(bundle, choice, threads)
     execution = engine.execution
     if execution.fallback_reason:
         _log.warning(
@@ -36,6 +38,34 @@ def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) 
             reason=execution.fallback_reason,
         )
     return engine
+
+
+def _open_ort(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> Engine:
+    engine = OrtEngine(bundle, choice, threads)
+    if engine.execution.provider == CPU:
+        return engine
+    return believed(bundle, engine, OrtEngine(bundle, "cpu", threads))
+
+
+def believed(bundle: LoadedBundle, engine: Engine, reference: OrtEngine) -> Engine:
+    """The engine where it computes what the reference does; else the reference, where nobody insisted on the engine.
+
+    Raises:
+        UnsupportedError: it was asked for by name and is wrong.
+    """
+    execution = engine.execution
+    apart = largest_deviation(bundle, engine, reference)
+    if apart.share <= LARGEST_DEVIATION:
+        _log.info("provider_checked", model=bundle.name, provider=execution.provider, deviation=f"{apart.share:.1e}")
+        return engine
+    reason = (
+        f"{execution.provider} is {apart.share:.2g} of the largest value away from {reference.execution.provider} in "
+        f"{apart.where}, expected at most {LARGEST_DEVIATION:g}"
+    )
+    if execution.requested != "auto":
+        raise UnsupportedError(f"{bundle.name}: {reason}")
+    reference.stand_in(execution.requested, reason)
+    return reference
 
 
 def _open_torch(bundle: LoadedBundle, threads: int) -> Engine:
