@@ -36,6 +36,7 @@ from medxgan.client import (
     MedxganClientError,
     OcclusionSettings,
     PixelSpacing,
+    Priority,
     Progress,
     ProgressPhase,
     Score,
@@ -210,6 +211,7 @@ def test_only_what_the_caller_chose_is_sent(service, client, grey) -> None:
         ),
         maps=[MapKind.RESIDUAL],
         trajectory=9,
+        priority=Priority.STAT,
     )
     client.explain(grey, settings=Settings(inversion=InversionSettings()))
     plain, chosen, empty = service.requests
@@ -230,6 +232,7 @@ def test_only_what_the_caller_chose_is_sent(service, client, grey) -> None:
     )
     assert [entry.kind for entry in chosen.maps] == [explanation_pb2.MAP_KIND_RESIDUAL]
     assert chosen.trajectory.frames == 9
+    assert [request.priority for request in (plain, chosen)] == [0, explanation_pb2.PRIORITY_STAT]
     assert chosen.image.frame == 3
     assert (chosen.image.pixel_spacing.row_mm, chosen.image.pixel_spacing.column_mm) == (0.1, 0.2)
 

@@ -21,7 +21,7 @@ from medxgan.client.results import (
     ServerDescription,
     Settings,
 )
-from medxgan.client.vocabulary import MapForm, MapKind, Unrecognised
+from medxgan.client.vocabulary import MapForm, MapKind, Priority, Unrecognised
 from medxgan.v1 import explanation_pb2
 
 DEFAULT_SETTINGS = Settings()
@@ -60,11 +60,20 @@ class AsyncClient(Connection):
         form: MapForm = MapForm.TENSOR,
         settings: Settings = DEFAULT_SETTINGS,
         trajectory: int | None = None,
+        priority: Priority = Priority.ROUTINE,
     ) -> Explanation:
         """Explain one image; see `Client.explain`."""
         # In a thread: a large film takes long to read and to pack.
         request = await asyncio.to_thread(
-            requests.explain, image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory
+            requests.explain,
+            image,
+            model,
+            version,
+            maps=maps,
+            form=form,
+            settings=settings,
+            trajectory=trajectory,
+            priority=priority,
         )
         return answers.explanation(await self._call(self._stub.Explain, request))
 
@@ -78,6 +87,7 @@ class AsyncClient(Connection):
         form: MapForm = MapForm.TENSOR,
         settings: Settings = DEFAULT_SETTINGS,
         trajectory: int | None = None,
+        priority: Priority = Priority.ROUTINE,
     ) -> AsyncGenerator[Progress | Explanation, None]:
         """Explain one image: yields its progress after every block of gradient steps, then the explanation.
 
@@ -85,7 +95,15 @@ class AsyncClient(Connection):
         `contextlib.aclosing`, to end the server's compute at once.
         """
         request = await asyncio.to_thread(
-            requests.explain, image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory
+            requests.explain,
+            image,
+            model,
+            version,
+            maps=maps,
+            form=form,
+            settings=settings,
+            trajectory=trajectory,
+            priority=priority,
         )
         tries = self._tries()
         while True:

@@ -20,7 +20,7 @@ from medxgan.client.results import (
     ServerDescription,
     Settings,
 )
-from medxgan.client.vocabulary import MapForm, MapKind, Unrecognised
+from medxgan.client.vocabulary import MapForm, MapKind, Priority, Unrecognised
 from medxgan.v1 import explanation_pb2
 
 DEFAULT_SETTINGS = Settings()
@@ -61,6 +61,7 @@ class Client(Connection):
         form: MapForm = MapForm.TENSOR,
         settings: Settings = DEFAULT_SETTINGS,
         trajectory: int | None = None,
+        priority: Priority = Priority.ROUTINE,
     ) -> Explanation:
         """Explain one image.
 
@@ -75,9 +76,10 @@ class Client(Connection):
             trajectory: pictures wanted of the way from the negative realization to the positive one, 2 to 64, both ends
                 counted; None for none. For a negative image it starts the search for a positive realization, as
                 `MapKind.POSITIVE_REALIZATION` does.
+            priority: how urgent it is: STAT goes before ROUTINE where requests wait, and changes no result.
         """
         request = requests.explain(
-            image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory
+            image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory, priority=priority
         )
         return answers.explanation(self._call(self._stub.Explain, request))
 
@@ -92,6 +94,7 @@ class Client(Connection):
         form: MapForm = MapForm.TENSOR,
         settings: Settings = DEFAULT_SETTINGS,
         trajectory: int | None = None,
+        priority: Priority = Priority.ROUTINE,
     ) -> Explanation:
         """Explain one image as `explain` does, and hear of its progress after every block of gradient steps.
 
@@ -99,7 +102,7 @@ class Client(Connection):
         so does a call that was cut off and is made again.
         """
         request = requests.explain(
-            image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory
+            image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory, priority=priority
         )
         tries = self._tries()
         while True:

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from medxgan.client.errors import InvalidRequestError
 from medxgan.client.images import ImageInput, image_message
 from medxgan.client.results import IntegratedGradientsSettings, InversionSettings, OcclusionSettings, Settings
-from medxgan.client.vocabulary import MapForm, MapKind, Unrecognised, to_wire
+from medxgan.client.vocabulary import MapForm, MapKind, Priority, Unrecognised, to_wire
 from medxgan.v1 import explanation_pb2
 
 Chosen = TypeVar("Chosen", bound=Message)
@@ -23,6 +23,7 @@ def explain(
     form: MapForm,
     settings: Settings,
     trajectory: int | None,
+    priority: Priority,
 ) -> explanation_pb2.ExplainRequest:
     """The request of Explain and ExplainStream; raises InvalidRequestError where it has no place on the wire."""
     if form is MapForm.PNG and not maps:
@@ -34,6 +35,7 @@ def explain(
         maps=[explanation_pb2.MapRequest(kind=to_wire(kind), form=to_wire(form)) for kind in maps],
         settings=_settings(settings),
         trajectory=None if frames is None else explanation_pb2.TrajectoryRequest(frames=frames, form=to_wire(form)),
+        priority=explanation_pb2.PRIORITY_STAT if priority is Priority.STAT else None,
     )
 
 

@@ -154,6 +154,13 @@ class Solver(StrEnum):
     LBFGS = "lbfgs"
 
 
+class Priority(StrEnum):
+    """How urgent a request is: STAT goes before ROUTINE where requests wait. It changes no result."""
+
+    ROUTINE = "routine"
+    STAT = "stat"
+
+
 class ImageForm(StrEnum):
     """A form that a server reads images in: an array, a PNG, JPEG or TIFF file, a DICOM file."""
 

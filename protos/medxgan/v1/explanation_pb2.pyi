@@ -21,6 +21,12 @@ class Orientation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORIENTATION_TRANSVERSED: _ClassVar[Orientation]
     ORIENTATION_TURNED_270: _ClassVar[Orientation]
 
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_ROUTINE: _ClassVar[Priority]
+    PRIORITY_STAT: _ClassVar[Priority]
+
 class MapKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     MAP_KIND_UNSPECIFIED: _ClassVar[MapKind]
@@ -97,6 +103,9 @@ ORIENTATION_TRANSPOSED: Orientation
 ORIENTATION_TURNED_90: Orientation
 ORIENTATION_TRANSVERSED: Orientation
 ORIENTATION_TURNED_270: Orientation
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_ROUTINE: Priority
+PRIORITY_STAT: Priority
 MAP_KIND_UNSPECIFIED: MapKind
 MAP_KIND_ORIGINAL: MapKind
 MAP_KIND_RECONSTRUCTION: MapKind
@@ -226,18 +235,20 @@ class Box(_message.Message):
     def __init__(self, top: _Optional[float] = ..., left: _Optional[float] = ..., bottom: _Optional[float] = ..., right: _Optional[float] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("model", "image", "maps", "settings", "trajectory")
+    __slots__ = ("model", "image", "maps", "settings", "trajectory", "priority")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MAPS_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     TRAJECTORY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     model: ModelSelector
     image: Image
     maps: _containers.RepeatedCompositeFieldContainer[MapRequest]
     settings: ExplainSettings
     trajectory: TrajectoryRequest
-    def __init__(self, model: _Optional[_Union[ModelSelector, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[MapRequest, _Mapping]]] = ..., settings: _Optional[_Union[ExplainSettings, _Mapping]] = ..., trajectory: _Optional[_Union[TrajectoryRequest, _Mapping]] = ...) -> None: ...
+    priority: Priority
+    def __init__(self, model: _Optional[_Union[ModelSelector, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., maps: _Optional[_Iterable[_Union[MapRequest, _Mapping]]] = ..., settings: _Optional[_Union[ExplainSettings, _Mapping]] = ..., trajectory: _Optional[_Union[TrajectoryRequest, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
 
 class MapRequest(_message.Message):
     __slots__ = ("kind", "form")

@@ -15,9 +15,9 @@ from medxgan.server.inversion.turns import Flow, Ticket, Turns
 QUANTUM = 20
 
 
-def flow(caller: str, rows: int = 1) -> Flow:
+def flow(caller: str, rows: int = 1, urgent: bool = False) -> Flow:
     """A request whose rows wait; their states are of no account here."""
-    waiting = Flow(caller)
+    waiting = Flow(caller, urgent=urgent)
     waiting.waiting.extend(Ticket(waiting, index, None) for index in range(rows))
     return waiting
 
@@ -94,6 +94,68 @@ def test_who_left_is_not_called_up() -> None:
     turns.leave(leaving)
     turns.leave(leaving)
     assert turns.next() is None
+
+
+def test_urgent_requests_go_first_and_every_fourth_place_is_left_to_the_others() -> None:
+    turns = Turns(QUANTUM)
+    routine, urgent = flow("a", 3), flow("b", 7, urgent=True)
+    joined(turns, routine, urgent)
+    order = [turns.next().flow for _ in range(10)]
+    assert order == [urgent] * 3 + [routine] + [urgent] * 3 + [routine] + [urgent] + [routine]
+
+
+def test_urgent_requests_share_among_themselves() -> None:
+    turns = Turns(QUANTUM)
+    one, other = flow("a", 2, urgent=True), flow("b", 2, urgent=True)
+    joined(turns, one, other)
+    order = []
+    for _ in range(3):
+        ticket = turns.next()
+        turns.count(ticket, 10)
+        order.append(ticket.flow)
+    assert order == [one, other, one]
+
+
+def test_what_is_not_urgent_gives_way_after_its_quantum_however_little_it_was_given() -> None:
+    turns = Turns(QUANTUM)
+    routine = flow("a")
+    joined(turns, routine)
+    ticket = turns.next()
+    joined(turns, flow("b", urgent=True))
+    turns.count(ticket, QUANTUM - 1)
+    assert turns.gives_way([ticket]) is None
+    turns.count(ticket, 1)
+    assert turns.gives_way([ticket]) is ticket
+
+
+def test_what_is_urgent_gives_way_to_nothing_that_is_not() -> None:
+    turns = Turns(QUANTUM)
+    urgent = flow("a", urgent=True)
+    joined(turns, urgent)
+    ticket = turns.next()
+    joined(turns, flow("b"))
+    turns.count(ticket, 100 * QUANTUM)
+    assert turns.gives_way([ticket]) is None
+    joined(turns, flow("c", urgent=True))
+    assert turns.gives_way([ticket]) is ticket
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), min_size=1, max_size=12))
+def test_nobody_starves_and_no_row_is_lost_or_doubled(requests: list[tuple[bool, int]]) -> None:
+    """However many urgent requests keep coming, whoever waits is at most four places for each that waits before him."""
+    turns = Turns(QUANTUM)
+    first = [flow(f"caller {number}", rows, urgent) for number, (urgent, rows) in enumerate(requests)]
+    joined(turns, *first)
+    waiting = {id(ticket) for each in first for ticket in each.waiting}
+    for place in range(4 * len(waiting) + 4):
+        endless = flow(f"endless {place}", urgent=True)
+        joined(turns, endless)
+        ticket = turns.next()
+        waiting.discard(id(ticket))
+        if ticket.flow is endless:
+            turns.leave(endless)
+    assert not [id(ticket) for each in first for ticket in each.waiting if not each.urgent]
+    assert all(id(ticket) in waiting for each in first for ticket in each.waiting)
 
 
 def start(engine, index: int, steps: int) -> Start:

@@ -95,6 +95,9 @@ def explain(
     occlusion_level: Annotated[
         float | None, typer.Option(help="Grey level of the window, -1 to 1; -1 (black) if left out.")
     ] = None,
+    stat: Annotated[
+        bool, typer.Option("--stat", help="Urgent: goes before others where requests wait. It changes no result.")
+    ] = False,
     film_size: Annotated[
         bool, typer.Option("--film-size", help="Also write each map at the size of the film, as NAME-film.png.")
     ] = False,
@@ -113,7 +116,7 @@ def explain(
         OcclusionSettings,
         Settings,
     )
-    from medxgan.client.vocabulary import Solver
+    from medxgan.client.vocabulary import Priority, Solver
 
     spacing = None if pixel_spacing is None else _spacing(pixel_spacing)
     settings = Settings(
@@ -131,7 +134,8 @@ def explain(
         description = _describe(client, model, version)
         chosen = choose_maps(method or [], description, target=target, restarts=restarts or 1)
         refuse_foreign_options(context, chosen, description)
-        wish = Wish(chosen, settings, trajectory, frame, spacing, film_size, name_files)
+        priority = Priority.STAT if stat else Priority.ROUTINE
+        wish = Wish(chosen, settings, trajectory, priority, frame, spacing, film_size, name_files)
         for image, folder in zip(images, output_folders(images, out), strict=True):
             try:
                 # First: where this image fails, there must be no pictures of another patient to take for it.

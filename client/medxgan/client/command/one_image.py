@@ -21,7 +21,7 @@ from medxgan.client.pictures.positive_panel import has_positive_search, write_po
 from medxgan.client.pictures.report import write_report
 from medxgan.client.results import Explanation, ModelDescription, Settings
 from medxgan.client.results import Progress as InversionProgress
-from medxgan.client.vocabulary import MapKind, ProgressPhase
+from medxgan.client.vocabulary import MapKind, Priority, ProgressPhase
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Wish:
         maps: the maps to ask for.
         settings: of the explanation.
         trajectory: pictures of the trajectory; None for none.
+        priority: how urgent it is.
         frame: of a multi-frame object; None for the only one.
         pixel_spacing: where the file does not state it.
         film_size: whether maps are also written at the size of the film.
@@ -41,6 +42,7 @@ class Wish:
     maps: ChosenMaps
     settings: Settings
     trajectory: int | None
+    priority: Priority
     frame: int | None
     pixel_spacing: PixelSpacing | None
     film_size: bool
@@ -123,4 +125,5 @@ def _explain_with_progress(
             maps=wish.maps.kinds,
             settings=wish.settings,
             trajectory=wish.trajectory,
+            priority=wish.priority,
         )

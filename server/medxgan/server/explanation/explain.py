@@ -1,7 +1,7 @@
 """From a film to its explanation: open it, invert it where something needs that, make the maps, judge."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -115,6 +115,8 @@ class Explainer:
         caller: str,
         stopwatch: Stopwatch,
         on_progress: OnProgress | None = None,
+        *,
+        urgent: bool = False,
     ) -> Explanation:
         """Explain an image.
 
@@ -124,12 +126,14 @@ class Explainer:
             caller: who asks: callers share the batch.
             stopwatch: of the request.
             on_progress: called on the event loop after every block of gradient steps.
+            urgent: whether its inversion goes before those that are not.
         """
         inverted: Inverted | None = None
         positive: PositiveRealization | None = None
         frames: tuple[TrajectoryFrame, ...] = ()
         if settings.inversion is not None:
-            inverted = await self._invert(opened, settings.inversion, settings.seed, caller, stopwatch, on_progress)
+            advance = partial(self._batch.run, caller=caller, urgent=urgent)
+            inverted = await self._invert(opened, settings.inversion, settings.seed, advance, stopwatch, on_progress)
             if settings.positive_end:
                 stopwatch.switch(Phase.POSITIVE_REALIZATION)
                 positive = await positive_realization(
@@ -138,7 +142,7 @@ class Explainer:
                     settings.inversion,
                     settings.seed,
                     self._bundle,
-                    partial(self._batch.run, caller=caller, on_rows=self._reporting(on_progress, POSITIVE_SEARCH)),
+                    partial(advance, on_rows=self._reporting(on_progress, POSITIVE_SEARCH)),
                     self._batch.solver,
                     self._networks,
                 )
@@ -162,7 +166,7 @@ class Explainer:
         opened: OpenedImage,
         settings: InversionSettings,
         seed: int,
-        caller: str,
+        advance: Callable[..., Awaitable[list[Ended]]],
         stopwatch: Stopwatch,
         on_progress: OnProgress | None,
     ) -> Inverted:
@@ -183,7 +187,7 @@ class Explainer:
         ]
         on_rows = self._reporting(on_progress, explanation_pb2.PROGRESS_PHASE_INVERSION)
         stopwatch.switch(Phase.QUEUED)
-        ended = await self._batch.run(starts, caller, on_rows)
+        ended = await advance(starts, on_rows=on_rows)
         stopwatch.switch(Phase.INVERSION, at=min(each.began for each in ended))
         stopwatch.switch(Phase.MAPS, at=max(each.ended for each in ended))
         candidates = [await self._close(opened, restart, each) for restart, each in enumerate(ended)]

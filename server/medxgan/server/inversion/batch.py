@@ -71,20 +71,23 @@ class InversionBatch:
         await asyncio.wait([worker])
         _fail(self._requests.values(), not_served())
 
-    async def run(self, starts: Sequence[Start], caller: str, on_rows: OnRows | None = None) -> list[Ended]:
+    async def run(
+        self, starts: Sequence[Start], caller: str, on_rows: OnRows | None = None, *, urgent: bool = False
+    ) -> list[Ended]:
         """Advance the rows of one request until all have terminated. Cancelling the awaiting task drops them all.
 
         Args:
             starts: rows and their states, from `Solver.init`; at least one.
             caller: who asked: callers share the batch.
             on_rows: called on the event loop with all the rows, in order, after every block that any took part in.
+            urgent: whether its rows go before those that are not.
 
         Raises:
             BusyError: the batch is not running, or was stopped before the rows terminated.
         """
         if self._worker is None:
             raise not_served()
-        flow = Flow(caller)
+        flow = Flow(caller, urgent=urgent)
         flow.waiting.extend(Ticket(flow, index, state) for index, (_, state) in enumerate(starts))
         request = _Request([row for row, _ in starts], on_rows, asyncio.get_running_loop().create_future())
         self._requests[flow] = request

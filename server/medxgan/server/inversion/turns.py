@@ -4,6 +4,9 @@ Callers share a model by the gradient steps that they have been given: the calle
 requests the one with the fewest. A row keeps its place for a quantum of steps; after that it gives way to a row that
 has had less, by more than a quantum, and goes on later from where it was. So a request with thousands of steps holds
 nobody up for longer than a quantum, and requests of a quantum or less are never interrupted.
+
+Urgent requests come first, and rows of others that have had their quantum give way to them at once. But where others
+wait, every fourth place that becomes free is theirs: whoever calls all of his requests urgent does not stop the rest.
 """
 
 from collections import Counter, deque
@@ -11,6 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medxgan.server.engine.port import InversionState
+
+URGENT_IN_A_ROW = 3
+"""Places that urgent rows take before one goes to a row that is not, if any waits."""
 
 
 @dataclass(eq=False)
@@ -21,11 +27,13 @@ class Flow:
         caller: who asked.
         waiting: rows that wait for a place, in order.
         steps: gradient steps that its rows have been given.
+        urgent: whether it goes before those that are not.
     """
 
     caller: str
     waiting: "deque[Ticket]" = field(default_factory=deque)
     steps: int = 0
+    urgent: bool = False
 
 
 @dataclass(eq=False)
@@ -56,6 +64,7 @@ class Turns:
         self._quantum = quantum
         self._flows: list[Flow] = []
         self._given: Counter[str] = Counter()
+        self._urgent_in_a_row = 0
 
     def join(self, flow: Flow) -> None:
         """Take in a request whose rows wait.
@@ -82,11 +91,11 @@ class Turns:
 
     def next(self) -> Ticket | None:
         """The row that joins next, taken from those that wait; None where none does."""
-        waiting = [flow for flow in self._flows if flow.waiting]
-        if not waiting:
+        flow = self._first_waiting()
+        if flow is None:
             return None
-        flow = min(waiting, key=self._standing)
         ticket = flow.waiting.popleft()
+        self._urgent_in_a_row = self._urgent_in_a_row + 1 if flow.urgent else 0
         # The next row of the same request comes after other requests of the same standing.
         self._flows.remove(flow)
         self._flows.append(flow)
@@ -95,12 +104,13 @@ class Turns:
 
     def gives_way(self, advancing: Iterable[Ticket]) -> Ticket | None:
         """The advancing row that gives its place up to the one that is next; None where none has to."""
-        waiting = [flow for flow in self._flows if flow.waiting]
+        least = self._first_waiting()
         served = [ticket for ticket in advancing if ticket.stay >= self._quantum]
-        if not waiting or not served:
+        if least is None or not served:
             return None
-        least = min(waiting, key=self._standing)
-        most = max(served, key=lambda ticket: self._standing(ticket.flow))
+        most = max(served, key=lambda ticket: (not ticket.flow.urgent, self._standing(ticket.flow)))
+        if least.urgent != most.flow.urgent:
+            return most if least.urgent else None
         of_caller, of_request = 0, 1
         compared = of_request if most.flow.caller == least.caller else of_caller
         ahead = self._standing(most.flow)[compared] - self._standing(least)[compared]
@@ -115,6 +125,12 @@ class Turns:
         """
         ticket.state = state
         ticket.flow.waiting.append(ticket)
+
+    def _first_waiting(self) -> Flow | None:
+        waiting = [flow for flow in self._flows if flow.waiting]
+        urgent, others = ([flow for flow in waiting if flow.urgent == wanted] for wanted in (True, False))
+        first = urgent if urgent and (not others or self._urgent_in_a_row < URGENT_IN_A_ROW) else others
+        return min(first, key=self._standing, default=None)
 
     def _standing(self, flow: Flow) -> tuple[int, int]:
         return self._given[flow.caller], flow.steps

@@ -97,7 +97,8 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         with model.admission.enter(caller, request_cost(settings, model.bundle.description)):
             stopwatch.switch(Phase.PREPROCESS)
             opened = await self._open(model, request.image, stopwatch)
-            explanation = await model.explainer.explain(opened, settings, caller, stopwatch, on_progress)
+            urgent = request.priority == explanation_pb2.PRIORITY_STAT
+            explanation = await model.explainer.explain(opened, settings, caller, stopwatch, on_progress, urgent=urgent)
             return await asyncio.to_thread(responses.explain_response, model, request, explanation, stopwatch)
 
     def _select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
