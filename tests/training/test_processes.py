@@ -225,3 +225,16 @@ def test_batch_norm_of_one_process_is_pytorchs(dtype: torch.dtype) -> None:
         torch.testing.assert_close(ours.state_dict()[name], value, atol=1e-5, rtol=1e-5, msg=name)
     x = torch.randn(2, 5, 4, 4)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains here")
+@pytest.mark.parametrize(("supported", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, supported: bool, precision: str
+) -> None:
+    """Imitated, bfloat16 takes ten times as long."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    fabric = processes.launch("bf16-mixed")
+    assert fabric._precision.precision == precision
+    assert ("goes on in float32" in caplog.text) == (not supported)
+    assert processes.launch("32-true")._precision.precision == "32-true"
