@@ -20,6 +20,7 @@ from medxgan.client import (
     MapNeed,
     OcclusionSettings,
     Settings,
+    Solver,
     VerdictStatus,
 )
 from medxgan.server.embedded import EmbeddedServer
@@ -36,7 +37,7 @@ EVERYTHING = Settings(inversion=InversionSettings(steps=30, restarts=2))
 CHOSEN = Settings(
     target_class="lesion",
     seed=3,
-    inversion=InversionSettings(steps=15, learning_rate=0.05, reconstruction_weight=2, restarts=2),
+    inversion=InversionSettings(steps=15, learning_rate=0.05, reconstruction_weight=2, restarts=2, solver=Solver.ADAM),
     integrated_gradients=IntegratedGradientsSettings(steps=7, baseline=0.5),
 )
 
