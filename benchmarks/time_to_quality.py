@@ -116,7 +116,7 @@ def main(
     served_losses, served_state = descend(engine, ours, solver_name(defaults.default_solver), defaults.default_steps)
     report = {
         "command": " ".join(["python", "benchmarks/time_to_quality.py", *sys.argv[1:]]),
-        "bundle": f"{loaded.name}/{loaded.description.version}",
+        "bundle": f"{bundle.parent.name}/{bundle.name}",
         "images": len(chosen.x),
         "solver": solver,
         "eager_ms_per_step": eager_ms,
@@ -136,7 +136,7 @@ def main(
         "load_average": os.getloadavg()[0],
         "versions": versions("torch", "onnxruntime"),
     }
-    write_results(out, f"time_to_quality-{loaded.name}", report, page(report))
+    write_results(out, f"time_to_quality-{bundle.parent.name}", report, page(report))
 
 
 def positives_with_mask(engine: Engine, bundle: LoadedBundle, test: LabelledImages, count: int) -> Images:
