@@ -5,7 +5,8 @@
 Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open loop: callers that come by chance
 (Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Every target is
 asked for the same: reconstruction, negative realization and difference of a 256x256 picture by the bundle's default
-inversion. The targets run one after the other on all cores; who asks runs beside them.
+inversion. All targets stand ready, and each load goes to one after the other, since a shared machine is not as fast in
+one minute as in the next. Who asks runs beside them.
 
 --against starts `medxgan serve` of another commit of this repository, with the same bundle; --triton names the Python
 of an environment with `nvidia-pytriton` and `onnxruntime` (and wants `tritonclient[grpc]` beside medxgan). Writes
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,10 +80,8 @@ def main(
         targets.append(triton(triton_python, bundle, threads))
     if run is not None:
         targets.append(eager(run, bundle, threads))
-    measured: list[Measured] = []
-    for each in targets:
-        with each as target:
-            measured += asyncio.run(_measure(target, seconds))
+    with ExitStack() as running:
+        measured = asyncio.run(_measure([running.enter_context(target) for target in targets], seconds))
     report = {
         "command": " ".join(["python", "benchmarks/load.py", *sys.argv[1:]]),
         "bundle": f"{bundle.parent.name}/{bundle.name}",
@@ -111,18 +110,24 @@ def _of_commit(commit: str, bundle: Path, threads: int) -> Iterator[Target]:
             subprocess.run([*git, "remove", "--force", tree], check=True)
 
 
-async def _measure(target: Target, seconds: float) -> list[Measured]:
+async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
     pictures = _pictures()
     measured = []
-    async with target.connect() as ask:
-        await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
+    async with AsyncExitStack() as connected:
+        asks = [await connected.enter_async_context(target.connect()) for target in targets]
+        for ask in asks:
+            await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
         for callers in CALLERS:
-            measured.append(await _closed(target, ask, pictures, callers, seconds))
-            print(measured[-1], flush=True)
-        capacity = max(each.per_second for each in measured)
+            for target, ask in zip(targets, asks, strict=True):
+                measured.append(await _closed(target, ask, pictures, callers, seconds))
+                print(measured[-1], flush=True)
+        capacity = {
+            target.name: max(each.per_second for each in measured if each.target == target.name) for target in targets
+        }
         for share in SHARES:
-            measured.append(await _open(target, ask, pictures, share, capacity, seconds))
-            print(measured[-1], flush=True)
+            for target, ask in zip(targets, asks, strict=True):
+                measured.append(await _open(target, ask, pictures, share, capacity[target.name], seconds))
+                print(measured[-1], flush=True)
     return measured
 
 

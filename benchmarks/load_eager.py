@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from medxgan.bundle import load_bundle
-from medxgan.training.inversion import encoded_start, invert, realize
+from medxgan.training.inversion import encoded_start, invert
 from medxgan.training.runs import load_trained_model
 from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
@@ -51,7 +51,8 @@ class EagerService(explanation_pb2_grpc.ExplanationServiceServicer):
             betas=(settings.beta1, settings.beta2),
             pathology_rate=settings.pathology_rate if settings.HasField("pathology_rate") else 1.0,
         )
-        reconstruction, negative = realize(model.generator, found.z)
+        with torch.no_grad():
+            reconstruction, negative = model.generator(found.z), model.generator.negative(found.z)
         maps = []
         for values in (reconstruction, negative, reconstruction - negative):
             drawn = values[0, 0].numpy()
