@@ -150,7 +150,13 @@ def test_the_report_holds_everything_but_pixels(explanation, tmp_path: Path) -> 
         "settings": {
             "target_class": "pneumonia",
             "seed": 0,
-            "inversion": {"steps": 200, "learning_rate": 0.05, "reconstruction_weight": 4.0, "restarts": 1},
+            "inversion": {
+                "steps": 200,
+                "learning_rate": 0.05,
+                "reconstruction_weight": 4.0,
+                "restarts": 1,
+                "solver": None,
+            },
             "integrated_gradients": None,
             "occlusion": None,
         },
