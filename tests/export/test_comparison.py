@@ -63,7 +63,7 @@ def test_the_error_says_where_and_how_much() -> None:
     assert error.difference == pytest.approx(0.02, rel=1e-4)
     assert error.tolerance == pytest.approx(2 * VALUE.usual)
     message = "inversion_step.onnx, output next_first_moment, batch 8: disagrees with PyTorch in 1 of 100 rows: "
-    assert str(error) == message + "maximum difference 0.02, tolerance 0.0002"
+    assert str(error) == message + "maximum difference 0.02, tolerance 0.0004"
 
 
 def test_rows_that_are_all_alike_are_refused() -> None:
