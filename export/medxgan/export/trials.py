@@ -126,7 +126,7 @@ class Trials:
         return [_rows(each, batch) for each in self._expected]
 
     def exact(self, batch: int) -> list[Tensors]:
-        """What PyTorch makes of the first of them in double precision; only for attribution."""
+        """What PyTorch makes of the first of them in double precision."""
         return [_rows(each, batch) for each in self._exact]
 
     @cached_property
@@ -135,9 +135,18 @@ class Trials:
 
     @cached_property
     def _exact(self) -> list[Tensors]:
-        classifier = copy.deepcopy(self.model.classifier).double()
+        model = _in_double_precision(self.model)
         doubled = [{name: value.double() for name, value in each.items()} for each in self._drawn[:EXACT_DRAWS]]
-        return [reference_attribution(classifier, **each) for each in doubled]
+        return [reference(model, self.role, each) for each in doubled]
+
+
+def _in_double_precision(model: TrainedModel) -> TrainedModel:
+    model = copy.deepcopy(model)
+    measures = None if model.familiarity is None else model.familiarity.measures
+    for network in (model.preprocess, model.classifier, model.generator, model.encoder, measures):
+        if network is not None:
+            network.double()
+    return model
 
 
 def _rows(tensors: Tensors, batch: int) -> Tensors:
