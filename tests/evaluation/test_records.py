@@ -69,7 +69,7 @@ def test_records_of_another_format_are_refused_in_a_sentence(path: Path) -> None
     older = json.dumps(json.loads(lines[0]) | {"format": 1, "seed": 5}) + "\n"
     path.write_text("".join([older, *lines[1:]]))
     before = path.read_bytes()
-    with pytest.raises(RecordsError, match="expected records of format 3, found 1") as caught:
+    with pytest.raises(RecordsError, match="expected records of format 4, found 1") as caught:
         Records(path, HEADER)
     assert "seed" not in str(caught.value)
     assert path.read_bytes() == before

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medxgan.evaluation.records import Record
-from medxgan.evaluation.statistics import mean_estimate
+from medxgan.evaluation.statistics import figure_estimates
 
 STEPS = 10
 """Equal steps of coverage, up to all explanations; the threshold's own coverage comes in between."""
@@ -46,24 +46,14 @@ def coverage_curve(
 
 def _point(kept: Sequence[Record], maps: Mapping[str, Sequence[Record]], total: int, seed: int) -> dict[str, Any]:
     """What the kept images, those with the smallest errors, come to."""
-    of_maps = {name: _estimates(records[: len(kept)], OF_MAP, seed) for name, records in maps.items()}
+    of_maps = {name: figure_estimates(records[: len(kept)], OF_MAP, seed) for name, records in maps.items()}
     return {
         "coverage": len(kept) / total,
         "images": len(kept),
         "largest_mse": _error(kept[-1]),
-        **_estimates(kept, OF_IMAGE, seed),
+        **figure_estimates(kept, OF_IMAGE, seed),
         "maps": {name: estimates for name, estimates in of_maps.items() if estimates},
     }
-
-
-def _estimates(records: Sequence[Record], figures: Sequence[str], seed: int) -> dict[str, Any]:
-    estimates = {}
-    for figure in figures:
-        measured = [record for record in records if figure in record["figures"]]
-        if measured:
-            values = [record["figures"][figure] for record in measured]
-            estimates[figure] = mean_estimate(values, [record["patient"] for record in measured], seed).as_json()
-    return estimates
 
 
 def _error(record: Record) -> float:

@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Any
 
 from medxgan.evaluation.records import Record
-from medxgan.evaluation.statistics import mean_estimate
+from medxgan.evaluation.statistics import figure_estimates
 
 THIRDS = 3
 FIGURES = ("average_precision", "pointing_game", "iou")
 LESION_SHARE = "lesion_share"
-"""Key of an image's record: the mask's share of the image; absent where there is none."""
+"""Key of an image's record: the share of the image that the mask has; None where there is none."""
 
 
 def by_lesion_size(
@@ -28,7 +28,7 @@ def by_lesion_size(
         of_method: the records of each method and baseline, in the same order.
         seed: of the intervals.
     """
-    measured = [row for row, record in enumerate(of_image) if record.get(LESION_SHARE) is not None]
+    measured = [row for row, record in enumerate(of_image) if record[LESION_SHARE] is not None]
     order = sorted(measured, key=lambda row: (of_image[row][LESION_SHARE], of_image[row]["image"]))
     ends = [third * len(order) // THIRDS for third in range(THIRDS + 1)]
     thirds = [order[start:end] for start, end in pairwise(ends)]
@@ -40,14 +40,9 @@ def by_lesion_size(
             "smallest": of_image[rows[0]][LESION_SHARE],
             "largest": of_image[rows[-1]][LESION_SHARE],
             "methods": {
-                name: {figure: _estimate([records[row] for row in rows], figure, seed) for figure in FIGURES}
+                name: figure_estimates((records[row] for row in rows), FIGURES, seed)
                 for name, records in of_method.items()
             },
         }
         for rows in thirds
     ]
-
-
-def _estimate(records: Sequence[Record], figure: str, seed: int) -> dict[str, Any]:
-    values = [record["figures"][figure] for record in records]
-    return mean_estimate(values, [record["patient"] for record in records], seed).as_json()

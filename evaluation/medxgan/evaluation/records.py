@@ -13,7 +13,7 @@ from medxgan.evaluation.errors import RecordsError
 
 Record = dict[str, Any]
 
-FORMAT = 3
+FORMAT = 4
 """Version of the lines: of their form and of what is measured on an image."""
 
 

@@ -4,7 +4,7 @@ Intervals of means come from drawing whole patients again (Efron 1979): images o
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import NormalDist
@@ -72,6 +72,26 @@ def mean_estimate(values: Sequence[float], patients: Sequence[str], seed: int) -
     of_image = np.asarray(values, np.float64)
     draws = patient_draws(patients, seed)
     return _estimate(float(of_image.mean()), draws @ of_image / draws.sum(1), patients)
+
+
+def figure_estimates(
+    records: Iterable[Mapping[str, Any]], figures: Iterable[str], seed: int
+) -> dict[str, dict[str, Any]]:
+    """The mean of each figure over the images that have it, by its name, as it stands in report.json.
+
+    Args:
+        records: of images; a figure that none has is left out.
+        figures: names.
+        seed: of the draws.
+    """
+    rows = list(records)
+    estimates = {}
+    for figure in figures:
+        measured = [row for row in rows if figure in row["figures"]]
+        if measured:
+            values = [row["figures"][figure] for row in measured]
+            estimates[figure] = mean_estimate(values, [row["patient"] for row in measured], seed).as_json()
+    return estimates
 
 
 def auc_estimate(scores: Sequence[float], labels: Sequence[bool], patients: Sequence[str], seed: int) -> Estimate:

@@ -14,7 +14,7 @@ from medxgan.evaluation.measurement import is_reliable
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
 from medxgan.evaluation.records import Record
 from medxgan.evaluation.saliency import BASELINES
-from medxgan.evaluation.statistics import DRAWS, LEVEL, Estimate, auc_estimate, mean_estimate
+from medxgan.evaluation.statistics import DRAWS, LEVEL, auc_estimate, figure_estimates, mean_estimate
 from medxgan.server.explanation.maps.residual import smoothing_window
 
 Report = dict[str, Any]
@@ -153,14 +153,7 @@ def _classifier(outcome: Outcome, seed: int) -> Report:
 
 def _figures(records: Iterable[Record], catalogue: Sequence[Figure], seed: int) -> Report:
     """Each figure over the images that have it."""
-    rows = list(records)
-    estimates: dict[str, Estimate] = {}
-    for figure in catalogue:
-        measured = [row for row in rows if figure.name in row["figures"]]
-        if measured:
-            values = [row["figures"][figure.name] for row in measured]
-            estimates[figure.name] = mean_estimate(values, [row["patient"] for row in measured], seed)
-    return {name: estimate.as_json() for name, estimate in estimates.items()}
+    return figure_estimates(records, (figure.name for figure in catalogue), seed)
 
 
 def _against_baselines(methods: Sequence[str], of_method: Mapping[str, Sequence[Record]], seed: int) -> Report:
