@@ -33,7 +33,7 @@ from medxgan.server.images.film import Film, Placement
 from medxgan.server.inversion.batch import Ended, InversionBatch
 from medxgan.server.inversion.settings import InversionSettings
 from medxgan.server.inversion.solver import Row
-from medxgan.server.inversion.starts import comparable, leading, starting_codes
+from medxgan.server.inversion.starts import comparable, leading, learning_rates, starting_codes
 from medxgan.server.stopwatch import Phase, Stopwatch
 from medxgan.v1 import bundle_pb2, explanation_pb2
 from medxgan.v1.explanation_pb2 import MapKind, ProgressPhase
@@ -171,9 +171,7 @@ class Explainer:
         on_progress: OnProgress | None,
     ) -> Inverted:
         """Invert an image from all its starts and keep the best; the others change nothing but the uncertainty."""
-        rates = np.full((1, self._bundle.latent.z1_size + self._bundle.latent.z2_size), settings.learning_rate)
-        if opened.z is not None and self._bundle.inversion.HasField("pathology_rate"):
-            rates[:, self._bundle.latent.z1_size :] *= self._bundle.inversion.pathology_rate
+        rates = learning_rates(self._bundle, settings.learning_rate, guessed=opened.z is not None)
         starts = [
             self._batch.solver.init(
                 Row(settings.steps, settings.reconstruction_weight),

@@ -242,15 +242,14 @@ class _Rows:
         if self._runs is None or change.joining or len(change.staying) < self._size:
             kept: list[InversionState] = []
             if self._runs is not None and (change.staying or change.leaving):
-                states = self._runs.states()
+                states = self._runs.states({*change.staying, *change.leaving.values()})
                 left = {place: states[place] for place in change.leaving.values()}
                 kept = [states[place] for place in change.staying]
             self._runs, self._size = Runs(self._engine, [*kept, *change.joining]), len(rows)
         rows = self._solver.step(rows, self._runs)
         ended = time.perf_counter()
         indices = [index for index, row in enumerate(rows) if self._solver.terminate(row)]
-        last = self._runs.states() if indices else []
-        return _Block(rows, {index: last[index] for index in indices}, left, began, ended)
+        return _Block(rows, self._runs.states(indices), left, began, ended)
 
 
 def _fail(requests: "Iterable[_Request]", error: BaseException) -> None:

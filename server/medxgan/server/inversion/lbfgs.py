@@ -63,7 +63,7 @@ class LbfgsState(InversionState):
 
 
 class LbfgsRun:
-    """A batch of inversions by L-BFGS. Implements `InversionRun`.
+    """A batch of inversions by L-BFGS.
 
     Args:
         engine: gives the losses and gradients.
@@ -81,10 +81,6 @@ class LbfgsRun:
         for _ in range(steps):
             self._state = stepped(self._state, self._run.gradient)
         return Losses(self._state.reconstruction, self._state.classification)
-
-    def gradient(self, z: FloatArray) -> tuple[Losses, FloatArray]:
-        """Losses and gradient at other places; the rows stay where they are."""
-        return self._run.gradient(z)
 
     def state(self) -> LbfgsState:
         """The rows."""

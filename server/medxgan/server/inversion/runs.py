@@ -1,6 +1,6 @@
 """Rows of any solver that advance together: those of one solver in one batch on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -33,15 +33,17 @@ class Runs:
             reconstruction[rows], classification[rows] = losses.reconstruction, losses.classification
         return Losses(reconstruction, classification)
 
-    def states(self) -> list[InversionState]:
-        """Bring the rows back to the host, a batch of one each."""
+    def states(self, wanted: Collection[int]) -> dict[int, InversionState]:
+        """Bring these rows back to the host, a batch of one each."""
         found: dict[int, InversionState] = {}
         for rows, run in self._parts:
-            state = run.state()
-            found |= {row: select(state, [place]) for place, row in enumerate(rows)}
-        return [found[row] for row in range(self._rows)]
+            own = [(place, row) for place, row in enumerate(rows) if row in wanted]
+            if own:
+                state = run.state()
+                found |= {row: select(state, [place]) for place, row in own}
+        return found
 
 
-def _started(engine: Engine, kind: type[InversionState], states: Sequence[InversionState]) -> InversionRun:
+def _started(engine: Engine, kind: type[InversionState], states: Sequence[InversionState]) -> InversionRun | LbfgsRun:
     together: InversionState = concatenate([state for state in states if type(state) is kind])
     return LbfgsRun(engine, together) if isinstance(together, LbfgsState) else engine.start(together)

@@ -42,6 +42,20 @@ def starting_codes(
     return [first, *noisy]
 
 
+def learning_rates(bundle: bundle_pb2.Bundle, learning_rate: float, *, guessed: bool) -> FloatArray:
+    """[1, D] how far the first step moves each latent.
+
+    Args:
+        bundle: states the sizes of z1 and z2, and what share of the rate z2 has.
+        learning_rate: of the request.
+        guessed: whether an encoder guessed where to start: only then does z2 stay near it.
+    """
+    rates = np.full((1, bundle.latent.z1_size + bundle.latent.z2_size), learning_rate)
+    if guessed and bundle.inversion.HasField("pathology_rate"):
+        rates[:, bundle.latent.z1_size :] *= bundle.inversion.pathology_rate
+    return rates.astype(np.float32)
+
+
 def leading(rows: Sequence[Row], terminated: Callable[[Row], bool]) -> tuple[int, Row]:
     """What to say of the progress of several restarts: steps of the slowest that goes on, and the best row so far.
 
