@@ -10,7 +10,6 @@ first seen to give the same maps. Writes attribution.json and attribution.md.
 import asyncio
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 import typer
 from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam  # type: ignore[import-untyped]
-from measuring import cpu_model, quartiles, versions, write_results
+from measuring import conditions, machine, quartiles, write_results
 from monai.networks import nets  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
@@ -152,15 +151,10 @@ def main(
             running = model.engine.execution.provider
             loop.run_until_complete(model.stop())
     report = {
-        "command": " ".join(["python", "benchmarks/attribution.py", *sys.argv[1:]]),
+        **conditions(threads, "torch", "captum", "monai", "onnxruntime"),
         "size": SIZE,
         "provider": running,
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "threads": threads,
         "maximum_batch": maximum_batch,
-        "load_average": os.getloadavg()[0],
-        "versions": versions("torch", "captum", "monai", "onnxruntime"),
         "timings": [asdict(timing) for timing in timings],
     }
     write_results(out, "attribution", report, markdown(report, timings))
@@ -311,9 +305,8 @@ def markdown(report: Mapping[str, object], timings: list[Timing]) -> str:
     lines = [
         "# Attribution: the server against Captum",
         "",
-        f"Random weights, {SIZE}x{SIZE} pixels; {report['provider']}; {report['cpu']}, {report['cores']} cores, "
-        f"{report['threads']} threads; {report['maximum_batch']} rows at once on the server; load average "
-        f"{report['load_average']:.1f}; {report['versions']}. Medians (quartiles) of runs in turn.",
+        f"Random weights, {SIZE}x{SIZE} pixels; {report['provider']}; {report['maximum_batch']} rows at once on the "
+        f"server; {machine(report)}. Medians (quartiles) of runs in turn.",
         "",
         f"    {report['command']}",
         "",

@@ -10,7 +10,6 @@ Writes inversion_step.json and inversion_step.md.
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from measuring import cpu_model, quartiles, versions, write_results
+from measuring import conditions, machine, quartiles, write_results
 from torch import Tensor, nn
 
 from medxgan.bundle import load_bundle
@@ -128,14 +127,9 @@ def main(
         engine = open_engine(load_bundle(folder), provider, threads)
         timings = [compare(model, engine, batch, repeats) for batch in BATCHES]
     report = {
-        "command": " ".join(["python", "benchmarks/inversion_step.py", *sys.argv[1:]]),
+        **conditions(threads, "torch", "onnxruntime"),
         "model": "untrained, chest sizes" if bundle is None else f"{bundle.parent.name}/{bundle.name}",
         "provider": engine.execution.provider,
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average": os.getloadavg()[0],
-        "versions": versions("torch", "onnxruntime"),
         "repeats": repeats,
         "steps_per_repeat": BLOCK,
         "timings": [asdict(timing) for timing in timings],
@@ -250,8 +244,7 @@ def markdown(report: Mapping[str, object], timings: list[Timing]) -> str:
     lines = [
         "# One gradient step: the engine against PyTorch eager",
         "",
-        f"Model {report['model']}; {report['provider']}; {report['cpu']}, {report['cores']} cores, "
-        f"{report['threads']} threads; load average {report['load_average']:.1f}; {report['versions']}. "
+        f"Model {report['model']}; {report['provider']}; {machine(report)}. "
         f"Medians (quartiles) of {report['repeats']} blocks of {report['steps_per_repeat']} steps, taken in turn.",
         "",
         f"    {report['command']}",

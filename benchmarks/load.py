@@ -16,7 +16,6 @@ load-NAME.json, .md and .png.
 import asyncio
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import typer
 from load_targets import ROOT, Ask, Picture, Target, eager, medxgan, triton
-from measuring import cpu_model, versions, write_results
+from measuring import conditions, machine, write_results
 
 CALLERS = (1, 4, 16, 64)
 SHARES = (0.5, 0.7, 0.9)
@@ -83,14 +82,9 @@ def main(
     with ExitStack() as running:
         measured = asyncio.run(_measure([running.enter_context(target) for target in targets], seconds))
     report = {
-        "command": " ".join(["python", "benchmarks/load.py", *sys.argv[1:]]),
+        **conditions(threads, "onnxruntime", "grpcio"),
         "bundle": f"{bundle.parent.name}/{bundle.name}",
         "seconds": seconds,
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average": os.getloadavg()[0],
-        "versions": versions("onnxruntime", "grpcio"),
         "measured": [asdict(each) for each in measured],
     }
     write_results(out, f"load-{bundle.parent.name}", report, _page(report, measured))
@@ -212,8 +206,7 @@ def _page(report: dict[str, Any], measured: list[Measured]) -> str:
     lines = [
         f"# Under load: {report['bundle']}",
         "",
-        f"{report['cpu']}, {report['cores']} cores, {report['threads']} threads each; load average at the end "
-        f"{report['load_average']:.1f}; {report['versions']}. {report['seconds']:g} seconds each.",
+        f"{machine(report)}. {report['seconds']:g} seconds each.",
         "",
         f"    {report['command']}",
         "",

@@ -1,8 +1,10 @@
 """What every benchmark says of its timings and of the machine, and where it writes them."""
 
 import json
+import os
 import platform
 import statistics
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +29,34 @@ def cpu_model() -> str:
 def versions(*libraries: str) -> str:
     """Of Python and of these libraries, in a line."""
     return ", ".join([f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in libraries)])
+
+
+def conditions(threads: int, *libraries: str, folders: Mapping[Path, str] | None = None) -> dict[str, object]:
+    """What a report says of its command and machine.
+
+    Args:
+        threads: within an operator.
+        libraries: whose versions count.
+        folders: of this machine, by what stands for them in the command.
+    """
+    named = {str(folder): name for folder, name in (folders or {}).items()}
+    arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
+    return {
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_average": os.getloadavg()[0],
+        "versions": versions(*libraries),
+    }
+
+
+def machine(report: Mapping[str, object]) -> str:
+    """The machine of `conditions` in a line."""
+    return (
+        f"{report['cpu']}, {report['cores']} cores, {report['threads']} threads; load average at the end "
+        f"{report['load_average']:.1f}; {report['versions']}"
+    )
 
 
 def write_results(out: Path, name: str, report: Mapping[str, object], page: str) -> None:

@@ -9,7 +9,6 @@ threads, numpy). Writes scaling.json and .md.
 
 import math
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ import onnx
 import torch
 import typer
 from inversion_step import start, untrained_model
-from measuring import cpu_model, versions, write_results
+from measuring import conditions, machine, write_results
 
 from medxgan.bundle import load_bundle
 from medxgan.export.bundle import export_bundle
@@ -72,13 +71,8 @@ def main(
     points = [point for size in SIZES for point in _measure(size, 128, BATCHES, threads, rate)]
     points += [point for latents in LATENTS for point in _measure(64, latents, (8,), threads, rate)]
     report = {
-        "command": " ".join(["python", "benchmarks/scaling.py", *sys.argv[1:]]),
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average": os.getloadavg()[0],
+        **conditions(threads, "onnxruntime", "numpy"),
         "gigaflops_of_large_matrices": rate / 1e9,
-        "versions": versions("onnxruntime", "numpy"),
         "points": [asdict(point) for point in points],
     }
     write_results(out, "scaling", report, _page(report, points))
@@ -188,9 +182,7 @@ def _page(report: Mapping[str, object], points: list[Point]) -> str:
     lines = [
         "# How a gradient step grows",
         "",
-        f"{report['cpu']}, {report['cores']} cores, {report['threads']} threads; load average "
-        f"{report['load_average']:.1f}; {report['versions']}. Large matrices: "
-        f"{report['gigaflops_of_large_matrices']:.0f} GFLOP/s.",
+        f"{machine(report)}. Large matrices: {report['gigaflops_of_large_matrices']:.0f} GFLOP/s.",
         "",
         f"    {report['command']}",
         "",

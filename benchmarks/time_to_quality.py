@@ -13,30 +13,32 @@ beside a step of the engine; ours counts the encoder too. Writes time_to_quality
 """
 
 import os
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import typer
-from inversion_step import EagerInversion
-from measuring import cpu_model, versions, write_results
+from inversion_step import PAUSE, EagerInversion
+from measuring import conditions, machine, write_results
 from numpy.typing import NDArray
 
 from medxgan.bundle import LoadedBundle, load_bundle
+from medxgan.evaluation.images import labelled_images
 from medxgan.evaluation.metrics.localisation import average_precision, pointing_game
 from medxgan.evaluation.saliency import saliency
-from medxgan.server.engine.port import Engine, FloatArray, InversionRun, InversionState, Losses
+from medxgan.server.engine.port import Engine, FloatArray, InversionState, Losses
 from medxgan.server.engine.selection import open_engine
 from medxgan.server.explanation.opening import run_open
 from medxgan.server.explanation.scores import logistic
 from medxgan.server.images.film import Film
-from medxgan.server.inversion.lbfgs import LbfgsRun, LbfgsState
-from medxgan.training.data.samples import LabelledImages
+from medxgan.server.inversion.runs import Runs
+from medxgan.server.inversion.solver import Row, Solver, concatenate
+from medxgan.server.inversion.starts import learning_rates
+from medxgan.training.data.samples import DataSplit
 from medxgan.training.model import TrainedModel
 from medxgan.training.runs import Run, load_trained_model
 from medxgan.v1 import bundle_pb2
@@ -97,13 +99,13 @@ def main(
     torch.set_num_threads(threads)
     loaded, model = load_bundle(bundle), load_trained_model(run)
     engine = open_engine(loaded, "cpu", threads)
-    chosen = positives_with_mask(engine, loaded, Run.open(run).configuration.data.load(data).test, images)
-    eager_ms, step_ms, open_ms = timings(engine, model, loaded, chosen, solver)
-    ours = state_at(chosen, chosen.guess, loaded, ours_rate(loaded))
-    losses, own_state = descend(engine, ours, solver, steps)
-    wanted = sorted(set(published_steps or [1000, 5000]))
-    peers = published(engine, loaded, chosen, wanted)
-    defaults = loaded.description.inversion
+    chosen = positives_with_mask(engine, loaded, Run.open(run).configuration.data.load(data), images)
+    chosen_solver = bundle_pb2.Solver.Value(f"SOLVER_{solver.upper()}")
+    eager_ms, step_ms, open_ms = timings(engine, model, loaded, chosen, chosen_solver)
+    losses, own_codes = descend(
+        engine, starting(chosen, chosen.guess, loaded, ours_rates(loaded), chosen_solver), steps
+    )
+    peers = published(engine, loaded, chosen, sorted(set(published_steps or [1000, 5000])))
     rows = [
         {
             "published_steps": count,
@@ -113,9 +115,12 @@ def main(
         }
         for count, (final, z) in peers.items()
     ]
-    served_losses, served_state = descend(engine, ours, solver_name(defaults.default_solver), defaults.default_steps)
+    defaults = loaded.description.inversion
+    served_solver = defaults.default_solver or bundle_pb2.SOLVER_ADAM
+    served = starting(chosen, chosen.guess, loaded, ours_rates(loaded), served_solver)
+    _, served_codes = descend(engine, served, defaults.default_steps)
     report = {
-        "command": " ".join(["python", "benchmarks/time_to_quality.py", *sys.argv[1:]]),
+        **conditions(threads, "torch", "onnxruntime", folders={data: "DATA"}),
         "bundle": f"{bundle.parent.name}/{bundle.name}",
         "images": len(chosen.x),
         "solver": solver,
@@ -123,90 +128,61 @@ def main(
         "engine_ms_per_step": step_ms,
         "open_ms": open_ms,
         "rows": rows,
-        "ours": {"steps": steps, **asdict(quality(engine, loaded, chosen, own_state))},
+        "ours": {"steps": steps, **asdict(quality(engine, loaded, chosen, own_codes))},
         "as_served": {
-            "solver": solver_name(defaults.default_solver),
+            "solver": bundle_pb2.Solver.Name(served_solver).removeprefix("SOLVER_").lower(),
             "steps": defaults.default_steps,
-            "loss_before_the_last_step": float(served_losses[-1].mean()),
-            **asdict(quality(engine, loaded, chosen, served_state)),
+            **asdict(quality(engine, loaded, chosen, served_codes)),
         },
         "loss_by_step": losses.mean(1).tolist(),
-        "cpu": cpu_model(),
-        "threads": threads,
-        "load_average": os.getloadavg()[0],
-        "versions": versions("torch", "onnxruntime"),
     }
     write_results(out, f"time_to_quality-{bundle.parent.name}", report, page(report))
 
 
-def positives_with_mask(engine: Engine, bundle: LoadedBundle, test: LabelledImages, count: int) -> Images:
-    """The first images with a mask that the classifier rightly calls positive."""
+def positives_with_mask(engine: Engine, bundle: LoadedBundle, data: DataSplit, count: int) -> Images:
+    """The first test images with a mask that the classifier rightly calls positive."""
     threshold = bundle.description.classification.decision_threshold
-    side = bundle.description.image.height
     found: list[tuple[FloatArray, FloatArray, float, NDArray[np.bool_]]] = []
-    for row, mask in enumerate(test.masks if test.masks is not None else []):
-        opened = run_open(engine, Film(test.images[row].astype(np.float32)))
+    for image in labelled_images(data, "test", bundle.description.image):
+        if not image.positive or image.mask is None:
+            continue
+        opened = run_open(engine, image.film)
         target = logistic(float(opened["logit"][0]))
-        small = shrunk(mask, side)
-        if test.labels[row] and target >= threshold and small.any():
-            found.append((opened["x"], opened["z"], target, small))
+        if target >= threshold:
+            found.append((opened["x"], opened["z"], target, image.mask))
         if len(found) == count:
             break
     x, guess, targets, masks = zip(*found, strict=True)
     return Images(np.concatenate(x), np.concatenate(guess), np.array(targets, np.float32), np.stack(masks))
 
 
-def shrunk(mask: NDArray[np.generic], side: int) -> NDArray[np.bool_]:
-    """A square mask at the size of x: where more than half of a pixel is in it."""
-    reduction = len(mask) // side
-    share = (mask > 0).reshape(side, reduction, side, reduction).mean((1, 3))
-    small: NDArray[np.bool_] = share > 0.5
-    return small
+def starting(
+    images: Images, z: FloatArray, bundle: LoadedBundle, rates: FloatArray, solver: bundle_pb2.Solver
+) -> list[InversionState]:
+    """Inversions of the images from these codes [N, D], a batch of one each."""
+    inversion = bundle.description.inversion
+    row = Row(inversion.maximum_steps, inversion.default_reconstruction_weight)
+    return [
+        Solver(inversion).init(row, z[place, np.newaxis], images.x[place, np.newaxis], target, rates, solver)[1]
+        for place, target in enumerate(images.target)
+    ]
 
 
-def ours_rate(bundle: LoadedBundle) -> FloatArray:
-    """[D] the learning rate of each latent, as served."""
-    inversion, latent = bundle.description.inversion, bundle.description.latent
-    rate = np.full(latent.z1_size + latent.z2_size, inversion.default_learning_rate, np.float32)
-    if inversion.HasField("pathology_rate"):
-        rate[latent.z1_size :] *= inversion.pathology_rate
-    return rate
-
-
-def state_at(images: Images, z: FloatArray, bundle: LoadedBundle, rate: FloatArray) -> InversionState:
-    """Inversions of the images from these codes [N, D]."""
-    rows = len(z)
-    return InversionState(
-        z=z.astype(np.float32),
-        first_moment=np.zeros_like(z, np.float32),
-        second_moment=np.zeros_like(z, np.float32),
-        step=np.zeros(rows, np.float32),
-        image=images.x,
-        target=images.target,
-        learning_rate=np.tile(rate, (rows, 1)).astype(np.float32),
-        reconstruction_weight=np.full(rows, bundle.description.inversion.default_reconstruction_weight, np.float32),
-    )
-
-
-def descend(engine: Engine, state: InversionState, solver: str, steps: int) -> tuple[FloatArray, FloatArray]:
+def descend(engine: Engine, states: list[InversionState], steps: int) -> tuple[FloatArray, FloatArray]:
     """The loss [steps, N] that each step found, and the codes [N, D] at the end."""
     losses, codes = [], []
-    for first in range(0, len(state.z), TOGETHER):
-        part = InversionState(**{name: values[first : first + TOGETHER] for name, values in vars(state).items()})
-        run = started(engine, part, solver)
+    for first in range(0, len(states), TOGETHER):
+        part = states[first : first + TOGETHER]
+        run = Runs(engine, part)
         losses.append([total(part, run.advance(1)) for _ in range(steps)])
-        codes.append(run.state().z)
-    return np.concatenate(losses, 1), np.concatenate(codes)
+        codes += run.states(range(len(part))).values()
+    return np.concatenate(losses, 1), np.concatenate([state.z for state in codes])
 
 
-def started(engine: Engine, state: InversionState, solver: str) -> InversionRun:
-    """A run of the solver of that name."""
-    return LbfgsRun(engine, LbfgsState.of(state)) if solver == "lbfgs" else engine.start(state)
-
-
-def total(state: InversionState, losses: Losses) -> FloatArray:
+def total(states: list[InversionState], losses: Losses) -> FloatArray:
     """λ · MSE + BCE, [N]."""
-    value: FloatArray = state.reconstruction_weight * losses.reconstruction + losses.classification
+    weight = np.concatenate([state.reconstruction_weight for state in states])
+    value: FloatArray = weight * losses.reconstruction + losses.classification
     return value
 
 
@@ -218,42 +194,47 @@ def published(
     start = np.zeros_like(images.guess)
     random = np.random.default_rng(0)
     start[:, latent.z1_size :] = random.standard_normal((len(start), latent.z2_size), np.float32)
-    rate = np.full(start.shape[1], PUBLISHED_RATE, np.float32)
-    state = state_at(images, start, bundle, rate)
+    rates = np.full((1, start.shape[1]), PUBLISHED_RATE, np.float32)
+    states = starting(images, start, bundle, rates, bundle_pb2.SOLVER_ADAM)
     ends: dict[int, tuple[list[FloatArray], list[FloatArray]]] = {count: ([], []) for count in counts}
-    for first in range(0, len(start), TOGETHER):
-        part = InversionState(**{name: values[first : first + TOGETHER] for name, values in vars(state).items()})
-        run, taken = engine.start(part), 0
+    for first in range(0, len(states), TOGETHER):
+        part = states[first : first + TOGETHER]
+        together = concatenate(part)
+        run, elsewhere, taken = engine.start(together), engine.start(together), 0
         for count in counts:
             run.advance(count - taken)
             taken = count
             z = run.state().z
-            found, _ = engine.start(replace(part, z=z)).gradient(z)
-            ends[count][0].append(total(part, found))
+            ends[count][0].append(total(part, elsewhere.gradient(z)[0]))
             ends[count][1].append(z)
     return {count: (np.concatenate(losses), np.concatenate(codes)) for count, (losses, codes) in ends.items()}
 
 
 def timings(
-    engine: Engine, model: TrainedModel, bundle: LoadedBundle, images: Images, solver: str
+    engine: Engine, model: TrainedModel, bundle: LoadedBundle, images: Images, solver: bundle_pb2.Solver
 ) -> tuple[float, float, float]:
     """Milliseconds of a step of PyTorch eager, of a step of ours, and of OPEN, one image at a time; taken in turn."""
     alone = Images(images.x[:1], images.guess[:1], images.target[:1], images.mask[:1])
-    state = state_at(alone, alone.guess, bundle, ours_rate(bundle))
-    eager = EagerInversion(model, state, torch.device("cpu"))
-    own = started(engine, state, solver)
+    state = starting(alone, alone.guess, bundle, ours_rates(bundle), solver)
+    eager = EagerInversion(model, state[0], torch.device("cpu"))
+    own = Runs(engine, state)
     film = Film(np.random.default_rng(0).uniform(0, 255, (256, 256)).astype(np.float32))
     calls = (lambda: eager.advance(TIMED_STEPS), lambda: own.advance(TIMED_STEPS), lambda: run_open(engine, film))
     taken: list[list[float]] = [[], [], []]
     for repeat in range(6):
         for call, times in zip(calls, taken, strict=True):
-            time.sleep(0.05)
+            time.sleep(PAUSE)
             before = time.perf_counter()
             call()
             if repeat:
                 times.append(1000 * (time.perf_counter() - before))
     eager_ms, own_ms, open_ms = (float(np.median(times)) for times in taken)
     return eager_ms / TIMED_STEPS, own_ms / TIMED_STEPS, open_ms
+
+
+def ours_rates(bundle: LoadedBundle) -> FloatArray:
+    """The learning rates of the latents, as served."""
+    return learning_rates(bundle.description, bundle.description.inversion.default_learning_rate, guessed=True)
 
 
 def reached(
@@ -300,11 +281,6 @@ def quality(engine: Engine, bundle: LoadedBundle, images: Images, z: FloatArray)
     return Quality(*np.mean(rows, 0).tolist())
 
 
-def solver_name(solver: bundle_pb2.Solver) -> str:
-    """As in a configuration."""
-    return "lbfgs" if solver == bundle_pb2.SOLVER_LBFGS else "adam"
-
-
 def page(report: Mapping[str, object]) -> str:
     """The report as a page."""
     rows: list[dict[str, object]] = report["rows"]  # type: ignore[assignment]
@@ -318,8 +294,7 @@ def page(report: Mapping[str, object]) -> str:
     lines = [
         f"# Time to the published inversion's final loss: {report['bundle']}, {report['images']} test images",
         "",
-        f"{report['cpu']}, {report['threads']} threads; load average {report['load_average']:.1f}; "
-        f"{report['versions']}. A step of PyTorch eager takes {report['eager_ms_per_step']:.1f} ms, one of ours "
+        f"{machine(report)}. A step of PyTorch eager takes {report['eager_ms_per_step']:.1f} ms, one of ours "
         f"{report['engine_ms_per_step']:.1f} ms, the start {report['open_ms']:.1f} ms, one image at a time.",
         "",
         f"    {report['command']}",
