@@ -27,7 +27,7 @@ from measuring import conditions, machine, write_results
 from numpy.typing import NDArray
 
 from medxgan.bundle import LoadedBundle, load_bundle
-from medxgan.evaluation.images import labelled_images
+from medxgan.evaluation.images import Split, labelled_images
 from medxgan.evaluation.metrics.localisation import average_precision, pointing_game
 from medxgan.evaluation.saliency import saliency
 from medxgan.server.engine.port import Engine, FloatArray, InversionState, Losses
@@ -53,7 +53,7 @@ TOGETHER = 8
 
 @dataclass(frozen=True)
 class Images:
-    """Test images, and what OPEN makes of them: x [N, 1, S, S], guess [N, D], target [N], mask [N, S, S]."""
+    """Images, and what OPEN makes of them: x [N, 1, S, S], guess [N, D], target [N], mask [N, S, S]."""
 
     x: FloatArray
     guess: FloatArray
@@ -99,7 +99,7 @@ def main(
     torch.set_num_threads(threads)
     loaded, model = load_bundle(bundle), load_trained_model(run)
     engine = open_engine(loaded, "cpu", threads)
-    chosen = positives_with_mask(engine, loaded, Run.open(run).configuration.data.load(data), images)
+    chosen = positives_with_mask(engine, loaded, Run.open(run).configuration.data.load(data), "test", images)
     chosen_solver = bundle_pb2.Solver.Value(f"SOLVER_{solver.upper()}")
     eager_ms, step_ms, open_ms = timings(engine, model, loaded, chosen, chosen_solver)
     losses, own_codes = descend(
@@ -139,11 +139,11 @@ def main(
     write_results(out, f"time_to_quality-{bundle.parent.name}", report, page(report))
 
 
-def positives_with_mask(engine: Engine, bundle: LoadedBundle, data: DataSplit, count: int) -> Images:
-    """The first test images with a mask that the classifier rightly calls positive."""
+def positives_with_mask(engine: Engine, bundle: LoadedBundle, data: DataSplit, part: Split, count: int) -> Images:
+    """The first images of a part with a mask that the classifier rightly calls positive."""
     threshold = bundle.description.classification.decision_threshold
     found: list[tuple[FloatArray, FloatArray, float, NDArray[np.bool_]]] = []
-    for image in labelled_images(data, "test", bundle.description.image):
+    for image in labelled_images(data, part, bundle.description.image):
         if not image.positive or image.mask is None:
             continue
         opened = run_open(engine, image.film)
