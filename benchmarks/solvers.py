@@ -1,9 +1,10 @@
 """Adam and L-BFGS by the number of steps: the loss, and whether the explanation is any better for it.
 
-    python benchmarks/solvers.py models/chest/4 --data DATA
+    python benchmarks/solvers.py models/chest/5 --data DATA
 
-On calibration images with a mask that the classifier rightly calls positive, from the encoder's guess, as served but
-for solver and steps. Writes solvers-NAME.json and .md.
+On calibration images that the classifier rightly calls positive (those with a mask, where the data have masks), from
+the encoder's guess, as served but for the solver, its steps, and the share of the learning rate that z2 moves by.
+Writes solvers-NAME.json and .md.
 """
 
 import os
@@ -12,16 +13,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from measuring import conditions, machine, write_results
-from time_to_quality import descend, ours_rates, positives_with_mask, quality, starting
+from time_to_quality import codes, descend, ours_rates, quality, starting, true_positives
 
 from medxgan.bundle import load_bundle
 from medxgan.evaluation.images import data_of_bundle
 from medxgan.server.engine.selection import open_engine
 from medxgan.v1.bundle_pb2 import SOLVER_ADAM, SOLVER_LBFGS
 
-STEPS = (5, 8, 10, 12, 20, 50, 100)
+STEPS = (5, 8, 10, 12, 20, 50)
+PATHOLOGY_RATES = (1.0, 0.1, 0.0)
 SOLVERS = {"Adam": SOLVER_ADAM, "L-BFGS": SOLVER_LBFGS}
 COLUMNS = {
     "loss": "loss",
@@ -44,13 +47,17 @@ def main(
     loaded = load_bundle(bundle)
     engine = open_engine(loaded, "cpu", threads)
     split = data_of_bundle(loaded.description).load(data)
-    chosen = positives_with_mask(engine, loaded, split, "calibration", images)
-    rows = [{"solver": "", "steps": 0, **asdict(quality(engine, loaded, chosen, chosen.guess))}]
+    chosen = true_positives(engine, loaded, split, "calibration", images)
+    rows = [{"solver": "", "pathology_rate": None, "steps": 0, **asdict(quality(engine, loaded, chosen, chosen.guess))}]
     for name, solver in SOLVERS.items():
-        for steps in STEPS:
-            _, z = descend(engine, starting(chosen, chosen.guess, loaded, ours_rates(loaded), solver), steps)
-            rows.append({"solver": name, "steps": steps, **asdict(quality(engine, loaded, chosen, z))})
-            print(rows[-1], flush=True)
+        for share in PATHOLOGY_RATES:
+            loaded.description.inversion.pathology_rate = share
+            states = starting(chosen, chosen.guess, loaded, ours_rates(loaded), solver)
+            for steps, taken in zip(STEPS, np.diff(STEPS, prepend=0).tolist(), strict=True):
+                states = descend(engine, states, taken)[1]
+                found = asdict(quality(engine, loaded, chosen, codes(states)))
+                rows.append({"solver": name, "pathology_rate": share, "steps": steps, **found})
+                print(rows[-1], flush=True)
     report = {
         **conditions(threads, "onnxruntime", folders={data: "DATA"}),
         "bundle": f"{bundle.parent.name}/{bundle.name}",
@@ -61,20 +68,21 @@ def main(
 
 
 def _page(report: Mapping[str, object], rows: list[dict[str, object]]) -> str:
+    columns = {name: title for name, title in COLUMNS.items() if rows[0][name] is not None}
+    marked = " with a mask" if "pointing" in columns else ""
     lines = [
-        f"# Solvers by their steps: {report['bundle']}, {report['images']} calibration positives with a mask",
+        f"# Solvers by their steps: {report['bundle']}, {report['images']} calibration positives{marked}",
         "",
         f"{machine(report)}.",
         "",
         f"    {report['command']}",
         "",
-        f"| solver | steps | {' | '.join(COLUMNS.values())} |",
-        "|---|---:|" + "---:|" * len(COLUMNS),
+        f"| solver | share of the rate for z2 | steps | {' | '.join(columns.values())} |",
+        "|---|---:|---:|" + "---:|" * len(columns),
     ]
-    lines += [
-        f"| {row['solver'] or 'the guess'} | {row['steps']} | {' | '.join(f'{row[name]:.3g}' for name in COLUMNS)} |"
-        for row in rows
-    ]
+    for row in rows:
+        what = f"{row['solver']} | {row['pathology_rate']:g}" if row["solver"] else "the guess |"
+        lines.append(f"| {what} | {row['steps']} | {' | '.join(f'{row[name]:.3g}' for name in columns)} |")
     return "\n".join(lines) + "\n"
 
 

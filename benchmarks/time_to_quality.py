@@ -53,12 +53,12 @@ TOGETHER = 8
 
 @dataclass(frozen=True)
 class Images:
-    """Images, and what OPEN makes of them: x [N, 1, S, S], guess [N, D], target [N], mask [N, S, S]."""
+    """Images, and what OPEN makes of them: x [N, 1, S, S], guess [N, D], target [N]; mask [N, S, S] where there are."""
 
     x: FloatArray
     guess: FloatArray
     target: FloatArray
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class Quality:
         loss: λ · MSE + BCE.
         reconstruction_mse: its first part, without λ.
         average_precision: of the difference map against the mask.
-        pointing: share of images whose difference is strongest on the mask.
+        pointing: share of images whose difference is strongest on the mask; both None without masks.
         negatives: share of negative realizations that the classifier calls negative.
         applied_negatives: the same of the images less the difference.
     """
 
     loss: float
     reconstruction_mse: float
-    average_precision: float
-    pointing: float
+    average_precision: float | None
+    pointing: float | None
     negatives: float
     applied_negatives: float
 
@@ -99,12 +99,11 @@ def main(
     torch.set_num_threads(threads)
     loaded, model = load_bundle(bundle), load_trained_model(run)
     engine = open_engine(loaded, "cpu", threads)
-    chosen = positives_with_mask(engine, loaded, Run.open(run).configuration.data.load(data), "test", images)
+    chosen = true_positives(engine, loaded, Run.open(run).configuration.data.load(data), "test", images)
     chosen_solver = bundle_pb2.Solver.Value(f"SOLVER_{solver.upper()}")
     eager_ms, step_ms, open_ms = timings(engine, model, loaded, chosen, chosen_solver)
-    losses, own_codes = descend(
-        engine, starting(chosen, chosen.guess, loaded, ours_rates(loaded), chosen_solver), steps
-    )
+    own = starting(chosen, chosen.guess, loaded, ours_rates(loaded), chosen_solver)
+    losses, own_ends = descend(engine, own, steps)
     peers = published(engine, loaded, chosen, sorted(set(published_steps or [1000, 5000])))
     rows = [
         {
@@ -118,7 +117,7 @@ def main(
     defaults = loaded.description.inversion
     served_solver = defaults.default_solver or bundle_pb2.SOLVER_ADAM
     served = starting(chosen, chosen.guess, loaded, ours_rates(loaded), served_solver)
-    _, served_codes = descend(engine, served, defaults.default_steps)
+    _, served_ends = descend(engine, served, defaults.default_steps)
     report = {
         **conditions(threads, "torch", "onnxruntime", folders={data: "DATA"}),
         "bundle": f"{bundle.parent.name}/{bundle.name}",
@@ -128,32 +127,35 @@ def main(
         "engine_ms_per_step": step_ms,
         "open_ms": open_ms,
         "rows": rows,
-        "ours": {"steps": steps, **asdict(quality(engine, loaded, chosen, own_codes))},
+        "ours": {"steps": steps, **asdict(quality(engine, loaded, chosen, codes(own_ends)))},
         "as_served": {
             "solver": bundle_pb2.Solver.Name(served_solver).removeprefix("SOLVER_").lower(),
             "steps": defaults.default_steps,
-            **asdict(quality(engine, loaded, chosen, served_codes)),
+            **asdict(quality(engine, loaded, chosen, codes(served_ends))),
         },
         "loss_by_step": losses.mean(1).tolist(),
     }
     write_results(out, f"time_to_quality-{bundle.parent.name}", report, page(report))
 
 
-def positives_with_mask(engine: Engine, bundle: LoadedBundle, data: DataSplit, part: Split, count: int) -> Images:
-    """The first images of a part with a mask that the classifier rightly calls positive."""
+def true_positives(engine: Engine, bundle: LoadedBundle, data: DataSplit, part: Split, count: int) -> Images:
+    """The first images of a part that the classifier rightly calls positive: those with a mask, if any has one."""
     threshold = bundle.description.classification.decision_threshold
-    found: list[tuple[FloatArray, FloatArray, float, NDArray[np.bool_]]] = []
-    for image in labelled_images(data, part, bundle.description.image):
-        if not image.positive or image.mask is None:
-            continue
+    positives = [image for image in labelled_images(data, part, bundle.description.image) if image.positive]
+    marked = [image for image in positives if image.mask is not None]
+    x, guess, targets, masks = [], [], [], []
+    for image in marked or positives:
         opened = run_open(engine, image.film)
         target = logistic(float(opened["logit"][0]))
         if target >= threshold:
-            found.append((opened["x"], opened["z"], target, image.mask))
-        if len(found) == count:
+            x.append(opened["x"])
+            guess.append(opened["z"])
+            targets.append(target)
+            masks += [image.mask] if image.mask is not None else []
+        if len(x) == count:
             break
-    x, guess, targets, masks = zip(*found, strict=True)
-    return Images(np.concatenate(x), np.concatenate(guess), np.array(targets, np.float32), np.stack(masks))
+    mask = np.stack(masks) if masks else None
+    return Images(np.concatenate(x), np.concatenate(guess), np.array(targets, np.float32), mask)
 
 
 def starting(
@@ -168,15 +170,20 @@ def starting(
     ]
 
 
-def descend(engine: Engine, states: list[InversionState], steps: int) -> tuple[FloatArray, FloatArray]:
-    """The loss [steps, N] that each step found, and the codes [N, D] at the end."""
-    losses, codes = [], []
+def descend(engine: Engine, states: list[InversionState], steps: int) -> tuple[FloatArray, list[InversionState]]:
+    """The loss [steps, N] that each step found, and the states at the end, from which more steps go on."""
+    losses, ends = [], []
     for first in range(0, len(states), TOGETHER):
         part = states[first : first + TOGETHER]
         run = Runs(engine, part)
         losses.append([total(part, run.advance(1)) for _ in range(steps)])
-        codes += run.states(range(len(part))).values()
-    return np.concatenate(losses, 1), np.concatenate([state.z for state in codes])
+        ends += run.states(range(len(part))).values()
+    return np.concatenate(losses, 1), ends
+
+
+def codes(states: list[InversionState]) -> FloatArray:
+    """[N, D] where they are."""
+    return np.concatenate([state.z for state in states])
 
 
 def total(states: list[InversionState], losses: Losses) -> FloatArray:
@@ -214,7 +221,7 @@ def timings(
     engine: Engine, model: TrainedModel, bundle: LoadedBundle, images: Images, solver: bundle_pb2.Solver
 ) -> tuple[float, float, float]:
     """Milliseconds of a step of PyTorch eager, of a step of ours, and of OPEN, one image at a time; taken in turn."""
-    alone = Images(images.x[:1], images.guess[:1], images.target[:1], images.mask[:1])
+    alone = Images(images.x[:1], images.guess[:1], images.target[:1], None)
     state = starting(alone, alone.guess, bundle, ours_rates(bundle), solver)
     eager = EagerInversion(model, state[0], torch.device("cpu"))
     own = Runs(engine, state)
@@ -261,24 +268,27 @@ def quality(engine: Engine, bundle: LoadedBundle, images: Images, z: FloatArray)
     """What the CLOSE graph makes of the codes."""
     threshold = bundle.description.classification.decision_threshold
     weight = bundle.description.inversion.default_reconstruction_weight
-    rows = []
+    rows, places = [], []
     for row in range(len(z)):
         x = images.x[row : row + 1]
         closed = engine.run(bundle_pb2.GRAPH_ROLE_CLOSE, {"x": x, "z": z[row : row + 1]})
-        map_ = saliency((closed["reconstruction"] - closed["negative_realization"])[0, 0])
         mse = float(np.mean(np.square(closed["reconstruction"] - x)))
         logit, target = float(closed["reconstruction_logit"][0]), float(images.target[row])
         rows.append(
             (
                 weight * mse + float(np.logaddexp(0, logit)) - target * logit,
                 mse,
-                average_precision(map_, images.mask[row]),
-                pointing_game(map_, images.mask[row]),
                 logistic(float(closed["negative_realization_logit"][0])) < threshold,
                 logistic(float(closed["applied_negative_logit"][0])) < threshold,
             )
         )
-    return Quality(*np.mean(rows, 0).tolist())
+        if images.mask is not None:
+            map_ = saliency((closed["reconstruction"] - closed["negative_realization"])[0, 0])
+            mask = images.mask[row]
+            places.append((average_precision(map_, mask), pointing_game(map_, mask)))
+    loss, mse, negatives, applied = np.mean(rows, 0).tolist()
+    precision, pointing = np.mean(places, 0).tolist() if places else (None, None)
+    return Quality(loss, mse, precision, pointing, negatives, applied)
 
 
 def page(report: Mapping[str, object]) -> str:

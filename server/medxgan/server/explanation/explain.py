@@ -181,7 +181,7 @@ class Explainer:
                 rates,
                 settings.solver,
             )
-            for z in starting_codes(opened.z, self._bundle.latent, settings.restarts, seed)
+            for z in starting_codes(opened.z, self._bundle.latent, rates, settings.restarts, seed)
         ]
         on_rows = self._reporting(on_progress, explanation_pb2.PROGRESS_PHASE_INVERSION)
         stopwatch.switch(Phase.QUEUED)

@@ -15,19 +15,25 @@ from medxgan.server.inversion.solver import Row
 from medxgan.v1 import bundle_pb2
 
 RESTART_DEVIATION = 0.5
-"""Standard deviation of the noise that a restart adds to the first start: half of that of the latent code's prior,
+"""Standard deviation of the noise that a restart adds to what moves fastest in the first start: half of that of the latent code's prior,
 N(0, I). Enough to leave the first start's valley, and little enough that the encoder's guess still tells: with a chest
 bundle and three films, the best of 6 ended lower than with 0.1 for each, and 1.0 brought no more on average."""
 
 
 def starting_codes(
-    encoded: FloatArray | None, latent: bundle_pb2.LatentSpecification, restarts: int, seed: int
+    encoded: FloatArray | None,
+    latent: bundle_pb2.LatentSpecification,
+    rates: FloatArray,
+    restarts: int,
+    seed: int,
 ) -> list[FloatArray]:
     """Where the inversions of one image start: [1, D] each.
 
     Args:
         encoded: [1, D], the encoder's guess; without one, z1 = 0 and z2 drawn from N(0, I) by the seed.
         latent: the sizes of z1 and z2.
+        rates: [1, D], the learning rates. A latent is disturbed as far as it may move: noise that is never corrected
+            would make a restart worse than the guess.
         restarts: how many, >= 1.
         seed: 0 to 2^64 - 1; restart i draws from stream i, so that it is the same whatever the others.
     """
@@ -35,8 +41,9 @@ def starting_codes(
     if first is None:
         first = np.zeros((1, latent.z1_size + latent.z2_size), np.float32)
         first[0, latent.z1_size :] = first_start_generator(seed).standard_normal(latent.z2_size, np.float32)
+    deviation = RESTART_DEVIATION * rates / rates.max()
     noisy = (
-        first + RESTART_DEVIATION * stream_generator(seed, index).standard_normal(first.shape, np.float32)
+        first + deviation * stream_generator(seed, index).standard_normal(first.shape, np.float32)
         for index in range(1, restarts)
     )
     return [first, *noisy]
