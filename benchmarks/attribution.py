@@ -31,6 +31,7 @@ from medxgan.export.bundle import export_bundle
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.explanation import OpenedImage
 from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.scores import Score
@@ -143,9 +144,9 @@ def main(
         for network in (shipped_architecture(), resnet()):
             folder = Path(temporary) / network.name.lower().replace(" ", "-") / "1"
             export_bundle(trained_model(network.explained), folder)
-            model = ServedModel(
-                bundle := load_bundle(folder), open_engine(bundle, provider, threads), ModelCapacity(maximum_batch)
-            )
+            bundle = load_bundle(folder)
+            engine = open_engine(bundle, EngineSettings(provider, threads, maximum_rows=maximum_batch))
+            model = ServedModel(bundle, [engine], ModelCapacity(maximum_batch))
             loop.run_until_complete(model.start())
             timings += [compare(loop, model, network, name, batch, repeats) for name in METHODS for batch in BATCHES]
             running = model.engine.execution.provider

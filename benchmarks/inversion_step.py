@@ -29,6 +29,7 @@ from medxgan.export.bundle import export_bundle
 from medxgan.server.engine.port import Engine, FloatArray, InversionState
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import Classifier, TwoBranchGenerator
 from medxgan.training.preprocessing import Preprocess
@@ -124,7 +125,7 @@ def main(
             export_bundle(model, folder)
         else:
             model, folder = load_trained_model(run), bundle
-        engine = open_engine(load_bundle(folder), provider, threads)
+        engine = open_engine(load_bundle(folder), EngineSettings(provider, threads))
         timings = [compare(model, engine, batch, repeats) for batch in BATCHES]
     report = {
         **conditions(threads, "torch", "onnxruntime"),

@@ -3,9 +3,11 @@
     python benchmarks/load.py models/chest/4 --run training/weights/chest-128 [--against COMMIT] [--triton PYTHON]
 
 Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open loop: callers that come by chance
-(Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Every target is
-asked for the same: reconstruction, negative realization and difference of a 256x256 picture by the bundle's default
-inversion. All targets stand ready, and each load goes to one after the other, since a shared machine is not as fast in
+(Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Mixed: urgent
+requests by chance, a tenth of the capacity, beside 16 callers that are not; the times are those of the urgent ones. And
+one caller right after eight others left, who had asked for long inversions. Every target is asked for the same:
+reconstruction, negative realization and difference of a 256x256 picture by as many of Adam's steps as the bundle takes
+by default. All targets stand ready, and each load goes to one after the other, since a shared machine is not as fast in
 one minute as in the next. Who asks runs beside them.
 
 --against starts `medxgan serve` of another commit of this repository, with the same bundle; --triton names the Python
@@ -27,11 +29,17 @@ from typing import Annotated, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import typer
-from load_targets import ROOT, Ask, Picture, Target, eager, medxgan, triton
+from load_targets import ROOT, Ask, Order, Picture, Target, eager, medxgan, triton
 from measuring import conditions, machine, write_results
 
 CALLERS = (1, 4, 16, 64)
 SHARES = (0.5, 0.7, 0.9)
+ROUTINE_CALLERS = 16
+URGENT_SHARE = 0.1
+LEAVING = 8
+LONG_STEPS = 200
+"""Of those who leave."""
+ROUNDS_OF_LEAVING = 3
 PICTURES = 32
 WAITING = 512
 """Explanations that may wait: a refusal would look like a quick answer."""
@@ -43,7 +51,7 @@ class Measured:
 
     Attributes:
         target: its name.
-        load: "16 callers" or "70 % of capacity".
+        load: "16 callers", "70 % of capacity" or another one, in words.
         answered: explanations in the time.
         per_second: of them.
         p50: milliseconds until half were answered, as are the next.
@@ -122,6 +130,12 @@ async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
             for target, ask in zip(targets, asks, strict=True):
                 measured.append(await _open(target, ask, pictures, share, capacity[target.name], seconds))
                 print(measured[-1], flush=True)
+        for target, ask in zip(targets, asks, strict=True):
+            measured.append(await _mixed(target, ask, pictures, capacity[target.name], seconds))
+            print(measured[-1], flush=True)
+        for target, ask in zip(targets, asks, strict=True):
+            measured.append(await _after_others_left(target, ask, pictures))
+            print(measured[-1], flush=True)
     return measured
 
 
@@ -160,6 +174,55 @@ async def _open(
         await asyncio.sleep(random.exponential(1 / (share * capacity)))
     await asyncio.gather(*calls)
     return _summary(target, f"{share:.0%} of capacity", times, began, busy)
+
+
+async def _mixed(target: Target, ask: Ask, pictures: list[Picture], capacity: float, seconds: float) -> Measured:
+    times: list[float] = []
+    random = np.random.default_rng(0)
+
+    async def routine(number: int) -> None:
+        while True:
+            await ask(pictures[number % len(pictures)])
+            number += ROUTINE_CALLERS
+
+    async def urgent(number: int) -> None:
+        came = time.perf_counter()
+        await ask(pictures[number % len(pictures)], Order(urgent=True))
+        times.append(time.perf_counter() - came)
+
+    others = [asyncio.create_task(routine(number)) for number in range(ROUTINE_CALLERS)]
+    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    calls: list[asyncio.Task[None]] = []
+    while time.perf_counter() - began < seconds:
+        await asyncio.sleep(random.exponential(1 / (URGENT_SHARE * capacity)))
+        calls.append(asyncio.create_task(urgent(len(calls))))
+    await asyncio.gather(*calls)
+    found = _summary(target, f"urgent, beside {ROUTINE_CALLERS} callers", times, began, busy)
+    await _cancelled(others)
+    return found
+
+
+async def _after_others_left(target: Target, ask: Ask, pictures: list[Picture]) -> Measured:
+    times: list[float] = []
+    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    for _ in range(ROUNDS_OF_LEAVING):
+        others = [asyncio.create_task(_long(ask, picture)) for picture in pictures[:LEAVING]]
+        await asyncio.sleep(0.5)
+        await _cancelled(others)
+        came = time.perf_counter()
+        await ask(pictures[0])
+        times.append(time.perf_counter() - came)
+    return _summary(target, f"1 caller, {LEAVING} others having left", times, began, busy)
+
+
+async def _long(ask: Ask, picture: Picture) -> None:
+    await ask(picture, Order(steps=LONG_STEPS))
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _summary(target: Target, load: str, times: list[float], began: float, busy: float) -> Measured:
@@ -227,9 +290,9 @@ def _page(report: dict[str, Any], measured: list[Measured]) -> str:
 def _draw(measured: list[Measured], file: Path) -> None:
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for name in dict.fromkeys(each.target for each in measured):
-        rows = [each for each in measured if each.target == name and each.load.endswith("callers")]
-        callers = [int(each.load.split()[0]) for each in rows]
-        axes.plot(callers, [each.per_second for each in rows], marker="o", label=name)
+        by_load = {each.load: each for each in measured if each.target == name}
+        rows = [by_load[f"{callers} callers"] for callers in CALLERS]
+        axes.plot(CALLERS, [each.per_second for each in rows], marker="o", label=name)
     axes.set(xscale="log", xticks=CALLERS, xticklabels=CALLERS, xlabel="callers", ylabel="explanations a second")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)

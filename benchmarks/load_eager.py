@@ -45,7 +45,7 @@ class EagerService(explanation_pb2_grpc.ExplanationServiceServicer):
             model.classifier,
             x,
             start,
-            steps=settings.default_steps,
+            steps=request.settings.inversion.steps or settings.default_steps,
             learning_rate=settings.default_learning_rate,
             reconstruction_weight=settings.default_reconstruction_weight,
             betas=(settings.beta1, settings.beta2),

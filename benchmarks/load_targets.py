@@ -14,16 +14,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8
+from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8, SOLVER_ADAM
 from medxgan.v1.explanation_pb2 import (
     MAP_KIND_DIFFERENCE,
     MAP_KIND_NEGATIVE_REALIZATION,
     MAP_KIND_RECONSTRUCTION,
+    PRIORITY_ROUTINE,
+    PRIORITY_STAT,
     ExplainRequest,
     ExplainSettings,
     Image,
@@ -40,7 +43,30 @@ MAPS = (MAP_KIND_RECONSTRUCTION, MAP_KIND_NEGATIVE_REALIZATION, MAP_KIND_DIFFERE
 START_SECONDS = 60.0
 
 Picture = NDArray[np.uint8]
-Ask = Callable[[Picture], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How one explanation is asked for.
+
+    Attributes:
+        steps: of Adam; None: the bundle's default.
+        urgent: whether it goes before those that are not, where the server knows of that.
+    """
+
+    steps: int | None = None
+    urgent: bool = False
+
+
+class Ask(Protocol):
+    """Asks a server for an explanation of a picture."""
+
+    def __call__(self, picture: Picture, order: Order = ...) -> Awaitable[object]:
+        """The answer."""
+        ...
+
+
+ROUTINE = Order()
 
 
 @dataclass(frozen=True)
@@ -125,15 +151,16 @@ async def asking(address: str, model: str) -> AsyncIterator[Ask]:
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         stub = ExplanationServiceStub(channel)  # type: ignore[no-untyped-call]
 
-        async def ask(picture: Picture) -> object:
+        def ask(picture: Picture, order: Order = ROUTINE) -> Awaitable[object]:
             tensor = Tensor(shape=picture.shape, data_type=DATA_TYPE_UINT8, data=picture.tobytes())
             request = ExplainRequest(
                 model=ModelSelector(name=model),
                 image=Image(tensor=tensor),
                 maps=[MapRequest(kind=kind) for kind in MAPS],
-                settings=ExplainSettings(inversion=InversionSettings()),
+                settings=ExplainSettings(inversion=InversionSettings(solver=SOLVER_ADAM, steps=order.steps)),
+                priority=PRIORITY_STAT if order.urgent else PRIORITY_ROUTINE,
             )
-            return await stub.Explain(request)
+            return stub.Explain(request)  # type: ignore[no-any-return]
 
         yield ask
 
@@ -146,10 +173,11 @@ async def asking_triton(address: str) -> AsyncIterator[Ask]:
 
     async with InferenceServerClient(address) as client:
 
-        async def ask(picture: Picture) -> object:
-            film = InferInput("image", [1, *picture.shape], "UINT8")
+        async def ask(picture: Picture, order: Order = ROUTINE) -> object:
+            film, steps = InferInput("image", [1, *picture.shape], "UINT8"), InferInput("steps", [1, 1], "INT32")
             film.set_data_from_numpy(picture[np.newaxis])
-            answer = await client.infer("inversion", [film])
+            steps.set_data_from_numpy(np.array([[order.steps or 0]], np.int32))
+            answer = await client.infer("inversion", [film, steps], priority=1 if order.urgent else 2)
             return answer.as_numpy("difference")
 
         yield ask
@@ -189,13 +217,20 @@ _TRITON_CONFIG = """
 name: "inversion"
 backend: "python"
 max_batch_size: 8
-input [{{ name: "image", data_type: TYPE_UINT8, dims: [-1, -1] }}]
+input [
+  {{ name: "image", data_type: TYPE_UINT8, dims: [-1, -1] }},
+  {{ name: "steps", data_type: TYPE_INT32, dims: [1] }}
+]
 output [
   {{ name: "reconstruction", data_type: TYPE_FP32, dims: [-1, -1] }},
   {{ name: "negative_realization", data_type: TYPE_FP32, dims: [-1, -1] }},
   {{ name: "difference", data_type: TYPE_FP32, dims: [-1, -1] }}
 ]
-dynamic_batching {{ max_queue_delay_microseconds: 1000 }}
+dynamic_batching {{
+  max_queue_delay_microseconds: 1000
+  priority_levels: 2
+  default_priority_level: 2
+}}
 instance_group [{{ count: 1, kind: KIND_CPU }}]
 parameters [
   {{ key: "bundle", value: {{ string_value: "{bundle}" }} }},

@@ -54,8 +54,10 @@ class TritonPythonModel:
             "learning_rate": rate,
             "reconstruction_weight": np.full(rows, self._inversion["default_reconstruction_weight"], np.float32),
         }
+        asked = [int(pb_utils.get_input_tensor_by_name(request, "steps").as_numpy()[0, 0]) for request in requests]
         names = [f"next_{name}" for name in state]
-        for _ in range(self._inversion["default_steps"]):
+        # A batch takes as many steps as the longest of its requests: who is in it waits for that.
+        for _ in range(max(steps or self._inversion["default_steps"] for steps in asked)):
             state = dict(zip(state, self._step.run(names, state | constants), strict=True))
         pictures = ["reconstruction", "negative_realization"]
         reconstruction, negative = self._close.run(pictures, {"x": x, "z": state["z"]})

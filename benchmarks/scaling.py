@@ -26,6 +26,7 @@ from measuring import conditions, machine, write_results
 from medxgan.bundle import load_bundle
 from medxgan.export.bundle import export_bundle
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import TwoBranchGenerator
 from medxgan.training.networks.channels import decoder_channels
@@ -96,7 +97,7 @@ def _measure(size: int, latents: int, batches: tuple[int, ...], threads: int, ra
         folder = Path(temporary) / "scaling" / "1"
         export_bundle(model, folder)
         operations = _operations(folder / "inversion_step.onnx")
-        engine = open_engine(load_bundle(folder), "cpu", threads)
+        engine = open_engine(load_bundle(folder), EngineSettings("cpu", threads))
         for batch in batches:
             state = start(model, batch)
             _forget_peak()

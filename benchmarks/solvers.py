@@ -21,6 +21,7 @@ from time_to_quality import codes, descend, ours_rates, quality, starting, true_
 from medxgan.bundle import load_bundle
 from medxgan.evaluation.images import data_of_bundle
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.v1.bundle_pb2 import SOLVER_ADAM, SOLVER_LBFGS
 
 STEPS = (5, 8, 10, 12, 20, 50)
@@ -45,7 +46,7 @@ def main(
 ) -> None:
     """Compare the solvers by their steps."""
     loaded = load_bundle(bundle)
-    engine = open_engine(loaded, "cpu", threads)
+    engine = open_engine(loaded, EngineSettings("cpu", threads))
     split = data_of_bundle(loaded.description).load(data)
     chosen = true_positives(engine, loaded, split, "calibration", images)
     rows = [{"solver": "", "pathology_rate": None, "steps": 0, **asdict(quality(engine, loaded, chosen, chosen.guess))}]

@@ -32,6 +32,7 @@ from medxgan.evaluation.metrics.localisation import average_precision, pointing_
 from medxgan.evaluation.saliency import saliency
 from medxgan.server.engine.port import Engine, FloatArray, InversionState, Losses
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.opening import run_open
 from medxgan.server.explanation.scores import logistic
 from medxgan.server.images.film import Film
@@ -98,7 +99,7 @@ def main(
     """Measure the time to the published inversion's final loss."""
     torch.set_num_threads(threads)
     loaded, model = load_bundle(bundle), load_trained_model(run)
-    engine = open_engine(loaded, "cpu", threads)
+    engine = open_engine(loaded, EngineSettings("cpu", threads))
     chosen = true_positives(engine, loaded, Run.open(run).configuration.data.load(data), "test", images)
     chosen_solver = bundle_pb2.Solver.Value(f"SOLVER_{solver.upper()}")
     eager_ms, step_ms, open_ms = timings(engine, model, loaded, chosen, chosen_solver)

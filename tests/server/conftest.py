@@ -25,6 +25,7 @@ from medxgan.bundle import LoadedBundle
 from medxgan.bundle.schema import DESCRIPTION_FILE
 from medxgan.server.engine.port import Engine, FloatArray
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.explanation import Explanation, OpenedImage
 from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.scores import Score
@@ -74,9 +75,8 @@ def ask() -> Ask:
         engine: Engine | None = None,
     ) -> Answer:
         async def serve() -> Answer:
-            model = ServedModel(
-                bundle, engine or open_engine(bundle, "cpu", threads=1), ModelCapacity(maximum_rows=maximum_rows)
-            )
+            chosen = engine or open_engine(bundle, EngineSettings("cpu", 1))
+            model = ServedModel(bundle, [chosen], ModelCapacity(maximum_rows=maximum_rows))
             await model.start()
             try:
                 return await asyncio.wait_for(question(model), timeout=60)
@@ -166,7 +166,7 @@ def answer() -> Callable[..., Any]:
         method = type(request).__name__.removesuffix("Request") + ("Stream" if stream else "")
 
         async def serve() -> Message | list[Message]:
-            model = ServedModel(bundle, engine or open_engine(bundle, "cpu", threads=1), ModelCapacity())
+            model = ServedModel(bundle, [engine or open_engine(bundle, EngineSettings("cpu", 1))], ModelCapacity())
             repository = ModelRepository([model])
             service = ExplanationService(
                 repository,

@@ -14,6 +14,7 @@ from medxgan.evaluation.images import EvaluatedImage
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.explanation import Explanation, OpenedImage
 from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.scores import logistic
@@ -55,7 +56,8 @@ async def served(folder: Path, provider: ProviderChoice, threads: int) -> AsyncI
     bundle = load_bundle(folder)
     picture = bundle.description.image
     rows = max(1, PIXELS_TOGETHER // (picture.height * picture.width))
-    model = ServedModel(bundle, open_engine(bundle, provider, threads), ModelCapacity(maximum_rows=rows))
+    engine = open_engine(bundle, EngineSettings(provider, threads, maximum_rows=rows))
+    model = ServedModel(bundle, [engine], ModelCapacity(maximum_rows=rows))
     await model.start()
     try:
         yield model

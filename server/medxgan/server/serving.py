@@ -9,6 +9,8 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE_NAME
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from medxgan.server.engine.replication import Replication
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.workers.messages import WorkerFailureError
@@ -152,14 +154,25 @@ def load_models(settings: ServerSettings) -> ModelRepository:
     """
     return ModelRepository.load(
         settings.models,
-        settings.provider,
-        settings.threads,
+        replication_of(settings),
         ModelCapacity(
             settings.maximum_batch, settings.maximum_waiting, settings.caller_share, settings.retry_delay_seconds
         ),
         settings.default_model,
         strict=settings.strict,
     )
+
+
+def replication_of(settings: ServerSettings) -> Replication:
+    """What runs each model."""
+    engine = EngineSettings(
+        provider=settings.provider,
+        threads=settings.threads,
+        maximum_rows=settings.maximum_batch,
+        half_precision=settings.half_precision,
+        cache=settings.cache,
+    )
+    return Replication(engine, settings.device_numbers, settings.replicas)
 
 
 async def serve_until_signal(settings: ServerSettings, repository: ModelRepository) -> None:

@@ -48,7 +48,27 @@ class ServerSettings(BaseSettings):
     )
     provider: ProviderChoice = Field("auto", description="What runs the gradient steps.")
     threads: int = Field(0, ge=0, description="CPU threads that all models share; 0 takes as many as there are cores.")
-    maximum_batch: int = Field(8, ge=1, description="Inversions of one model that advance together.")
+    devices: str = Field(
+        "0",
+        pattern=r"^\d+(,\d+)*$",
+        description="Accelerators that run every model, by the driver's numbers: 0,1. The CPU is one device.",
+    )
+    replicas: int = Field(
+        1,
+        ge=1,
+        description="Copies of every model on each device, each with a batch of its own. On the CPU, with --threads 1 "
+        "and a copy for each core, more is done in all under load, and less for a request alone.",
+    )
+    half_precision: bool = Field(
+        False,
+        description="Whether TensorRT may compute in 16 bits; refused for a model whose results are then another's.",
+    )
+    cache: Path | None = Field(
+        None, description="Folder of TensorRT's engines, which `medxgan warm-up` builds; empty: the user's cache."
+    )
+    maximum_batch: int = Field(
+        8, ge=1, description="Inversions of one model that advance together, on each of its copies."
+    )
     maximum_waiting: int = Field(
         64,
         ge=0,
@@ -94,6 +114,11 @@ class ServerSettings(BaseSettings):
     )
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")
+
+    @property
+    def device_numbers(self) -> tuple[int, ...]:
+        """Of `devices`."""
+        return tuple(int(number) for number in self.devices.split(","))
 
     @classmethod
     def settings_customise_sources(

@@ -19,6 +19,7 @@ from medxgan.bundle.graphs import ATTRIBUTION_PARTS
 from medxgan.server.engine.port import Engine, FloatArray, InversionState
 from medxgan.server.engine.providers import CPU, CUDA, TENSORRT
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.explanation.explanation import Explanation, Inverted
 from medxgan.server.images.film import Film
@@ -38,7 +39,7 @@ def bundle(tiny_bundle: Path) -> LoadedBundle:
 
 @pytest.fixture(scope="module", params=["cpu", "torch"])
 def engine(bundle: LoadedBundle, request: pytest.FixtureRequest) -> Engine:
-    return open_engine(bundle, request.param, threads=1)
+    return open_engine(bundle, EngineSettings(request.param, 1))
 
 
 def random_state(bundle: LoadedBundle, rows: int) -> InversionState:
@@ -195,7 +196,9 @@ def test_a_block_of_no_steps_is_refused(bundle, engine):
 
 
 def test_both_engines_take_the_same_steps(bundle):
-    runs = [open_engine(bundle, choice, threads=1).start(random_state(bundle, 8)) for choice in ("cpu", "torch")]
+    runs = [
+        open_engine(bundle, EngineSettings(choice, 1)).start(random_state(bundle, 8)) for choice in ("cpu", "torch")
+    ]
     # Adam amplifies rounding where gradients are small, as an untrained network's are: over a few steps the engines
     # stay within the rounding of float32 (1e-7 per operation), over hundreds they may part.
     ort_losses, torch_losses = (run.advance(8) for run in runs)
@@ -206,7 +209,7 @@ def test_both_engines_take_the_same_steps(bundle):
 
 
 def images(bundle: LoadedBundle, z: FloatArray) -> FloatArray:
-    return open_engine(bundle, "cpu", threads=1).run(bundle_pb2.GRAPH_ROLE_GENERATOR, {"z": z})["image"]
+    return open_engine(bundle, EngineSettings("cpu", 1)).run(bundle_pb2.GRAPH_ROLE_GENERATOR, {"z": z})["image"]
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +218,7 @@ def explain_all(explaining):
 
     def explain_pictures(bundle: LoadedBundle, engine: Engine, indices: list[int]) -> list[Explanation]:
         async def explain() -> list[Explanation]:
-            model = ServedModel(bundle, engine, ModelCapacity())
+            model = ServedModel(bundle, [engine], ModelCapacity())
             await model.start()
             try:
                 return await asyncio.gather(
@@ -271,10 +274,10 @@ def test_the_score_and_the_attribution_agree_on_the_logit(bundle, engine, explai
 
 
 def test_execution_says_what_runs(bundle):
-    execution = open_engine(bundle, "cpu", threads=1).execution
+    execution = open_engine(bundle, EngineSettings("cpu", 1)).execution
     assert (execution.engine, execution.provider, execution.requested) == ("onnxruntime", CPU, "cpu")
     assert not execution.fallback_reason
-    execution = open_engine(bundle, "torch", threads=1).execution
+    execution = open_engine(bundle, EngineSettings("torch", 1)).execution
     assert (execution.engine, execution.provider, execution.requested) == ("torch", "cpu", "torch")
 
 
@@ -282,7 +285,7 @@ def test_execution_says_what_runs(bundle):
 @pytest.mark.parametrize(("choice", "wanted"), [("cuda", CUDA), ("tensorrt", TENSORRT)])
 def test_falling_back_is_told_and_logged(bundle, caplog, choice, wanted):
     with caplog.at_level(logging.WARNING, logger="medxgan"):
-        execution = open_engine(bundle, choice, threads=1).execution
+        execution = open_engine(bundle, EngineSettings(choice, 1)).execution
     assert (execution.provider, execution.requested) == (CPU, choice)
     assert wanted in execution.fallback_reason
     (record,) = caplog.records
@@ -295,17 +298,18 @@ def test_torch_that_is_not_installed_is_said_so(bundle, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "medxgan.server.engine.torch_engine", raising=False)
     with pytest.raises(UnsupportedError, match=r"pip install 'medxgan\[torch\]'"):
-        open_engine(bundle, "torch", threads=1)
+        open_engine(bundle, EngineSettings("torch", 1))
 
 
 def test_serving_on_onnx_runtime_imports_neither_torch_nor_onnx(tiny_bundle):
     code = (
         "import sys; from pathlib import Path; from medxgan.bundle import load_bundle\n"
         "from medxgan.server.engine.selection import open_engine\n"
+        "from medxgan.server.engine.settings import EngineSettings\n"
         "from medxgan.server.models.admission import ModelCapacity\n"
         "from medxgan.server.models.served_model import ServedModel\n"
         "bundle = load_bundle(Path(sys.argv[1]))\n"
-        "ServedModel(bundle, open_engine(bundle, 'auto', 1), ModelCapacity()).engine.warm_up()\n"
+        "ServedModel(bundle, [open_engine(bundle, EngineSettings('auto', 1))], ModelCapacity()).engine.warm_up()\n"
         "sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tiny_bundle)], check=True)
@@ -322,16 +326,16 @@ def test_torch_needs_the_saved_program(spoilt):
     del spoilt.description.graphs[:]
     spoilt.description.graphs.extend(graphs)
     with pytest.raises(BundleError, match=r"tiny/1: no torch\.export program"):
-        open_engine(spoilt, "torch", threads=1)
+        open_engine(spoilt, EngineSettings("torch", 1))
 
 
 def test_torch_reads_its_weights_from_the_bundles_one_file(spoilt):
     """Weights of 0 in it are weights of 0 in the program, whose own file is untouched."""
-    whole, state = open_engine(spoilt, "torch", threads=1), random_state(spoilt, 1)
+    whole, state = open_engine(spoilt, EngineSettings("torch", 1)), random_state(spoilt, 1)
     graph = spoilt.graph(bundle_pb2.GRAPH_ROLE_INVERSION_STEP, bundle_pb2.GRAPH_FORMAT_TORCH_EXPORT)
     assert graph.weights
     for name in {weight.file for weight in graph.weights}:
         (spoilt.folder / name).write_bytes(bytes((spoilt.folder / name).stat().st_size))
-    blank = open_engine(spoilt, "torch", threads=1)
+    blank = open_engine(spoilt, EngineSettings("torch", 1))
     losses = [each.start(state).advance(1).reconstruction for each in (whole, blank)]
     assert np.abs(losses[0] - losses[1]).max() > 1e-3

@@ -15,6 +15,7 @@ import pytest
 
 from medxgan.bundle import BundleError, LoadedBundle, load_bundle
 from medxgan.server.engine.ort_engine import OrtEngine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.v1 import bundle_pb2
 
 SIDE = 32
@@ -34,7 +35,7 @@ def spoilt(folder: Path) -> LoadedBundle:
 
 @pytest.fixture(scope="module")
 def engine(several_folder: Path) -> OrtEngine:
-    engine = OrtEngine(load_bundle(several_folder), "cpu")
+    engine = OrtEngine(load_bundle(several_folder), EngineSettings("cpu"))
     engine.warm_up()
     return engine
 
@@ -79,20 +80,20 @@ def test_the_graphs_read_their_weights_from_the_one_file(engine, several_weights
 def test_a_graph_that_onnx_runtime_cannot_load_is_refused(spoilt) -> None:
     (spoilt.folder / "classifier.onnx").write_bytes(b"not a graph")
     with pytest.raises(BundleError, match=r"^several/1: classifier\.onnx: ONNX Runtime .* can't load it"):
-        OrtEngine(spoilt, "cpu")
+        OrtEngine(spoilt, EngineSettings("cpu"))
 
 
 def test_a_graph_whose_tensors_are_not_those_stated_is_refused(spoilt) -> None:
     shutil.copy(spoilt.folder / "attribution.onnx", spoilt.folder / "classifier.onnx")
     with pytest.raises(BundleError, match=r"classifier\.onnx: inputs: the graph has .*'target'.* states "):
-        OrtEngine(spoilt, "cpu")
+        OrtEngine(spoilt, EngineSettings("cpu"))
 
 
 def test_weights_that_end_too_soon_are_refused(spoilt) -> None:
     weights = spoilt.folder / "linear.bin"
     weights.write_bytes(weights.read_bytes()[:-4])
     with pytest.raises(BundleError, match=r"^several/1: open\.onnx: ONNX Runtime .* can't load it"):
-        OrtEngine(spoilt, "cpu")
+        OrtEngine(spoilt, EngineSettings("cpu"))
 
 
 def point_elsewhere(folder: Path, location: str) -> LoadedBundle:
@@ -129,7 +130,7 @@ def test_weights_outside_of_the_bundle_are_refused(folder, elsewhere: Elsewhere)
     with pytest.raises(
         BundleError, match=r"^several/1: classifier\.onnx: ONNX Runtime .* can't load it: .*External data path"
     ):
-        OrtEngine(bundle, "cpu")
+        OrtEngine(bundle, EngineSettings("cpu"))
 
 
 COUNT_THREADS = """
@@ -138,12 +139,13 @@ from pathlib import Path
 from medxgan.bundle import load_bundle
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.sessions import share_between_sessions
+from medxgan.server.engine.settings import EngineSettings
 share_between_sessions(3)
 bundle = load_bundle(Path(sys.argv[1]))
 def running():
     return len(list(Path("/proc/self/task").iterdir()))
-first = OrtEngine(bundle, "cpu"); first.warm_up(); one = running()
-more = [OrtEngine(bundle, "cpu") for _ in range(3)]
+first = OrtEngine(bundle, EngineSettings("cpu")); first.warm_up(); one = running()
+more = [OrtEngine(bundle, EngineSettings("cpu")) for _ in range(3)]
 for engine in more: engine.warm_up()
 print(one, running())
 """

@@ -12,6 +12,7 @@ from medxgan.server.engine.parity import LARGEST_DEVIATION, largest_deviation
 from medxgan.server.engine.port import Execution, FloatArray, InversionRun, InversionState, Losses
 from medxgan.server.engine.providers import CUDA, missing_library
 from medxgan.server.engine.selection import believed, open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
 from medxgan.v1 import bundle_pb2
 
@@ -64,15 +65,19 @@ def bundle(tiny_bundle: Path) -> LoadedBundle:
 
 @pytest.fixture
 def reference(bundle: LoadedBundle) -> OrtEngine:
-    return OrtEngine(bundle, "cpu", 1)
+    return OrtEngine(bundle, EngineSettings("cpu", 1))
 
 
 def test_an_engine_is_not_away_from_itself(bundle, reference) -> None:
-    assert largest_deviation(bundle, OrtEngine(bundle, "cpu", 1), reference).share < 1e-6
+    assert largest_deviation(bundle, OrtEngine(bundle, EngineSettings("cpu", 1)), reference).share < 1e-6
 
 
 def test_pytorch_is_near_enough(bundle, reference) -> None:
-    assert 0 < largest_deviation(bundle, open_engine(bundle, "torch", 1), reference).share < LARGEST_DEVIATION
+    assert (
+        0
+        < largest_deviation(bundle, open_engine(bundle, EngineSettings("torch", 1)), reference).share
+        < LARGEST_DEVIATION
+    )
 
 
 SPOILT = [
@@ -85,7 +90,9 @@ SPOILT = [
 
 @pytest.mark.parametrize(("role", "output", "where"), SPOILT)
 def test_a_wrong_output_is_named_with_its_figure(bundle, reference, role, output, where) -> None:
-    wrong = OnAnAccelerator(OrtEngine(bundle, "cpu", 1), "cuda", role, output, lambda values: 1.1 * values)
+    wrong = OnAnAccelerator(
+        OrtEngine(bundle, EngineSettings("cpu", 1)), "cuda", role, output, lambda values: 1.1 * values
+    )
     found = largest_deviation(bundle, wrong, reference)
     assert found.where == where
     assert found.share == pytest.approx(0.1, rel=1e-3)
@@ -94,7 +101,7 @@ def test_a_wrong_output_is_named_with_its_figure(bundle, reference, role, output
 
 
 def test_what_nobody_insisted_on_gives_way_to_the_cpu_and_says_why(bundle, reference) -> None:
-    wrong = OnAnAccelerator(OrtEngine(bundle, "cpu", 1), "auto", *SPOILT[0][:2], np.zeros_like)
+    wrong = OnAnAccelerator(OrtEngine(bundle, EngineSettings("cpu", 1)), "auto", *SPOILT[0][:2], np.zeros_like)
     engine = believed(bundle, wrong, reference)
     assert engine is reference
     assert (engine.execution.requested, engine.execution.provider) == ("auto", "CPUExecutionProvider")
@@ -103,13 +110,15 @@ def test_what_nobody_insisted_on_gives_way_to_the_cpu_and_says_why(bundle, refer
 
 def test_what_is_not_finite_is_infinitely_wrong(bundle, reference) -> None:
     wrong = OnAnAccelerator(
-        OrtEngine(bundle, "cpu", 1), "auto", *SPOILT[0][:2], lambda values: np.full_like(values, np.nan)
+        OrtEngine(bundle, EngineSettings("cpu", 1)), "auto", *SPOILT[0][:2], lambda values: np.full_like(values, np.nan)
     )
     assert largest_deviation(bundle, wrong, reference).share == float("inf")
 
 
 def test_an_engine_that_is_right_is_kept(bundle, reference) -> None:
-    right = OnAnAccelerator(OrtEngine(bundle, "cpu", 1), "auto", *SPOILT[0][:2], lambda values: 1.001 * values)
+    right = OnAnAccelerator(
+        OrtEngine(bundle, EngineSettings("cpu", 1)), "auto", *SPOILT[0][:2], lambda values: 1.001 * values
+    )
     assert believed(bundle, right, reference) is right
 
 

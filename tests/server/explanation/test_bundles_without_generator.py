@@ -8,6 +8,7 @@ import pytest
 from medxgan.bundle import LoadedBundle, load_bundle
 from medxgan.server.engine.port import Engine
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import InvalidRequestError
 from medxgan.server.explanation.table import served_maps
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
@@ -93,7 +94,7 @@ def test_a_map_that_needs_the_generator_is_refused_by_place_and_name(answer, sev
 
 
 def test_torch_has_nothing_to_run_and_says_so(several) -> None:
-    engine: Engine = open_engine(several, "torch", threads=1)
+    engine: Engine = open_engine(several, EngineSettings("torch", 1))
     engine.warm_up()
     execution = engine.execution
     assert (execution.engine, execution.requested) == ("onnxruntime", "torch")

@@ -9,6 +9,7 @@ import pytest
 from medxgan.bundle import load_bundle
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import FloatArray
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.opening import reduction_of, run_open
 from medxgan.server.images.film import Film
 from medxgan.server.images.reduction import reduced
@@ -31,7 +32,7 @@ class Opening:
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.parent.name)
 def test_every_shipped_model_takes_reduced_films(folder: Path) -> None:
     bundle = load_bundle(folder)
-    engine = OrtEngine(bundle, "cpu", threads=1)
+    engine = OrtEngine(bundle, EngineSettings("cpu", 1))
     reduction = reduction_of(bundle.description, engine)
     assert reduction is not None
     levels = np.random.default_rng(0).integers(0, 4096, (900, 700), np.uint16)
@@ -43,7 +44,7 @@ def test_every_shipped_model_takes_reduced_films(folder: Path) -> None:
 
 def test_a_model_that_opens_films_otherwise_gets_them_whole() -> None:
     bundle = load_bundle(MODELS / "phantom" / "3")
-    engine = OrtEngine(bundle, "cpu", threads=1)
+    engine = OrtEngine(bundle, EngineSettings("cpu", 1))
     turned = Opening(engine, lambda image: np.ascontiguousarray(image[..., ::-1, :]))
     assert reduction_of(bundle.description, turned) is not None, "what is done to a reduced film too changes nothing"
     edges = Opening(engine, lambda image: np.ascontiguousarray(image[..., 2:-2, 2:-2]))

@@ -11,6 +11,7 @@ import torch
 from medxgan.bundle import LoadedBundle, load_bundle
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.explanation import Explanation
 from medxgan.server.explanation.positive_realization import margin
 from medxgan.server.explanation.scores import logistic
@@ -77,7 +78,7 @@ def number(negatives) -> int:
 @pytest.fixture(scope="module")
 def score(bundle) -> Callable[[FloatArray], float]:
     """C(G(z)) of one code [1, D], in a batch by itself."""
-    engine = open_engine(bundle, "cpu", threads=1)
+    engine = open_engine(bundle, EngineSettings("cpu", 1))
 
     def score_code(z: FloatArray) -> float:
         return logistic(float(engine.run(bundle_pb2.GRAPH_ROLE_GENERATOR, {"z": z}, ["logit"])["logit"][0]))

@@ -7,6 +7,7 @@ import pytest
 
 from medxgan.bundle import LoadedBundle, load_bundle
 from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.explanation import Inverted
 from medxgan.server.explanation.scores import logistic
 from medxgan.server.images.film import Film
@@ -45,7 +46,7 @@ def loss(inverted: Inverted) -> float:
 
 
 def test_one_start_is_the_inversion_by_its_verbs(bundle, invert):
-    engine, solver = open_engine(bundle, "cpu", threads=1), Solver(bundle.description.inversion)
+    engine, solver = open_engine(bundle, EngineSettings("cpu", 1)), Solver(bundle.description.inversion)
     film = {"image": picture(0).levels[None, None], "inverted": np.zeros(1, np.float32), "pixel_aspect": np.ones(1)}
     opened = engine.run(bundle_pb2.GRAPH_ROLE_OPEN, {name: values.astype(np.float32) for name, values in film.items()})
     target = logistic(float(opened["logit"][0]))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from medxgan.bundle import BundleError
+from medxgan.server.engine.replication import Replication
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.repository import ModelRepository
@@ -16,8 +18,12 @@ from medxgan.v1.explanation_pb2 import ModelSelector
 Load = Callable[..., ModelRepository]
 
 
+def on_cpu(threads: int) -> Replication:
+    return Replication(EngineSettings("cpu", threads))
+
+
 def load_folder(folder: Path, default: str = "") -> ModelRepository:
-    return ModelRepository.load(folder, "cpu", threads=1, capacity=ModelCapacity(maximum_rows=1), default=default)
+    return ModelRepository.load(folder, on_cpu(1), capacity=ModelCapacity(maximum_rows=1), default=default)
 
 
 @pytest.fixture
@@ -98,5 +104,5 @@ def test_no_bundles_at_all(folder: str, tmp_path: Path) -> None:
 def test_models_are_loaded_twice_in_one_process(load: Load, tmp_path: Path) -> None:
     """As where a program embeds one server after the other, with other threads."""
     load("lung/9")
-    again = ModelRepository.load(tmp_path, "cpu", threads=2, capacity=ModelCapacity())
+    again = ModelRepository.load(tmp_path, on_cpu(2), capacity=ModelCapacity())
     assert again.names() == ["lung/9"]

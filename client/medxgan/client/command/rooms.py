@@ -48,6 +48,13 @@ class Subcommand:
 
 SUBCOMMANDS = (
     Subcommand("serve", "Serve a folder of models over gRPC.", "medxgan.server.command:serve", "server", found_models),
+    Subcommand(
+        "warm-up",
+        "Make ready what a server of these models needs on this machine.",
+        "medxgan.server.warm_up:warm_up",
+        "server",
+        found_models,
+    ),
     Subcommand("train", "Train a classifier, a generator or an encoder.", "medxgan.training.command:train", "training"),
     Subcommand(
         "evaluate",

@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine: a session per graph; gradient steps with IO binding, their state in two buffers in turn."""
+"""The ONNX Runtime engine: a session per graph; gradient steps with IO binding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,23 +6,29 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 
-from medxgan.bundle import LoadedBundle
-from medxgan.bundle.graphs import CONSTANTS, LOSSES, STATE
-from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
+from medxgan.bundle import BundleError, LoadedBundle
+from medxgan.server.engine import tensorrt
+from medxgan.server.engine.buckets import bucket_sizes
+from medxgan.server.engine.port import Execution, FloatArray, InversionState
 from medxgan.server.engine.providers import (
-    ProviderChoice,
+    CPU,
+    CUDA,
+    CUDA_OPTIONS,
+    TENSORRT,
     available_chain,
     device_type,
     fallback_reason,
     load_libraries,
 )
 from medxgan.server.engine.sample import sample_inputs
-from medxgan.server.engine.sessions import open_session
+from medxgan.server.engine.sessions import Provider, open_session
+from medxgan.server.engine.settings import EngineSettings
+from medxgan.server.engine.slots import OrtInversionRun, SlotPool
+from medxgan.server.log import get_logger
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
 
-Buffers = dict[str, ort.OrtValue]
-"""Tensors on the provider's device, by name."""
+_log = get_logger(__name__)
 
 STEP = bundle_pb2.GRAPH_ROLE_INVERSION_STEP
 
@@ -32,28 +38,39 @@ class OrtEngine:
 
     Args:
         bundle: a bundle that passed `load_bundle`.
-        choice: the execution provider asked for.
-        threads: threads within an operator on the CPU; 0: as many as there are cores. Each session has its own, unless
-            the process has a pool for all of them, see `share_between_sessions`.
+        settings: of the engine. Each session has threads of its own, unless the process has a pool for all of them, see
+            `share_between_sessions`.
+        sizes: of batches, in which buffers are kept and used again; None: those that the provider wants.
 
     Raises:
         BundleError: ONNX Runtime can't load a graph, or a graph's tensors are not those that the bundle states.
     """
 
-    def __init__(self, bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) -> None:
+    def __init__(self, bundle: LoadedBundle, settings: EngineSettings, *, sizes: tuple[int, ...] | None = None) -> None:
         available = ort.get_available_providers()
-        chain = available_chain(choice, available)
+        chain = available_chain(settings.provider, available)
         load_libraries(chain)
+        if TENSORRT in chain:
+            tensorrt.load_libraries()
         self._side = bundle.description.image.height
         self._beta1 = bundle.description.inversion.beta1
+        self._maximum_rows = settings.maximum_rows
+        self._captures = False
         self._graphs = [
-            (graph, open_session(bundle, graph, chain, threads))
+            (graph, self._opened(bundle, graph, chain, settings))
             for graph in bundle.description.graphs
             if graph.format == bundle_pb2.GRAPH_FORMAT_ONNX
         ]
         decisive = STEP if bundle.has_generator else bundle_pb2.GRAPH_ROLE_ATTRIBUTION
         running = self._session(decisive).get_providers()[0]
-        self._execution = Execution("onnxruntime", running, choice, fallback_reason(choice, available, running))
+        reason = fallback_reason(settings.provider, available, running)
+        self._execution = Execution("onnxruntime", running, settings.provider, reason)
+        if sizes is None:
+            sizes = () if running == CPU else bucket_sizes(settings.maximum_rows)
+        self._sizes = sizes
+        device = device_type(running), 0 if running == CPU else settings.device
+        if bundle.has_generator:
+            self._slots = SlotPool(self._session(STEP), device, sizes, captures=self._captures)
 
     @property
     def execution(self) -> Execution:
@@ -72,18 +89,36 @@ class OrtEngine:
         names = [output.name for output in session.get_outputs()] if outputs is None else list(outputs)
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
-    def start(self, state: InversionState) -> "OrtInversionRun":
-        """Put a batch of inversions on the provider's device."""
-        return OrtInversionRun(self._session(STEP), state, device_type(self._execution.provider), self._beta1)
+    def start(self, state: InversionState) -> OrtInversionRun:
+        """Put a batch of inversions on the provider's device. The bundle has a generator."""
+        return self._slots.start(state, self._beta1)
 
     def warm_up(self) -> None:
-        """Run every graph once on one row."""
+        """Run every graph once on one row, and the gradient step in every size of batch that buffers are kept for."""
         for graph, session in self._graphs:
             inputs = sample_inputs(graph, self._side)
-            if graph.role == STEP:
-                self.start(InversionState(**inputs)).advance(1)
-            else:
+            if graph.role != STEP:
                 session.run(None, inputs)
+                continue
+            for size in self._sizes or (1,):
+                state = InversionState(**{name: np.repeat(values, size, 0) for name, values in inputs.items()})
+                # Both directions, and twice: a CUDA graph is captured at a call after the first.
+                self.start(state).advance(4 if self._captures else 1)
+
+    def _opened(
+        self, bundle: LoadedBundle, graph: bundle_pb2.Graph, chain: Sequence[str], settings: EngineSettings
+    ) -> ort.InferenceSession:
+        providers = providers_of(bundle, graph, chain, settings)
+        if settings.cuda_graphs and chain[0] == CUDA and graph.role == STEP:
+            try:
+                session = open_session(bundle, graph, _capturing(providers), settings.threads)
+            except BundleError as error:
+                # A node that CUDA can't run is no reason to run none there.
+                _log.warning("cuda_graphs_refused", model=bundle.name, reason=str(error))
+            else:
+                self._captures = session.get_providers()[0] == CUDA
+                return session
+        return open_session(bundle, graph, providers, settings.threads)
 
     def _session(self, role: GraphRole, outputs: Sequence[str] = ()) -> ort.InferenceSession:
         return next(
@@ -93,75 +128,29 @@ class OrtEngine:
         )
 
 
-class OrtInversionRun:
-    """A batch of inversions on the provider's device. Implements `InversionRun`.
+def providers_of(
+    bundle: LoadedBundle, graph: bundle_pb2.Graph, chain: Sequence[str], settings: EngineSettings
+) -> list[Provider]:
+    """The providers of a graph with their options, the wanted one first.
 
-    Everything is bound once, when the run starts. The state lives in two sets of buffers: a step reads one and writes
-    the other, the next step goes back. Between blocks only the losses come to the host.
+    Args:
+        bundle: that the graph is of.
+        graph: one of its graphs.
+        chain: providers that this ONNX Runtime has, the wanted one first.
+        settings: of the engine.
     """
-
-    def __init__(self, session: ort.InferenceSession, state: InversionState, device: str, beta1: float) -> None:
-        self._session = session
-        self._start = state
-        self._beta1 = beta1
-        constants = {name: _on_device(getattr(state, name), device) for name in CONSTANTS}
-        self._losses = {name: _empty(state.step.shape, device) for name in LOSSES}
-        self._current = {name: _on_device(getattr(state, name), device) for name in STATE}
-        self._following = {name: _empty(getattr(state, name).shape, device) for name in STATE}
-        self._binding = self._bind(constants, self._current, self._following)
-        self._binding_back = self._bind(constants, self._following, self._current)
-
-    def advance(self, steps: int) -> Losses:
-        """Take `steps` (>= 1) gradient steps with every row."""
-        if steps < 1:
-            raise ValueError(f"expected at least 1 step, got {steps}")
-        for _ in range(steps):
-            self._session.run_with_iobinding(self._binding)
-            self._binding, self._binding_back = self._binding_back, self._binding
-            self._current, self._following = self._following, self._current
-        return self._losses_on_host()
-
-    def gradient(self, z: FloatArray) -> tuple[Losses, FloatArray]:
-        """The losses of every row at another code, and the gradient; the rows stay as they are."""
-        self._current["z"].update_inplace(z)
-        self._session.run_with_iobinding(self._binding)
-        # From a first moment of 0, a step of Adam leads to 1 - beta1 of the gradient.
-        gradient = _to_host(self._following["first_moment"]) / np.float32(1 - self._beta1)
-        self._current["z"].update_inplace(self._start.z)
-        return self._losses_on_host(), gradient
-
-    def state(self) -> InversionState:
-        """Bring the rows back to the host."""
-        moved = {name: _to_host(buffer) for name, buffer in self._current.items()}
-        return InversionState(**moved, **{name: getattr(self._start, name) for name in CONSTANTS})
-
-    def _losses_on_host(self) -> Losses:
-        reconstruction, classification = (_to_host(self._losses[name]) for name in LOSSES)
-        return Losses(reconstruction, classification)
-
-    def _bind(self, constants: Buffers, source: Buffers, destination: Buffers) -> ort.IOBinding:
-        binding = self._session.io_binding()
-        for name, buffer in (constants | source).items():
-            binding.bind_ortvalue_input(name, buffer)
-        for name, buffer in destination.items():
-            binding.bind_ortvalue_output(f"next_{name}", buffer)
-        for name, buffer in self._losses.items():
-            binding.bind_ortvalue_output(name, buffer)
-        return binding
+    options = {CUDA: lambda: {"device_id": str(settings.device), **CUDA_OPTIONS}, CPU: dict}
+    found: list[Provider] = []
+    for provider in chain:
+        if provider != TENSORRT:
+            found.append((provider, options[provider]()))
+        elif tensorrt.takes(graph):
+            found.append((provider, tensorrt.options(bundle, graph, settings)))
+    return found
 
 
-def _empty(shape: Sequence[int], device: str) -> ort.OrtValue:
-    return ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device, 0)
-
-
-def _on_device(values: FloatArray, device: str) -> ort.OrtValue:
-    # Copied also on the CPU, where `ortvalue_from_numpy` would alias the caller's array and steps would write into it.
-    buffer = _empty(values.shape, device)
-    buffer.update_inplace(values)
-    return buffer
-
-
-def _to_host(buffer: ort.OrtValue) -> FloatArray:
-    # On the CPU `numpy()` is a view of the buffer, which the next step overwrites.
-    values: FloatArray = buffer.numpy().copy()
-    return values
+def _capturing(providers: Sequence[Provider]) -> list[Provider]:
+    return [
+        (provider, {**options, "enable_cuda_graph": "1"} if provider == CUDA else options)
+        for provider, options in providers
+    ]

@@ -25,12 +25,12 @@ CHAINS: dict[ProviderChoice, tuple[str, ...]] = {
 }
 """Providers per choice, the wanted one first. ONNX Runtime gives each node to the first that can run it."""
 
-OPTIONS: dict[str, dict[str, str]] = {
+CUDA_OPTIONS = {
     # TF32 keeps 10 bits of the mantissa: too few for latents that must agree with the CPU's after hundreds of steps.
+    "use_tf32": "0",
     # A heuristic choice of convolution algorithm, since an exhaustive search is repeated for every new batch size.
-    CUDA: {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+    "cudnn_conv_algo_search": "HEURISTIC",
 }
-"""Options per provider."""
 
 
 def available_chain(choice: ProviderChoice, available: Sequence[str]) -> list[str]:

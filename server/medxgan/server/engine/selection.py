@@ -1,23 +1,26 @@
 """Opens the engine that an operator asked for, and says so where less than that runs."""
 
+from dataclasses import replace
+
 from medxgan.bundle import LoadedBundle
+from medxgan.server.engine import tensorrt
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.parity import LARGEST_DEVIATION, largest_deviation
 from medxgan.server.engine.port import Engine
-from medxgan.server.engine.providers import CPU, ProviderChoice
+from medxgan.server.engine.providers import CPU, TENSORRT
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import get_logger
 
 _log = get_logger(__name__)
 
 
-def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) -> Engine:
+def open_engine(bundle: LoadedBundle, settings: EngineSettings) -> Engine:
     """Open the engine for a bundle.
 
     Args:
         bundle: a bundle that passed `load_bundle`.
-        choice: what runs the gradient steps.
-        threads: threads within an operator on the CPU; 0: as many as there are cores.
+        settings: of the engine.
 
     Returns:
         The engine; its `execution` tells what really runs, and why if that is less than was asked for.
@@ -27,7 +30,7 @@ def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) 
             else than the CPU.
         BundleError: a graph can't be loaded or is not as the bundle states.
     """
-    engine = _open_torch(bundle, threads) if choice == "torch" else _open_ort(bundle, choice, threads)
+    engine = _open_torch(bundle, settings) if settings.provider == "torch" else _open_ort(bundle, settings)
     execution = engine.execution
     if execution.fallback_reason:
         _log.warning(
@@ -40,11 +43,21 @@ def open_engine(bundle: LoadedBundle, choice: ProviderChoice, threads: int = 0) 
     return engine
 
 
-def _open_ort(bundle: LoadedBundle, choice: ProviderChoice, threads: int) -> Engine:
-    engine = OrtEngine(bundle, choice, threads)
+def _open_ort(bundle: LoadedBundle, settings: EngineSettings) -> Engine:
+    engine = OrtEngine(bundle, settings)
     if engine.execution.provider == CPU:
         return engine
-    return believed(bundle, engine, OrtEngine(bundle, "cpu", threads))
+    if engine.execution.provider == TENSORRT and not tensorrt.is_built(bundle, settings):
+        _log.warning("tensorrt_builds", model=bundle.name, hint="this takes minutes; `medxgan warm-up` does it before")
+    reference = OrtEngine(bundle, replace(settings, provider="cpu"))
+    if settings.half_precision and engine.execution.provider == TENSORRT:
+        apart = largest_deviation(bundle, engine, reference)
+        if apart.share <= LARGEST_DEVIATION:
+            _log.info("half_precision", model=bundle.name, deviation=f"{apart.share:.1e}")
+            return engine
+        _log.warning("half_precision_refused", model=bundle.name, where=apart.where, deviation=f"{apart.share:.2g}")
+        engine = OrtEngine(bundle, replace(settings, half_precision=False))
+    return believed(bundle, engine, reference)
 
 
 def believed(bundle: LoadedBundle, engine: Engine, reference: OrtEngine) -> Engine:
@@ -68,11 +81,11 @@ def believed(bundle: LoadedBundle, engine: Engine, reference: OrtEngine) -> Engi
     return reference
 
 
-def _open_torch(bundle: LoadedBundle, threads: int) -> Engine:
+def _open_torch(bundle: LoadedBundle, settings: EngineSettings) -> Engine:
     try:
         from medxgan.server.engine.torch_engine import TorchEngine
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise UnsupportedError("the provider torch needs PyTorch: pip install 'medxgan[torch]'") from error
-    return TorchEngine(bundle, threads)
+    return TorchEngine(bundle, settings)

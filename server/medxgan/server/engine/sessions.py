@@ -6,7 +6,6 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from medxgan.bundle import BundleError, LoadedBundle
-from medxgan.server.engine.providers import OPTIONS
 from medxgan.v1 import bundle_pb2
 
 _process_shares = False
@@ -28,15 +27,19 @@ def share_between_sessions(threads: int) -> None:
     _process_shares = True
 
 
+Provider = tuple[str, dict[str, str]]
+"""An execution provider and its options."""
+
+
 def open_session(
-    bundle: LoadedBundle, graph: bundle_pb2.Graph, chain: Sequence[str], threads: int
+    bundle: LoadedBundle, graph: bundle_pb2.Graph, providers: Sequence[Provider], threads: int
 ) -> ort.InferenceSession:
     """Open a graph of a bundle.
 
     Args:
         bundle: a bundle that passed `load_bundle`.
         graph: one of its ONNX graphs.
-        chain: execution providers, the wanted one first.
+        providers: the wanted one first.
         threads: threads within an operator on the CPU, where the process has no pool for all; 0: as many as cores.
 
     Raises:
@@ -57,10 +60,9 @@ def open_session(
         options.enable_cpu_mem_arena = False
     elif _process_shares:
         options.add_session_config_entry("session.use_env_allocators", "1")
-    providers = [(provider, OPTIONS.get(provider, {})) for provider in chain]
     where = f"{bundle.name}: {graph.file}"
     try:
-        session = ort.InferenceSession(bundle.folder / graph.file, options, providers)
+        session = ort.InferenceSession(bundle.folder / graph.file, options, list(providers))
     except _LOAD_ERRORS as error:
         raise BundleError(f"{where}: ONNX Runtime {ort.__version__} can't load it: {error}") from error
     # Else a provider that fails during a request would be swapped for another behind our back.

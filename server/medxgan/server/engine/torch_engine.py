@@ -16,6 +16,7 @@ from medxgan.bundle.graphs import CONSTANTS, STATE
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
 from medxgan.server.engine.sample import sample_inputs
+from medxgan.server.engine.settings import EngineSettings
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
 
@@ -25,24 +26,24 @@ class TorchEngine:
 
     Args:
         bundle: a bundle that passed `load_bundle`.
-        threads: threads within an operator, for the whole process; 0: as torch has them.
+        settings: of the engine; its threads are those of the whole process, 0: as torch has them.
 
     Raises:
         BundleError: the bundle has a generator but no saved program of the inversion step.
     """
 
-    def __init__(self, bundle: LoadedBundle, threads: int = 0) -> None:
+    def __init__(self, bundle: LoadedBundle, settings: EngineSettings) -> None:
         graph = bundle.graph(bundle_pb2.GRAPH_ROLE_INVERSION_STEP, bundle_pb2.GRAPH_FORMAT_TORCH_EXPORT)
         if graph is None and bundle.has_generator:
             raise BundleError(
                 f"{bundle.name}: no torch.export program of the inversion step, which the provider torch needs"
             )
-        if threads > 0:
-            torch.set_num_threads(threads)
+        if settings.threads > 0:
+            torch.set_num_threads(settings.threads)
         self._graph = graph
         self._side = bundle.description.image.height
         self._beta1 = bundle.description.inversion.beta1
-        self._stateless = OrtEngine(bundle, "torch", threads)
+        self._stateless = OrtEngine(bundle, replace(settings, provider="torch"))
         self._step = None if graph is None else _load_program(graph, bundle.folder)
 
     @property

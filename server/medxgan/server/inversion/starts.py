@@ -15,9 +15,10 @@ from medxgan.server.inversion.solver import Row
 from medxgan.v1 import bundle_pb2
 
 RESTART_DEVIATION = 0.5
-"""Standard deviation of the noise that a restart adds to what moves fastest in the first start: half of that of the latent code's prior,
-N(0, I). Enough to leave the first start's valley, and little enough that the encoder's guess still tells: with a chest
-bundle and three films, the best of 6 ended lower than with 0.1 for each, and 1.0 brought no more on average."""
+"""Standard deviation of the noise that a restart adds to what moves fastest in the first start: half of that of the
+latent code's prior, N(0, I). Enough to leave the first start's valley, and little enough that the encoder's guess still
+tells: with a chest bundle and three films, the best of 6 ended lower than with 0.1 for each, and 1.0 brought no more on
+average."""
 
 
 def starting_codes(

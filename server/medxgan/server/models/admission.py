@@ -39,7 +39,7 @@ class ModelCapacity:
     """How much one model takes on.
 
     Attributes:
-        maximum_rows: most inversions that advance together, and most rows of one call of a network, >= 1.
+        maximum_rows: most inversions that advance together on a replica, and most rows of a network's call, >= 1.
         maximum_waiting: explanations with the default steps that may wait beside as many as advance, >= 0.
         caller_share: part (0 to 1] of both that one caller may hold.
         retry_delay_seconds: after which a refused caller is asked to try again.
@@ -56,10 +56,11 @@ class Admission:
 
     Args:
         capacity: how much there is room for.
+        replicas: how many full batches may advance at once.
     """
 
-    def __init__(self, capacity: ModelCapacity) -> None:
-        self._capacity = float(capacity.maximum_rows + capacity.maximum_waiting)
+    def __init__(self, capacity: ModelCapacity, replicas: int = 1) -> None:
+        self._capacity = float(capacity.maximum_rows * replicas + capacity.maximum_waiting)
         self._caller_capacity = max(LEAST, capacity.caller_share * self._capacity)
         self._retry_delay = capacity.retry_delay_seconds
         self._inside: defaultdict[str, float] = defaultdict(float)

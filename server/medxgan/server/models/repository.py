@@ -6,8 +6,7 @@ from pathlib import Path
 
 from medxgan.bundle import BundleError, load_bundle
 from medxgan.bundle.schema import NAME_PATTERN, VERSION_PATTERN
-from medxgan.server.engine.providers import ProviderChoice
-from medxgan.server.engine.selection import open_engine
+from medxgan.server.engine.replication import Replication, open_engines
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
 from medxgan.server.explanation.opening import reduction_of
 from medxgan.server.log import get_logger
@@ -46,8 +45,7 @@ class ModelRepository:
     def load(
         cls,
         folder: Path,
-        provider: ProviderChoice,
-        threads: int,
+        replication: Replication,
         capacity: ModelCapacity,
         default: str = "",
         *,
@@ -57,8 +55,7 @@ class ModelRepository:
 
         Args:
             folder: holds the bundles.
-            provider: what runs the gradient steps.
-            threads: CPU threads within an operator; 0: as many as there are cores.
+            replication: what runs each model.
             capacity: how much each model takes on.
             default: name of the model that answers a request which names none; empty: as the folder's file
                 `default-model` says, if there is one.
@@ -69,15 +66,15 @@ class ModelRepository:
                 default's name.
             UnsupportedError: this installation has not what the provider needs.
         """
-        versions = list(_bundle_folders(folder))
+        versions = list(bundle_folders(folder))
         if not versions:
             raise BundleError(f"{folder}: expected bundles in folders NAME/VERSION, found none")
         models, refused = [], []
         for version in versions:
             try:
                 bundle = load_bundle(version)
-                engine = open_engine(bundle, provider, threads)
-                models.append(ServedModel(bundle, engine, capacity, reduction_of(bundle.description, engine)))
+                engines = open_engines(bundle, replication)
+                models.append(ServedModel(bundle, engines, capacity, reduction_of(bundle.description, engines[0])))
             except BundleError as error:
                 if strict:
                     raise
@@ -141,7 +138,7 @@ def _stated_default(folder: Path) -> str:
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
-def _bundle_folders(folder: Path) -> Iterator[Path]:
+def bundle_folders(folder: Path) -> Iterator[Path]:
     """The folders NAME/VERSION of a folder, in order. Others, such as `.git`, `lost+found` or `..data`, are logged."""
     for name in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not name.is_dir():

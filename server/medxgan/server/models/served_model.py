@@ -1,14 +1,15 @@
-"""One served model: a bundle, its engine, and what shares it among requests."""
+"""One served model: a bundle, its replicas, and how much it takes on."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from medxgan.bundle import LoadedBundle
-from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.engine.port import Engine
 from medxgan.server.explanation.explain import Explainer
 from medxgan.server.explanation.networks import Networks
 from medxgan.server.images.reduction import Reduction
-from medxgan.server.inversion.batch import InversionBatch
-from medxgan.server.inversion.solver import Solver
-from medxgan.server.models.admission import Admission, ModelCapacity
+from medxgan.server.models.admission import LEAST, Admission, ModelCapacity
+from medxgan.server.models.replica import Replica
 
 
 class ServedModel:
@@ -16,42 +17,64 @@ class ServedModel:
 
     Attributes:
         bundle: the bundle served.
-        engine: runs its graphs; only this model calls it.
+        replicas: what runs it, at least one.
         admission: bounds the requests that it has taken on.
-        explainer: answers questions about films.
-        networks: the bundle's networks, by rows.
         reduction: what its films may be reduced to before they are opened.
 
     Args:
         bundle: the bundle served.
-        engine: runs its graphs.
+        engines: that run its graphs, one for each replica.
         capacity: how much it takes on.
         reduction: what its films may be reduced to before they are opened; None where they have to come whole.
     """
 
     def __init__(
-        self, bundle: LoadedBundle, engine: Engine, capacity: ModelCapacity, reduction: Reduction | None = None
+        self,
+        bundle: LoadedBundle,
+        engines: Sequence[Engine],
+        capacity: ModelCapacity,
+        reduction: Reduction | None = None,
     ) -> None:
         self.reduction = reduction
         self.bundle = bundle
-        self.engine = engine
-        self.admission = Admission(capacity)
-        self._thread = DeviceThread()
-        inversion, maximum_rows = bundle.description.inversion, capacity.maximum_rows
-        # A row keeps its place for as long as the bundle's own default takes: usual requests are not interrupted.
-        self._batch = InversionBatch(
-            Solver(inversion), engine, self._thread, maximum_rows, quantum=max(1, inversion.default_steps)
-        )
-        self.networks = Networks(bundle, engine, self._thread, maximum_rows)
-        self.explainer = Explainer(bundle, engine, self._thread, self._batch, self.networks)
+        self.replicas = [Replica(bundle, engine, capacity.maximum_rows) for engine in engines]
+        self.admission = Admission(capacity, len(self.replicas))
+
+    @property
+    def engine(self) -> Engine:
+        """Of the first replica; the others run alike."""
+        return self.replicas[0].engine
+
+    @property
+    def networks(self) -> Networks:
+        """Of the first replica; those of the others answer alike."""
+        return self.replicas[0].networks
+
+    @property
+    def explainer(self) -> Explainer:
+        """Of the first replica; those of the others answer alike."""
+        return self.replicas[0].explainer
+
+    @contextmanager
+    def place(self, cost: float = LEAST) -> Iterator[Replica]:
+        """The replica that has least to do, for the time of one request.
+
+        Args:
+            cost: of the request, see `request_cost`.
+        """
+        replica = min(self.replicas, key=lambda each: each.load)
+        replica.load += cost
+        try:
+            yield replica
+        finally:
+            replica.load -= cost
 
     async def start(self) -> None:
-        """Warm the engine up and begin to take requests."""
-        self._thread.start()
-        self._batch.start()
-        await self._thread.call(self.engine.warm_up)
+        """Warm the engines up and begin to take requests."""
+        for replica in self.replicas:
+            await replica.start()
 
     async def stop(self) -> None:
-        """Take no more requests and end after the block that runs. May be called again."""
-        await self._batch.stop()
-        await self._thread.stop()
+        """Take no more requests and end after the blocks that run. May be called again."""
+        for replica in self.replicas:
+            await replica.stop()

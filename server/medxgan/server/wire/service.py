@@ -11,6 +11,7 @@ from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.models.admission import request_cost
+from medxgan.server.models.replica import Replica
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
@@ -69,8 +70,8 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     ) -> explanation_pb2.ClassifyResponse:
         validate(request)
         model = self._select(request.model)
-        with model.admission.enter(caller_of(context)):
-            opened = await self._open(model, request.image, Stopwatch())
+        with model.admission.enter(caller_of(context)), model.place() as replica:
+            opened = await self._open(model, replica, request.image, Stopwatch())
         return responses.classify_response(model, opened)
 
     async def ListModels(
@@ -94,11 +95,14 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         validate(request)
         model = self._select(request.model)
         settings = resolve_settings(request, model.bundle.description)
-        with model.admission.enter(caller, request_cost(settings, model.bundle.description)):
+        cost = request_cost(settings, model.bundle.description)
+        with model.admission.enter(caller, cost), model.place(cost) as replica:
             stopwatch.switch(Phase.PREPROCESS)
-            opened = await self._open(model, request.image, stopwatch)
+            opened = await self._open(model, replica, request.image, stopwatch)
             urgent = request.priority == explanation_pb2.PRIORITY_STAT
-            explanation = await model.explainer.explain(opened, settings, caller, stopwatch, on_progress, urgent=urgent)
+            explanation = await replica.explainer.explain(
+                opened, settings, caller, stopwatch, on_progress, urgent=urgent
+            )
             return await asyncio.to_thread(responses.explain_response, model, request, explanation, stopwatch)
 
     def _select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
@@ -106,14 +110,16 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         structlog.contextvars.bind_contextvars(model=model.bundle.name)
         return model
 
-    async def _open(self, model: ServedModel, image: explanation_pb2.Image, stopwatch: Stopwatch) -> OpenedImage:
+    async def _open(
+        self, model: ServedModel, replica: Replica, image: explanation_pb2.Image, stopwatch: Stopwatch
+    ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
         sent = self._sent(image)
         try:
             async with self._decoder.film(sent, model.reduction) as film:
                 self._uploads.release()
-                return await model.explainer.open(film, stopwatch)
+                return await replica.explainer.open(film, stopwatch)
         finally:
             sent.take()  # an error keeps this frame, and all that it names, until a collection
 

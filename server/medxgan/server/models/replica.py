@@ -1,0 +1,48 @@
+"""One copy of a model: an engine, the thread that calls it, and what shares it among requests."""
+
+from medxgan.bundle import LoadedBundle
+from medxgan.server.engine.device_thread import DeviceThread
+from medxgan.server.engine.port import Engine
+from medxgan.server.explanation.explain import Explainer
+from medxgan.server.explanation.networks import Networks
+from medxgan.server.inversion.batch import InversionBatch
+from medxgan.server.inversion.solver import Solver
+
+
+class Replica:
+    """Answers questions about films, between `start` and `stop`. Used from one event loop.
+
+    Attributes:
+        engine: runs the bundle's graphs; only this replica calls it.
+        networks: the bundle's networks, by rows.
+        explainer: answers questions about films.
+        load: what the requests cost that it has under way, in explanations with the default steps.
+
+    Args:
+        bundle: the bundle served.
+        engine: runs its graphs.
+        maximum_rows: most inversions that advance together, and most rows of one call of a network, >= 1.
+    """
+
+    def __init__(self, bundle: LoadedBundle, engine: Engine, maximum_rows: int) -> None:
+        self.engine = engine
+        self.load = 0.0
+        self._thread = DeviceThread()
+        inversion = bundle.description.inversion
+        # A row keeps its place for as long as the bundle's own default takes: usual requests are not interrupted.
+        self._batch = InversionBatch(
+            Solver(inversion), engine, self._thread, maximum_rows, quantum=max(1, inversion.default_steps)
+        )
+        self.networks = Networks(bundle, engine, self._thread, maximum_rows)
+        self.explainer = Explainer(bundle, engine, self._thread, self._batch, self.networks)
+
+    async def start(self) -> None:
+        """Warm the engine up and begin to take requests."""
+        self._thread.start()
+        self._batch.start()
+        await self._thread.call(self.engine.warm_up)
+
+    async def stop(self) -> None:
+        """Take no more requests and end after the block that runs. May be called again."""
+        await self._batch.stop()
+        await self._thread.stop()
