@@ -32,7 +32,7 @@ from medxgan.training.runs import Run, load_trained_model
 from medxgan.v1.bundle_pb2 import SOLVER_ADAM, SOLVER_LBFGS
 
 ITERATIONS = (2, 4, 8)
-DAMPINGS = (1e-2, 1e-3, 1e-4)
+DAMPINGS = (1e-1, 1e-2, 1e-3)
 BUDGET = 40.0
 SOLVERS = {"Adam": SOLVER_ADAM, "L-BFGS": SOLVER_LBFGS}
 COSTS = (5, 10, 20, 40)
