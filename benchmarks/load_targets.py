@@ -85,14 +85,16 @@ class Target:
 
 
 @contextmanager
-def medxgan(name: str, bundle: Path, rooms: Path, threads: int, waiting: int) -> Iterator[Target]:
-    """`medxgan serve` of the checkout in the folder `rooms`."""
+def medxgan(
+    name: str, bundle: Path, rooms: Path, threads: int, waiting: int, options: Sequence[str] = ()
+) -> Iterator[Target]:
+    """`medxgan serve` of the checkout in the folder `rooms`, with further options."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(rooms / room) for room in ROOMS)}
     with tempfile.TemporaryDirectory() as models:
         shutil.copytree(bundle, Path(models) / bundle.parent.name / bundle.name)
-        options = ["--models", models, "--address", "127.0.0.1:0", "--threads", str(threads), "--log-format", "json"]
+        where = ["--models", models, "--address", "127.0.0.1:0", "--threads", str(threads), "--log-format", "json"]
         limits = ["--maximum-waiting", str(waiting), "--caller-share", "1"]
-        command = [Path(sys.executable).with_name("medxgan"), "serve", *options, *limits]
+        command = [Path(sys.executable).with_name("medxgan"), "serve", *where, *limits, *options]
         with _started(command, environment, '"serving"') as (process, line):
             address = line.partition('"address": "')[2].partition('"')[0]
             yield Target(name, process, lambda: asking(address, bundle.parent.name))
