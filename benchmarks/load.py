@@ -11,9 +11,9 @@ reconstruction, negative realization and difference of a 256x256 picture by as m
 by default. All targets stand ready, and each load goes to one after the other, since a shared machine is not as fast in
 one minute as in the next. Who asks runs beside them.
 
---copies adds a server with several copies of the model. --against starts `medxgan serve` of another commit of this repository, with the same bundle; --triton names the Python
-of an environment with `nvidia-pytriton` and `onnxruntime` (and wants `tritonclient[grpc]` beside medxgan). Writes
-load-NAME.json, .md and .png.
+--copies adds a server with several copies of the model. --against starts `medxgan serve` of another commit of this
+repository, with the same bundle; --triton names the Python of an environment with `nvidia-pytriton` and `onnxruntime`
+(and wants `tritonclient[grpc]` beside medxgan). Writes load-NAME.json, .md and .png.
 """
 
 import asyncio
