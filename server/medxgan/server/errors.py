@@ -9,6 +9,7 @@ MedxganError
 ├── BusyError                the queue is full; try again later
 ├── SlowUploadError          the request took too long to arrive
 ├── StoppingError            the server is on its way down
+├── AuditError               the audit trail can't be written, so nothing is answered
 └── UnsupportedError         this server, as installed, can't do it
 
 A bundle that can't be served is a `medxgan.bundle.BundleError`, at start-up and never during a request.
@@ -62,6 +63,10 @@ class StoppingError(MedxganError):
     """The server is on its way down; another may answer, or this one once it is back."""
 
 
+class AuditError(MedxganError):
+    """The audit trail can't be written: what can't be accounted for is not answered."""
+
+
 class UnsupportedError(MedxganError):
     """This server, as installed or as its bundle allows, can't do what was asked."""
 
@@ -75,6 +80,7 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
     StoppingError: StatusCode.UNAVAILABLE,
+    AuditError: StatusCode.UNAVAILABLE,
     UnsupportedError: StatusCode.UNIMPLEMENTED,
 }
 """The one table from an error to its gRPC status; a test proves it complete."""

@@ -1,0 +1,148 @@
+"""The audit trail: who asked for what, and what was answered, in a file that shows whether it was changed.
+
+A line is a record in JSON. It holds the hash of the line before, and its own over everything else in it, so that a line
+that is changed, taken out or put in between breaks the chain from there on. What a chain can't show is that its end was
+cut off, or that all of it was written anew: that takes a hash that was noted elsewhere, to look for.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from medxgan.server.errors import AuditError
+
+FIRST = "0" * 64
+"""Stands for the hash of the line before the first."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A trail that was checked.
+
+    Attributes:
+        records: that are whole and in their place.
+        last_hash: of the last of them.
+        broken: the number of the first line, from 1, that is not, and what is wrong with it; None where all are.
+    """
+
+    records: int
+    last_hash: str
+    broken: tuple[int, str] | None = None
+
+
+class AuditTrail:
+    """Appends to a trail. Only one process may have it open.
+
+    Args:
+        file: the trail; made, or gone on with.
+
+    Raises:
+        AuditError: it can't be written, another process writes it, or its chain is broken.
+    """
+
+    def __init__(self, file: Path) -> None:
+        try:
+            # Nobody but the server's user may read who was examined when.
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise AuditError(f"{file}: can't be written ({error.strerror})") from error
+        self._file: BinaryIO = os.fdopen(descriptor, "ab+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise AuditError(f"{file}: another process writes it") from error
+        self._cut_off_torn_line()
+        found = verify(file)
+        if found.broken is not None:
+            self._file.close()
+            raise AuditError(f"{file}: line {found.broken[0]}: {found.broken[1]}")
+        self._last_hash = found.last_hash
+        self._lock = threading.Lock()
+
+    def append(self, record: Mapping[str, object]) -> str:
+        """Write a record and wait until it is on the disk.
+
+        Args:
+            record: JSON values by name; `time`, `previous` and `hash` are put to it.
+
+        Returns:
+            The hash of the line.
+
+        Raises:
+            AuditError: it could not be written; then nothing of it is in the trail.
+        """
+        with self._lock:
+            line = {"time": datetime.now(UTC).isoformat(), **record, "previous": self._last_hash}
+            line["hash"] = _hash(line)
+            before = self._file.seek(0, os.SEEK_END)
+            try:
+                self._file.write(json.dumps(line).encode() + b"\n")
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                self._file.truncate(before)
+                raise AuditError(f"the audit trail can't be written ({error.strerror})") from error
+            self._last_hash = str(line["hash"])
+            return self._last_hash
+
+    def close(self) -> None:
+        """Let another process have the trail. May be called again."""
+        self._file.close()
+
+    def _cut_off_torn_line(self) -> None:
+        """A line without its end was being written when the process died: its answer was never given."""
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            self._file.truncate(whole)
+
+
+def verify(file: Path) -> Verified:
+    """Check the chain of a trail.
+
+    Raises:
+        AuditError: the file can't be read.
+    """
+    records, last_hash = 0, FIRST
+    try:
+        for number, text in _lines(file):
+            reason = _fault(text, last_hash)
+            if reason:
+                return Verified(records, last_hash, (number, reason))
+            records, last_hash = records + 1, json.loads(text)["hash"]
+    except OSError as error:
+        raise AuditError(f"{file}: can't be read ({error.strerror})") from error
+    return Verified(records, last_hash)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        yield from enumerate((line.removesuffix("\n") for line in lines), start=1)
+
+
+def _fault(text: str, last_hash: str) -> str:
+    """What is wrong with a line; empty where nothing is."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    if not isinstance(line, dict):
+        return "expected a record in JSON"
+    if line.get("previous") != last_hash:
+        return "the line before is not the one that it was written after"
+    if line.get("hash") != _hash({name: value for name, value in line.items() if name != "hash"}):
+        return "it was changed"
+    return ""
+
+
+def _hash(line: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(line, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

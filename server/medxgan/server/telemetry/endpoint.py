@@ -1,0 +1,88 @@
+"""What a server tells over HTTP: figures for Prometheus, and whether it lives and is ready, for probes."""
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import CollectorRegistry
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+class TelemetryEndpoint:
+    """Answers `/metrics`, `/v2/health/live` and `/v2/health/ready` on a port of its own, from threads of its own.
+
+    The probes have the names of the Open Inference Protocol, so that what probes Triton probes this. Answers hold no
+    patient data; the port still tells how much is asked: it belongs on a network for operators.
+
+    Args:
+        address: HOST:PORT; port 0 takes a free one.
+        registry: the figures.
+        is_ready: whether requests are answered, asked at every probe.
+
+    Raises:
+        OSError: the address can't be listened on.
+    """
+
+    def __init__(self, address: str, registry: CollectorRegistry, is_ready: Callable[[], bool]) -> None:
+        self._registry = registry
+        self._is_ready = is_ready
+        host, _, port = address.rpartition(":")
+        self._server = make_server(
+            host.strip("[]"), int(port), self._answer, server_class=_ThreadingServer, handler_class=_Quiet
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """That it listens on."""
+        return self._server.server_port
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        status, kind, body = self._found(environment["REQUEST_METHOD"], environment["PATH_INFO"])
+        start(f"{status.value} {status.phrase}", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [b"" if environment["REQUEST_METHOD"] == "HEAD" else body]
+
+    def _found(self, method: str, path: str) -> tuple[HTTPStatus, str, bytes]:
+        if method not in {"GET", "HEAD"}:
+            return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"expected GET\n"
+        match path:
+            case "/metrics":
+                return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+            case "/v2/health/live":
+                return HTTPStatus.OK, _TEXT, b"live\n"
+            case "/v2/health/ready" if self._is_ready():
+                return HTTPStatus.OK, _TEXT, b"ready\n"
+            case "/v2/health/ready":
+                return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
+            case _:
+                return HTTPStatus.NOT_FOUND, _TEXT, b"expected /metrics, /v2/health/live or /v2/health/ready\n"
+
+
+class _ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = 10
+    """Seconds after which a caller that says nothing is left."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature is the library's
+        """A probe every few seconds is no news, and a path is a caller's text."""

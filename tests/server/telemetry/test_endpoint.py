@@ -1,0 +1,93 @@
+"""What a server tells over HTTP."""
+
+import http.client
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from medxgan.server.stopwatch import Phase
+from medxgan.server.telemetry.endpoint import TelemetryEndpoint
+from medxgan.server.telemetry.metrics import Metrics
+
+
+class Answering:
+    """Whether the server is ready is the test's to say."""
+
+    ready = True
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.endpoint = TelemetryEndpoint("127.0.0.1:0", self.metrics.registry, lambda: self.ready)
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=10)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def figures(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        families = text_string_to_metric_families(self.ask("/metrics")[1])
+        return {
+            (sample.name, tuple(sample.labels.values())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def answering() -> Iterator[Answering]:
+    found = Answering()
+    with found.endpoint:
+        yield found
+
+
+def test_probes_say_whether_it_lives_and_is_ready(answering: Answering) -> None:
+    assert answering.ask("/v2/health/live") == (200, "live\n")
+    assert answering.ask("/v2/health/ready") == (200, "ready\n")
+    answering.ready = False
+    assert answering.ask("/v2/health/live")[0] == 200
+    assert answering.ask("/v2/health/ready")[0] == 503
+
+
+def test_figures_add_up(answering: Answering) -> None:
+    metrics = answering.metrics
+    metrics.began()
+    metrics.began()
+    metrics.ended("Explain", "OK", 0.3)
+    metrics.refused("model_full")
+    metrics.explained("chest/5", dict.fromkeys(Phase, 100.0), 20, "RELIABLE")
+    metrics.explained("chest/5", dict.fromkeys(Phase, 100.0), None, "NOT_ASSESSED")
+    metrics.advanced("chest/5", 3)
+    figure = answering.figure
+    assert figure("medxgan_requests_total", "Explain", "OK") == 1
+    assert figure("medxgan_requests_running") == 1
+    assert figure("medxgan_request_seconds_sum", "Explain") == pytest.approx(0.3)
+    assert figure("medxgan_refused_total", "model_full") == 1
+    assert figure("medxgan_verdicts_total", "chest/5", "RELIABLE") == 1
+    assert figure("medxgan_inversion_steps_count", "chest/5") == 1
+    assert figure("medxgan_phase_seconds_sum", "chest/5", "maps") == pytest.approx(0.2)
+    assert figure("medxgan_batch_rows_bucket", "chest/5", "2.0") == 0
+    assert figure("medxgan_batch_rows_bucket", "chest/5", "4.0") == 1
+
+
+def test_what_is_to_be_done_is_counted_when_it_is_asked_for(answering: Answering) -> None:
+    class Model:
+        name, inside = "chest/5", 2.5
+
+    answering.metrics.watch([Model()])
+    assert answering.figure("medxgan_work_inside", "chest/5") == 2.5
+    Model.inside = 4.0
+    assert answering.figure("medxgan_work_inside", "chest/5") == 4.0
+
+
+def test_servers_of_one_process_do_not_add_up(answering: Answering) -> None:
+    Metrics().ended("Explain", "OK", 1.0)
+    assert answering.figure("medxgan_requests_total", "Explain", "OK") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/", 404), ("GET", "/../etc/passwd", 404), ("POST", "/metrics", 405)]
+)
+def test_nothing_else_is_there(answering: Answering, method: str, path: str, status: int) -> None:
+    assert answering.ask(path, method)[0] == status
