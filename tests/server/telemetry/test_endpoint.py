@@ -26,13 +26,12 @@ class Answering:
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
-    def figures(self) -> dict[tuple[str, tuple[str, ...]], float]:
+    def figure(self, name: str, *labels: str) -> float | None:
+        """The value of a sample; None where there is none."""
         families = text_string_to_metric_families(self.ask("/metrics")[1])
-        return {
-            (sample.name, tuple(sample.labels.values())): sample.value
-            for family in families
-            for sample in family.samples
-        }
+        samples = [sample for family in families for sample in family.samples]
+        found = [each.value for each in samples if each.name == name and set(each.labels.values()) == set(labels)]
+        return found[0] if found else None
 
 
 @pytest.fixture
