@@ -7,13 +7,14 @@ Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open 
 (Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Mixed: urgent
 requests by chance, a tenth of the capacity, beside 16 callers that are not; the times are those of the urgent ones. And
 one caller right after eight others left, who had asked for long inversions. Every target is asked for the same:
-reconstruction, negative realization and difference of a 256x256 picture by as many of Adam's steps as the bundle takes
-by default. All targets stand ready, and each load goes to one after the other, since a shared machine is not as fast in
-one minute as in the next. Who asks runs beside them.
+reconstruction, negative realization and difference of a 256x256 picture, by as many steps as the bundle takes by
+default: of its own solver with medxgan, of Adam with the others. All targets stand ready, and each load goes to one
+after the other, since a shared machine is not as fast in one minute as in the next. Who asks runs beside them.
 
 --copies adds a server with several copies of the model. --against starts `medxgan serve` of another commit of this
-repository, with the same bundle; --triton names the Python of an environment with `nvidia-pytriton` and `onnxruntime`
-(and wants `tritonclient[grpc]` beside medxgan). Writes load-NAME.json, .md and .png.
+repository, with the bundle of that name which it shipped; --triton names the Python of an environment with
+`nvidia-pytriton` and `onnxruntime` (and wants `tritonclient[grpc]` beside medxgan). Writes load-NAME.json, .md and
+.png.
 """
 
 import asyncio
@@ -38,9 +39,9 @@ SHARES = (0.5, 0.7, 0.9)
 ROUTINE_CALLERS = 16
 URGENT_SHARE = 0.1
 LEAVING = 8
-LONG_STEPS = 200
+LONG_STEPS = 100
 """Of those who leave."""
-ROUNDS_OF_LEAVING = 3
+ROUNDS_OF_LEAVING = 2
 PICTURES = 32
 WAITING = 512
 """Explanations that may wait: a refusal would look like a quick answer."""
@@ -114,7 +115,9 @@ def _of_commit(commit: str, bundle: Path, threads: int) -> Iterator[Target]:
         git = ["git", "-C", ROOT, "worktree"]
         subprocess.run([*git, "add", "--detach", "--quiet", tree, commit], check=True)
         try:
-            with medxgan(f"medxgan at {commit[:7]}", bundle, tree, threads, WAITING) as target:
+            shipped = max((tree / "models" / bundle.parent.name).iterdir(), key=lambda folder: int(folder.name))
+            name = f"medxgan at {commit[:7]}, {bundle.parent.name}/{shipped.name}"
+            with medxgan(name, shipped, tree, threads, WAITING) as target:
                 yield target
         finally:
             subprocess.run([*git, "remove", "--force", tree], check=True)

@@ -20,7 +20,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8, SOLVER_ADAM
+from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8
 from medxgan.v1.explanation_pb2 import (
     MAP_KIND_DIFFERENCE,
     MAP_KIND_NEGATIVE_REALIZATION,
@@ -50,7 +50,7 @@ class Order:
     """How one explanation is asked for.
 
     Attributes:
-        steps: of Adam; None: the bundle's default.
+        steps: of the inversion; None: the bundle's default.
         urgent: whether it goes before those that are not, where the server knows of that.
     """
 
@@ -159,7 +159,7 @@ async def asking(address: str, model: str) -> AsyncIterator[Ask]:
                 model=ModelSelector(name=model),
                 image=Image(tensor=tensor),
                 maps=[MapRequest(kind=kind) for kind in MAPS],
-                settings=ExplainSettings(inversion=InversionSettings(solver=SOLVER_ADAM, steps=order.steps)),
+                settings=ExplainSettings(inversion=InversionSettings(steps=order.steps)),
                 priority=PRIORITY_STAT if order.urgent else PRIORITY_ROUTINE,
             )
             return stub.Explain(request)  # type: ignore[no-any-return]

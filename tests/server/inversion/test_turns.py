@@ -116,16 +116,18 @@ def test_urgent_requests_share_among_themselves() -> None:
     assert order == [one, other, one]
 
 
-def test_what_is_not_urgent_gives_way_after_its_quantum_however_little_it_was_given() -> None:
+def test_what_is_not_urgent_gives_way_after_a_block_however_little_it_was_given() -> None:
     turns = Turns(QUANTUM)
     routine = flow("a")
     joined(turns, routine)
     ticket = turns.next()
     joined(turns, flow("b", urgent=True))
-    turns.count(ticket, QUANTUM - 1)
-    assert turns.gives_way([ticket]) is None
+    assert turns.gives_way([ticket]) is None, "it has just joined, and is due a block"
     turns.count(ticket, 1)
     assert turns.gives_way([ticket]) is ticket
+    turns.hand_back(ticket, None)
+    assert turns.next().flow.urgent
+    assert turns.next() is ticket
 
 
 def test_what_is_urgent_gives_way_to_nothing_that_is_not() -> None:

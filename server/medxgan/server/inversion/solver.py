@@ -69,9 +69,15 @@ Start = tuple[Row, InversionState]
 
 @dataclass(frozen=True)
 class Solver:
-    """The solver with one bundle's settings. It never changes: rows and state are passed."""
+    """The solver with one bundle's settings. It never changes: rows and state are passed.
+
+    Attributes:
+        specification: of the bundle.
+        longest_block: most gradient steps of a block, beside what the rows' checks allow; None for no such bound.
+    """
 
     specification: bundle_pb2.InversionSpecification
+    longest_block: int | None = None
 
     def init(
         self,
@@ -110,6 +116,7 @@ class Solver:
         The block ends where the first row ends or is due for its check, so that no row's result depends on the others.
         """
         steps = min(min(row.steps - row.steps_taken, self._steps_to_check(row)) for row in rows)
+        steps = min(steps, self.longest_block or steps)
         losses = run.advance(steps)
         return [
             self._advanced(row, steps, float(reconstruction), float(classification))

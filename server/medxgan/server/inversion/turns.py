@@ -5,8 +5,9 @@ requests the one with the fewest. A row keeps its place for a quantum of steps; 
 has had less, by more than a quantum, and goes on later from where it was. So a request with thousands of steps holds
 nobody up for longer than a quantum, and requests of a quantum or less are never interrupted.
 
-Urgent requests come first, and rows of others that have had their quantum give way to them at once. But where others
-wait, every fourth place that becomes free is theirs: whoever calls all of his requests urgent does not stop the rest.
+Urgent requests come first, and rows of others give way to them after the block that runs, to go on later from where
+they were. But where others wait, every fourth place that becomes free is theirs, for a block at least: whoever calls
+all of his requests urgent does not stop the rest.
 """
 
 from collections import Counter, deque
@@ -105,8 +106,14 @@ class Turns:
     def gives_way(self, advancing: Iterable[Ticket]) -> Ticket | None:
         """The advancing row that gives its place up to the one that is next; None where none has to."""
         least = self._first_waiting()
-        served = [ticket for ticket in advancing if ticket.stay >= self._quantum]
-        if least is None or not served:
+        if least is None:
+            return None
+        served = [
+            ticket
+            for ticket in advancing
+            if ticket.stay >= self._quantum or (least.urgent and not ticket.flow.urgent and ticket.stay > 0)
+        ]
+        if not served:
             return None
         most = max(served, key=lambda ticket: (not ticket.flow.urgent, self._standing(ticket.flow)))
         if least.urgent != most.flow.urgent:
