@@ -33,7 +33,7 @@ class Replica:
         self.load = 0.0
         self._thread = DeviceThread()
         solver = Solver(bundle.description.inversion, LONGEST_BLOCK)
-        # A row keeps its place for as long as the bundle's own default takes: only urgent ones interrupt usual requests.
+        # A row keeps its place for as long as the default takes: usual requests are interrupted by urgent ones alone.
         quantum = max(1, solver.specification.default_steps)
         self._batch = InversionBatch(solver, engine, self._thread, maximum_rows, quantum)
         self.networks = Networks(bundle, engine, self._thread, maximum_rows)
