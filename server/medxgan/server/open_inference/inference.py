@@ -11,7 +11,7 @@ from medxgan.server.explanation.explanation import Explanation
 from medxgan.server.images.sent import SentImage
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.open_inference import parameters
-from medxgan.server.open_inference.inputs import image_of
+from medxgan.server.open_inference.inputs import image_of, image_place
 from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import Catalogue, InferenceModel
 from medxgan.server.open_inference.outputs import infer_response, requested_outputs
@@ -32,6 +32,7 @@ class Inferences:
         uploads: holds the images of the requests.
         regions: of shared memory.
         statistics: counts what is done.
+        maximum_bytes: of an image in shared memory.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Inferences:
         uploads: Uploads,
         regions: SharedMemory,
         statistics: Statistics,
+        maximum_bytes: int,
     ) -> None:
         self._catalogue = catalogue
         self._explaining = explaining
         self._uploads = uploads
         self._regions = regions
         self._statistics = statistics
+        self._maximum_bytes = maximum_bytes
 
     async def infer(
         self,
@@ -89,7 +92,10 @@ class Inferences:
         on_progress: OnProgress | None,
     ) -> inference.ModelInferResponse:
         wanted = requested_outputs(request, model, self._regions)
-        image, content = await asyncio.to_thread(image_of, request, self._uploads.image_bytes(), self._regions)
+        place = image_place(request, self._regions, self._maximum_bytes)
+        if place is not None:
+            await self._uploads.hold(place.byte_size)
+        image, content = await asyncio.to_thread(image_of, request, self._uploads.image_bytes(), place)
         asked = explanation_pb2.ExplainRequest(
             model=explanation_pb2.ModelSelector(name=model.bundle_name, version=model.version),
             image=image,

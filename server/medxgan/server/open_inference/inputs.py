@@ -4,11 +4,11 @@ import copy
 
 from google.protobuf.message import Message
 
-from medxgan.server.errors import ImageError, InvalidRequestError
+from medxgan.server.errors import ImageError, ImageTooLargeError, InvalidRequestError
 from medxgan.server.open_inference.messages import inference, shown
 from medxgan.server.open_inference.models import IMAGE
 from medxgan.server.open_inference.shared_memory import SharedMemory
-from medxgan.server.open_inference.tensors import only_element, place_of, typed_contents
+from medxgan.server.open_inference.tensors import Place, only_element, place_of, typed_contents
 from medxgan.server.wire.detaching import STAND_IN
 from medxgan.v1 import bundle_pb2, explanation_pb2
 
@@ -45,20 +45,18 @@ def detached(request: Message) -> tuple[Message, bytes]:
     return copy.deepcopy(request), content
 
 
-def image_of(
-    request: inference.ModelInferRequest, content: bytes, regions: SharedMemory
-) -> tuple[explanation_pb2.Image, bytes]:
-    """The image of a request, and its bytes apart.
+def image_place(request: inference.ModelInferRequest, regions: SharedMemory, maximum_bytes: int) -> Place | None:
+    """Where in shared memory the image of a request is; None: it is in the request.
 
     Args:
-        request: from which `content` was detached.
-        content: the elements of its first input; empty where they are in shared memory.
+        request: with a stand-in for the bytes of its image.
         regions: of shared memory.
+        maximum_bytes: of an image.
 
     Raises:
-        InvalidRequestError: there is not this one input, or it is not where it is said to be.
+        InvalidRequestError: there is not this one input, or its elements are not in one place.
         UnknownRegionError: its region is not registered.
-        ImageError: it is of another type or shape.
+        ImageTooLargeError: it has more bytes than an image may have.
     """
     names = [tensor.name for tensor in request.inputs]
     if names != [IMAGE]:
@@ -68,6 +66,26 @@ def image_of(
     place = place_of(tensor.parameters, FIELD, regions)
     if len(request.raw_input_contents) != (0 if place else 1) or tensor.HasField("contents"):
         raise InvalidRequestError(FIELD, "expected its elements once, in the message or in shared memory")
+    if place is not None and place.byte_size > maximum_bytes:
+        raise ImageTooLargeError(FIELD, f"expected at most {maximum_bytes} bytes, got {place.byte_size}")
+    return place
+
+
+def image_of(
+    request: inference.ModelInferRequest, content: bytes, place: Place | None
+) -> tuple[explanation_pb2.Image, bytes]:
+    """The image of a request, and its bytes apart.
+
+    Args:
+        request: as `image_place` took it.
+        content: the elements of its input.
+        place: in shared memory where they are instead.
+
+    Raises:
+        InvalidRequestError: its region was shortened.
+        ImageError: it is of another type or shape.
+    """
+    (tensor,) = request.inputs
     if place is not None:
         content = place.read()
     shape = tuple(tensor.shape)

@@ -48,9 +48,11 @@ class OpenInferenceService:
     ) -> None:
         self.ready = False
         self._catalogue = catalogue
-        self._regions = SharedMemory(allowed=settings.takes_shared_memory, maximum_bytes=settings.maximum_message_bytes)
+        self._regions = SharedMemory(allowed=settings.takes_shared_memory)
         self._statistics = Statistics()
-        self._inferences = Inferences(catalogue, explaining, uploads, self._regions, self._statistics)
+        self._inferences = Inferences(
+            catalogue, explaining, uploads, self._regions, self._statistics, settings.maximum_message_bytes
+        )
         self._settings = settings
 
     def add_to(self, server: grpc.aio.Server) -> None:

@@ -39,7 +39,6 @@ class Region:
         offset: where in the object it begins, in bytes.
         byte_size: its size.
         file: the open object.
-        maximum_bytes: that are read at once.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Region:
     offset: int
     byte_size: int
     file: int
-    maximum_bytes: int
 
     def read(self, offset: int, byte_size: int, field: str) -> bytes:
         """Read a part.
@@ -56,8 +54,6 @@ class Region:
             InvalidRequestError: naming the field, where the part does not lie in the region.
         """
         self.check(offset, byte_size, field)
-        if byte_size > self.maximum_bytes:
-            raise InvalidRequestError(field, f"expected at most {self.maximum_bytes} bytes, got {byte_size}")
         content = os.pread(self.file, byte_size, self.offset + offset)
         if len(content) != byte_size:
             raise InvalidRequestError(field, f"expected {byte_size} bytes, but its object was shortened")
@@ -92,13 +88,11 @@ class SharedMemory:
     Args:
         allowed: whether regions may be registered. Whoever may register one may read and write every shared memory
             object that this process may, by way of its images and maps.
-        maximum_bytes: of one tensor.
         folder: of the shared memory objects.
     """
 
-    def __init__(self, *, allowed: bool, maximum_bytes: int, folder: Path = SHARED_MEMORY) -> None:
+    def __init__(self, *, allowed: bool, folder: Path = SHARED_MEMORY) -> None:
         self.allowed = allowed
-        self._maximum_bytes = maximum_bytes
         self._folder = folder
         self._regions: dict[str, Region] = {}
 
@@ -136,7 +130,7 @@ class SharedMemory:
             raise InvalidRequestError(
                 "byte_size", f"expected a part of the object's {size} bytes, got {byte_size} from {offset} on"
             )
-        region = Region(name, key, offset, byte_size, file, self._maximum_bytes)
+        region = Region(name, key, offset, byte_size, file)
         weakref.finalize(region, os.close, file)
         self._regions[name] = region
 

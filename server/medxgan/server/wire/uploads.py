@@ -139,6 +139,16 @@ class Uploads:
         with self._answering(upload):
             yield upload
 
+    async def hold(self, size: int) -> None:
+        """Count further bytes of the current request, which it is about to fetch from elsewhere, once there is room."""
+        upload = _current.get(None)
+        if upload is None:
+            return
+        while not self._has_bytes(upload.caller):
+            await self._told()
+        upload.held += size
+        self._bytes[upload.caller] += size
+
     def release(self) -> None:
         """Give back what the current request holds: its image has been read and dropped. May be called again."""
         upload = _current.get(None)
