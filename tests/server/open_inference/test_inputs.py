@@ -87,11 +87,11 @@ def test_the_bytes_are_apart_and_the_rest_stays() -> None:
         (request("UINT8", [2, 2, 3, 4], bytes(48)), r"got UINT8 \[2, 2, 3, 4\]"),
         (
             request("UINT8", [3, 4], contents={"fp32_contents": [1.0] * 12}),
-            "expected the contents of UINT8, got others",
+            "expected the contents of UINT8",
         ),
         (
             request("UINT8", [1, 2], contents={"uint_contents": [1, 256]}),
-            "expected elements of UINT8, got greater ones",
+            "expected elements of UINT8",
         ),
         (request("FP16", [1, 2], contents={"uint_contents": [1, 2]}), "expected the contents of FP16, got others"),
         (request("UINT8", [3, 4], bytes(12), contents={"uint_contents": [1]}), "expected its elements once"),
@@ -138,11 +138,11 @@ def test_what_is_wrong_with_a_place_in_shared_memory_is_said(tmp_path) -> None:
     with pytest.raises(UnknownRegionError, match="no region other of system shared memory"):
         place(region="other")
     for byte_size, offset in ((49, 0), (12, 37), (12, -1), (-1, 0), (2**62, 2**62)):
-        with pytest.raises(InvalidRequestError, match="inputs.image.shared_memory_byte_size: expected a part of"):
+        with pytest.raises(InvalidRequestError, match=r"inputs\.image\.shared_memory_byte_size: expected a part of"):
             place(byte_size, offset)
     with pytest.raises(ImageTooLargeError, match="expected at most 47 bytes, got 48"):
         place(48, maximum_bytes=47)
-    with pytest.raises(InvalidRequestError, match="inputs.image.binary_data: unknown"):
+    with pytest.raises(InvalidRequestError, match=r"inputs\.image\.binary_data: unknown"):
         place(binary_data=1)
     with pytest.raises(ImageError, match="got UINT8"):
         image_of(request("UINT8", [12]), b"", place())

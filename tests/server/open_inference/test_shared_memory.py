@@ -43,24 +43,10 @@ def test_a_region_is_a_part_of_an_object(regions: SharedMemory, folder: Path) ->
     assert (folder / "object").read_bytes() == CONTENT[:27] + b"end" + CONTENT[30:]
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "",
-        "/",
-        ".",
-        "..",
-        "../secret",
-        "/../secret",
-        "//object",
-        "folder/object",
-        ".hidden",
-        "object\0",
-        "ob ject",
-        "o" * 300,
-    ]
-    + ["sem.object", "/sem.object"],
-)
+KEYS = ["/", ".", "..", "../secret", "/../secret", "//object", "folder/object", ".hidden", "object\0"]
+
+
+@pytest.mark.parametrize("key", ["", "ob ject", "o" * 300, "sem.object", "/sem.object", *KEYS])
 def test_a_key_is_a_plain_name(regions: SharedMemory, key: str) -> None:
     with pytest.raises(InvalidRequestError, match="key: expected the name of a shared memory object"):
         regions.register("region", key, 0, 1)
@@ -94,7 +80,7 @@ def test_a_region_has_bytes_and_a_name(regions: SharedMemory) -> None:
 @pytest.mark.parametrize(("offset", "byte_size"), [(0, 21), (20, 1), (-1, 1), (5, -1), (2**62, 2**62)])
 def test_a_tensor_lies_within_its_region(regions: SharedMemory, offset: int, byte_size: int) -> None:
     regions.register("region", "object", 10, 20)
-    with pytest.raises(InvalidRequestError, match="outputs.score.shared_memory_byte_size: expected a part"):
+    with pytest.raises(InvalidRequestError, match=r"outputs\.score\.shared_memory_byte_size: expected a part"):
         Place(regions.find("region"), offset, byte_size, "outputs.score")
 
 
@@ -110,9 +96,9 @@ def test_an_object_that_was_shortened_is_refused_and_not_made_longer(regions: Sh
     regions.register("region", "object", 0, 100)
     os.truncate(folder / "object", 50)
     region = regions.find("region")
-    with pytest.raises(InvalidRequestError, match="inputs.image: .* shortened"):
+    with pytest.raises(InvalidRequestError, match=r"inputs\.image: .* shortened"):
         region.read(0, 100, "inputs.image")
-    with pytest.raises(InvalidRequestError, match="outputs.score: .* shortened"):
+    with pytest.raises(InvalidRequestError, match=r"outputs\.score: .* shortened"):
         region.write(45, bytes(8), "outputs.score")
     assert (folder / "object").stat().st_size == 50
 
@@ -139,7 +125,7 @@ def test_regions_are_bounded_in_number(regions: SharedMemory) -> None:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_no_file_stays_open_and_a_request_under_way_keeps_its_own(regions: SharedMemory) -> None:

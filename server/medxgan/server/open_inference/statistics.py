@@ -59,16 +59,17 @@ class Statistics:
     def counted(self, model: InferenceModel) -> Iterator[Timing]:
         """Count one request of a model: as a success, or as a failure where it ends with an error or is cancelled."""
         counts = self._counts.setdefault((model.name, model.version), _Counts())
-        timing, began, succeeded = Timing(), time.perf_counter(), False
+        began, succeeded = time.perf_counter(), False
+        timing = Timing()
         try:
             yield timing
             succeeded = True
         finally:
+            parts = timing.stopwatch.milliseconds()
             seconds = time.perf_counter() - began
             if succeeded:
                 counts.last = time.time()
                 counts.success.add(seconds)
-                parts = timing.stopwatch.milliseconds()
                 counts.queue.add(parts[Phase.QUEUED] / 1000)
                 counts.compute_input.add(parts[Phase.PREPROCESS] / 1000)
                 compute = sum(parts[phase] for phase in _COMPUTE) / 1000
