@@ -16,6 +16,9 @@ PROTOS = Path(__file__).parent
 VALIDATE = "buf/validate/validate.proto"
 MESSAGES = ["medxgan/v1/bundle.proto", "medxgan/v1/explanation.proto"]
 SERVICES = ["medxgan/v1/explanation.proto"]
+OPEN_INFERENCE = "medxgan/open_inference/open_inference.proto"
+"""A foreign contract. No module registers its messages: a process that has a client of Triton has others of the same
+names. Only descriptors and types are made of it, and buf, whose rules its names break, does not see it."""
 
 
 def run_protoc(*arguments: str) -> None:
@@ -27,9 +30,12 @@ def run_protoc(*arguments: str) -> None:
 
 
 def generate(into: Path) -> None:
-    """Write the `*_pb2*.py(i)` modules under `into`."""
+    """Write the `*_pb2*.py(i)` modules and the descriptors of Open Inference under `into`."""
     run_protoc(f"--python_out={into}", f"--pyi_out={into}", VALIDATE, *MESSAGES)
     run_protoc(f"--grpc_python_out={into}", *SERVICES)
+    descriptors = into / Path(OPEN_INFERENCE).with_name("descriptors.binpb")
+    descriptors.parent.mkdir(parents=True, exist_ok=True)
+    run_protoc(f"--pyi_out={into}", f"--descriptor_set_out={descriptors}", OPEN_INFERENCE)
 
 
 def write_image(into: Path) -> None:
@@ -38,13 +44,18 @@ def write_image(into: Path) -> None:
     run_protoc("--include_imports", "--include_source_info", image, *MESSAGES)
 
 
+def generated(folder: Path) -> list[Path]:
+    """What is generated of the files of a folder, relative to it."""
+    found = [*folder.rglob("*_pb2*.py"), *folder.rglob("*_pb2*.pyi"), *folder.rglob("descriptors.binpb")]
+    return sorted(file.relative_to(folder) for file in found)
+
+
 def check() -> None:
-    """Exit with an error where a checked-in module is not what the .proto files make today."""
+    """Exit with an error where a checked-in file is not what the .proto files make today."""
     with TemporaryDirectory() as folder:
         fresh = Path(folder)
         generate(fresh)
-        made = sorted(file.relative_to(fresh) for file in fresh.rglob("*_pb2*.py*"))
-        kept = sorted(file.relative_to(PROTOS) for file in PROTOS.rglob("*_pb2*") if file.suffix in {".py", ".pyi"})
+        made, kept = generated(fresh), generated(PROTOS)
         stale = [file for file in made if file in kept and (fresh / file).read_bytes() != (PROTOS / file).read_bytes()]
         if made != kept or stale:
             differing = ", ".join(map(str, stale or sorted(set(made) ^ set(kept))))

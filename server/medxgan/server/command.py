@@ -16,7 +16,7 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import logging_to_standard_error
 from medxgan.server.serving import load_models, serve_until_signal
-from medxgan.server.settings import LogFormat, LogLevel, ServerSettings, describe
+from medxgan.server.settings import LogFormat, LogLevel, ServerSettings, SharedMemoryChoice, describe
 
 
 def option(name: str) -> OptionInfo:
@@ -74,6 +74,10 @@ def serve(
     decoder_memory_bytes: Annotated[int | None, option("decoder_memory_bytes")] = None,
     decoder_cpu_seconds: Annotated[int | None, option("decoder_cpu_seconds")] = None,
     decoder_seconds: Annotated[float | None, option("decoder_seconds")] = None,
+    open_inference: Annotated[bool | None, option("open_inference")] = None,
+    shared_memory: Annotated[SharedMemoryChoice | None, option("shared_memory")] = None,
+    maximum_streams: Annotated[int | None, option("maximum_streams")] = None,
+    maximum_streams_per_caller: Annotated[int | None, option("maximum_streams_per_caller")] = None,
     shutdown_grace_seconds: Annotated[float | None, option("shutdown_grace_seconds")] = None,
     log_format: Annotated[LogFormat | None, option("log_format")] = None,
     log_level: Annotated[LogLevel | None, option("log_level")] = None,

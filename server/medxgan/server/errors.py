@@ -6,8 +6,11 @@ MedxganError
 │   │   └── ImageTooLargeError   more pixels or bytes than the server takes
 │   └── SettingsError        a setting outside the bundle's range
 ├── UnknownModelError        no such model or version
+├── UnknownRegionError       no such region of shared memory
+├── RegionExistsError        a region of shared memory of that name is there already
 ├── BusyError                the queue is full; try again later
 ├── SlowUploadError          the request took too long to arrive
+├── TimedOutError            the answer was not there in the time that the request gave it
 ├── StoppingError            the server is on its way down
 ├── AuditError               the audit trail can't be written, so nothing is answered
 └── UnsupportedError         this server, as installed, can't do it
@@ -47,6 +50,14 @@ class UnknownModelError(MedxganError):
     """No model of that name and version is served."""
 
 
+class UnknownRegionError(MedxganError):
+    """No region of shared memory of that name is registered."""
+
+
+class RegionExistsError(MedxganError):
+    """A region of shared memory of that name is registered already."""
+
+
 class BusyError(MedxganError):
     """The queue is full. `retry_delay` is a hint in seconds."""
 
@@ -57,6 +68,10 @@ class BusyError(MedxganError):
 
 class SlowUploadError(MedxganError):
     """The request took too long to arrive."""
+
+
+class TimedOutError(MedxganError):
+    """The answer was not there in the time that the request itself gave it."""
 
 
 class StoppingError(MedxganError):
@@ -77,8 +92,11 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     ImageTooLargeError: StatusCode.INVALID_ARGUMENT,
     SettingsError: StatusCode.INVALID_ARGUMENT,
     UnknownModelError: StatusCode.NOT_FOUND,
+    UnknownRegionError: StatusCode.NOT_FOUND,
+    RegionExistsError: StatusCode.ALREADY_EXISTS,
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
+    TimedOutError: StatusCode.DEADLINE_EXCEEDED,
     StoppingError: StatusCode.UNAVAILABLE,
     AuditError: StatusCode.UNAVAILABLE,
     UnsupportedError: StatusCode.UNIMPLEMENTED,

@@ -1,4 +1,4 @@
-"""A server from its settings: the service, health and reflection behind one port."""
+"""A server from its settings: the services, health and reflection behind one port."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE_NAME
 from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
@@ -18,12 +18,17 @@ from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.log import get_logger
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.repository import ModelRepository
+from medxgan.server.open_inference import inputs, messages
+from medxgan.server.open_inference import service as open_inference
+from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.settings import ServerSettings
 from medxgan.server.wire.descriptions import server_description
+from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.interceptor import RequestInterceptor
+from medxgan.server.wire.reflection import pool_of
 from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
 from medxgan.server.wire.uploads import UploadLimits, Uploads
-from medxgan.v1 import explanation_pb2_grpc
+from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
 
 _log = get_logger(__name__)
 
@@ -62,11 +67,17 @@ class Server:
                 settings.maximum_held_bytes,
                 settings.maximum_held_bytes_per_caller,
                 settings.upload_timeout_seconds,
+                maximum_streams=settings.maximum_streams,
+                maximum_streams_per_caller=settings.maximum_streams_per_caller,
+                retry_delay_seconds=settings.retry_delay_seconds,
             )
         )
-        self._requests = RequestInterceptor(SERVICE_NAME, uploads)
+        self._requests = [
+            RequestInterceptor(SERVICE_NAME, uploads),
+            RequestInterceptor(open_inference.SERVICE_NAME, uploads, inputs.detached, open_inference.stream_error),
+        ]
         self._grpc = grpc.aio.server(
-            interceptors=[self._requests],
+            interceptors=self._requests,
             options=[
                 ("grpc.max_receive_message_length", settings.maximum_message_bytes),
                 # Two servers on one port would share its callers between them unnoticed.
@@ -88,7 +99,16 @@ class Server:
             ExplanationService(repository, uploads, self._decoder, server_description(settings)), self._grpc
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        services = [SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME]
+        described = [explanation_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
+        self._open_inference = open_inference.OpenInferenceService(
+            Catalogue(repository), Explaining(repository, uploads, self._decoder), uploads, settings
+        )
+        if settings.open_inference:
+            self._open_inference.add_to(self._grpc)
+            services.append(open_inference.SERVICE_NAME)
+            described.append(messages.DESCRIPTOR)
+        reflection.enable_server_reflection(services, self._grpc, pool_of(described))
 
     async def listen(self) -> int:
         """Take requests, not yet calling itself healthy: they wait until the models are warm.
@@ -118,6 +138,7 @@ class Server:
         except WorkerFailureError as error:
             raise UnsupportedError(f"no process that decodes files could be started: {error}") from error
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._open_inference.ready = True
 
     async def stop(self, at_once: asyncio.Event | None = None) -> None:
         """Call itself unhealthy, take no more requests, give those that run their grace, and end the compute.
@@ -128,17 +149,24 @@ class Server:
             at_once: ends the grace when it is set.
         """
         await self._health.enter_graceful_shutdown()
-        self._requests.refuse()
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._requests.idle())]
+        self._open_inference.ready = False
+        for requests in self._requests:
+            requests.refuse()
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._idle())]
         if at_once is not None:
             waits.append(asyncio.create_task(at_once.wait()))
         await asyncio.wait(waits, timeout=self._settings.shutdown_grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         for each in waits:
             each.cancel()
         # Called once only: a call that comes while another ends meets a server that gRPC has freed, and crashes.
-        await self._grpc.stop(LAST_ANSWERS_SECONDS if self._requests.is_idle else None)
+        is_idle = all(requests.is_idle for requests in self._requests)
+        await self._grpc.stop(LAST_ANSWERS_SECONDS if is_idle else None)
         await self._decoder.stop()
         await self._repository.stop()
+
+    async def _idle(self) -> None:
+        for requests in self._requests:
+            await requests.idle()
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in _HEALTH_OF:

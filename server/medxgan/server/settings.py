@@ -1,6 +1,7 @@
 """The settings of a server, each in one place with its meaning, unit and default."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +20,19 @@ def _listenable(address: str) -> str:
     return address
 
 
+def _is_of_this_host(address: str) -> bool:
+    """Whether nobody but programs of this host can connect to it."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 Address = Annotated[str, AfterValidator(_listenable)]
+SharedMemoryChoice = Literal["auto", "on", "off"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -109,6 +122,18 @@ class ServerSettings(BaseSettings):
     )
     decoder_cpu_seconds: int = Field(20, ge=1, description="Seconds of computing that decoding one file may take.")
     decoder_seconds: float = Field(30.0, gt=0, description="Seconds until a file is decoded or given up.")
+    open_inference: bool = Field(
+        True, description="Whether the Open Inference Protocol (KServe v2, tritonclient) is answered beside our own."
+    )
+    shared_memory: SharedMemoryChoice = Field(
+        "auto",
+        description="Whether its callers may have tensors in shared memory of this host, by names of objects in "
+        "/dev/shm; auto: where the address is of the loopback interface or a unix socket.",
+    )
+    maximum_streams: int = Field(
+        16, ge=1, description="Its streams of requests that may be open at once, each with one message that arrives."
+    )
+    maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller (an address).")
     shutdown_grace_seconds: float = Field(
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )
@@ -119,6 +144,11 @@ class ServerSettings(BaseSettings):
     def device_numbers(self) -> tuple[int, ...]:
         """Of `devices`."""
         return tuple(int(number) for number in self.devices.split(","))
+
+    @property
+    def takes_shared_memory(self) -> bool:
+        """Whether tensors may be in shared memory."""
+        return self.shared_memory == "on" or (self.shared_memory == "auto" and _is_of_this_host(self.address))
 
     @classmethod
     def settings_customise_sources(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from medxgan.server.errors import InvalidRequestError, SlowUploadError
+from medxgan.server.errors import BusyError, InvalidRequestError, SlowUploadError
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 
 
@@ -244,3 +244,80 @@ def test_one_message_at_a_time_of_a_connection_is_taken_to_be_small() -> None:
             await caller.leave()
 
     run(scenario)
+
+
+def test_streams_are_bounded_in_number_in_all_and_of_one_caller() -> None:
+    uploads = Uploads(limits(maximum_streams=3, maximum_streams_per_caller=2, retry_delay_seconds=1.5))
+    with uploads.stream("a"), uploads.stream("a"):
+        with pytest.raises(BusyError) as refusal, uploads.stream("a"):
+            pass
+        assert refusal.value.retry_delay == 1.5
+        with uploads.stream("b"), pytest.raises(BusyError), uploads.stream("c"):
+            pass
+        with uploads.stream("c"):
+            pass
+
+
+def test_a_message_of_a_stream_waits_for_room_in_bytes_and_for_no_place() -> None:
+    async def scenario() -> None:
+        uploads, comes, go = Uploads(limits(maximum_receiving=1)), asyncio.Event(), asyncio.Event()
+        slow = Caller(uploads, "a", b"x", comes)
+        large = asyncio.create_task(in_stream(uploads, "b", bytes(60), go))
+        await settled()
+        assert uploads_hold(uploads, "b") == 60, "received beside the one that takes the only place"
+        next_one = asyncio.create_task(in_stream(uploads, "b", bytes(10), go))
+        await settled()
+        assert uploads_hold(uploads, "b") == 60, "the caller holds its share"
+        go.set()
+        comes.set()
+        assert await large == 60
+        assert await next_one == 10
+        await slow.leave()
+        async with uploads.received_in_stream(ended, "b") as upload:
+            assert upload is None
+
+    run(scenario)
+
+
+def test_what_is_fetched_from_elsewhere_counts_too() -> None:
+    async def scenario() -> None:
+        uploads, go = Uploads(limits()), asyncio.Event()
+        first = asyncio.create_task(in_stream(uploads, "a", b"x", go, fetched=99))
+        await settled()
+        assert uploads_hold(uploads, "a") == 100
+        second = asyncio.create_task(in_stream(uploads, "a", b"x", asyncio.Event(), fetched=99))
+        await settled()
+        assert uploads_hold(uploads, "a") == 100, "it waits"
+        go.set()
+        await first
+        await settled()
+        assert uploads_hold(uploads, "a") == 100
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert uploads_hold(uploads, "a") == 0
+
+    run(scenario)
+
+
+async def ended() -> bytes | None:
+    """A stream without a further message."""
+    return None
+
+
+async def in_stream(uploads: Uploads, caller: str, content: bytes, go: asyncio.Event, fetched: int = 0) -> int:
+    """Receive one message of a stream and hold it until it is told to go."""
+
+    async def message_of_stream() -> bytes | None:
+        return content
+
+    async with uploads.received_in_stream(message_of_stream, caller) as upload:
+        assert upload is not None
+        if fetched:
+            await uploads.hold(fetched)
+        await go.wait()
+        return len(upload.take())
+
+
+def uploads_hold(uploads: Uploads, caller: str) -> int:
+    """Bytes of a caller that count against the limits."""
+    return uploads._bytes[caller]

@@ -4,7 +4,8 @@ import asyncio
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -19,12 +20,16 @@ from medxgan.server.log import get_logger
 from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import internal_status, known_status
+from medxgan.server.wire.streams import RequestStream, answer_each
 from medxgan.server.wire.uploads import Upload, Uploads
 
 _log = get_logger(__name__)
 
-Handler = Callable[[Message, grpc.aio.ServicerContext], Awaitable[Message | None]]
+Handler = Callable[[Message, grpc.aio.ServicerContext | RequestStream], Awaitable[Message | None]]
 RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
+Deserialize = Callable[[bytes], Message]
+Detach = Callable[[Message], tuple[Message, bytes]]
+StreamError = Callable[[status_pb2.Status, Message | None], Message]
 
 _LARGE_BYTES = 2**20
 """Messages above this size are parsed off the event loop."""
@@ -33,14 +38,24 @@ _LARGE_BYTES = 2**20
 class RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the methods of one service. They are coroutines; one that streams writes to its context.
 
+    A method that takes a stream of requests is called for each of them, with a context that they share.
+
     Args:
         service: full name of the service; other services' methods are left alone.
         uploads: receives the requests.
+        detach: takes the bytes of its image out of a request.
+        stream_error: what a stream of requests answers to one that fails, of the status and of the request, where it
+            could be read: the others go on. Not needed by a service without such streams.
     """
 
-    def __init__(self, service: str, uploads: Uploads) -> None:
+    def __init__(
+        self, service: str, uploads: Uploads, detach: Detach = detached, stream_error: StreamError | None = None
+    ) -> None:
+        self._service = service
         self._prefix = f"/{service}/"
         self._uploads = uploads
+        self._detach = detach
+        self._stream_error = stream_error
         self._running = 0
         self._refuses = False
         self._idle = asyncio.Event()
@@ -69,59 +84,126 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         path = handler_call_details.method
         if handler is None or not path.startswith(self._prefix):
             return handler
+        name = path.removeprefix(self._prefix)
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._answered_each(handler.stream_stream, handler.request_deserializer, name),
+                request_deserializer=None,
+                response_serializer=handler.response_serializer,
+            )
         # A call with one message is on the wire what a stream of one message is; only a stream can be read when and as
         # long as the server chooses. Without a deserializer the message comes as it was sent.
         streams = handler.response_streaming
         wrap = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
         method = handler.unary_stream if streams else handler.unary_unary
         return wrap(
-            self._answered(method, handler.request_deserializer, path.removeprefix(self._prefix)),
+            self._answered(method, handler.request_deserializer, name),
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
-    def _answered(self, method: Handler, deserialize: Callable[[bytes], Message], name: str) -> RawHandler:
+    def _answered(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
-            self._running += 1
-            self._idle.clear()
-            try:
-                async with _Answer(name, context):
-                    if self._refuses:
-                        raise StoppingError("the server is stopping")
+            with self._counted():
+                async with _Answer("request", name, context, _aborting(context)):
+                    self._check_running()
                     async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
-                        return await method(await _parsed(deserialize, upload, self._uploads), context)
-            finally:
-                self._running -= 1
-                if self._running == 0:
-                    self._idle.set()
+                        return await method(await self._parsed(deserialize, upload), context)
+            return None
 
         return answer
 
+    def _answered_each(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
+        async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:  # noqa: ARG001
+            stream, caller = RequestStream(context), caller_of(context)
 
-async def _parsed(deserialize: Callable[[bytes], Message], upload: Upload, uploads: Uploads) -> Message:
-    """The request, without the bytes of its image, which stay with the upload."""
-    if len(upload.content) > _LARGE_BYTES:
-        # Each copy of the bytes holds Python's lock; between two of them others have their turn.
-        request = await asyncio.to_thread(_parsed_at_once, deserialize, upload)
-        uploads.give_back_memory()
-        return request
-    return _parsed_at_once(deserialize, upload)
+            async def answer_one(arrived: "asyncio.Future[bool]") -> None:
+                async with self._uploads.received_in_stream(stream.read, caller) as upload:
+                    arrived.set_result(upload is not None)
+                    if upload is None:
+                        return
+                    request: Message | None = None
+
+                    async def refuse(status: status_pb2.Status) -> None:
+                        if self._stream_error is not None:
+                            await stream.write(self._stream_error(status, request))
+
+                    with self._counted():
+                        async with _Answer("request", name, context, refuse):
+                            self._check_running()
+                            request = await self._parsed(deserialize, upload)
+                            await method(request, stream)
+
+            async with _Answer("stream", name, context, _aborting(context)):
+                with self._uploads.stream(caller):
+                    await answer_each(answer_one)
+
+        return answer
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One request more that is being answered."""
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                self._idle.set()
+
+    def _check_running(self) -> None:
+        if self._refuses:
+            raise StoppingError("the server is stopping")
+
+    async def _parsed(self, deserialize: Deserialize, upload: Upload) -> Message:
+        """The request, without the bytes of its image, which stay with the upload."""
+        if len(upload.content) > _LARGE_BYTES:
+            # Each copy of the bytes holds Python's lock; between two of them others have their turn.
+            request = await asyncio.to_thread(self._parsed_at_once, deserialize, upload)
+            self._uploads.give_back_memory()
+            return request
+        return self._parsed_at_once(deserialize, upload)
+
+    def _parsed_at_once(self, deserialize: Deserialize, upload: Upload) -> Message:
+        try:
+            request, upload.image_bytes = self._detach(deserialize(upload.take()))
+            return request
+        except DecodeError as error:
+            raise InvalidRequestError("", f"expected a message of {self._service}, got other bytes") from error
 
 
-def _parsed_at_once(deserialize: Callable[[bytes], Message], upload: Upload) -> Message:
-    try:
-        request, upload.image_bytes = detached(deserialize(upload.take()))
-        return request
-    except DecodeError as error:
-        raise InvalidRequestError("", "expected a message as explanation.proto states it, got other bytes") from error
+def _aborting(context: grpc.aio.ServicerContext) -> Callable[[status_pb2.Status], Awaitable[None]]:
+    """Ends a call with a status."""
+
+    async def abort(status: status_pb2.Status) -> None:
+        answer = rpc_status.to_status(status)
+        await context.abort(answer.code, answer.details, answer.trailing_metadata)
+
+    return abort
 
 
 class _Answer:
-    """The time in which one request is answered."""
+    """The time in which one request is answered.
 
-    def __init__(self, method: str, context: grpc.aio.ServicerContext) -> None:
+    Args:
+        event: name of its log line.
+        method: the method called.
+        context: of the call.
+        refuse: answers with the status of an error.
+    """
+
+    def __init__(
+        self,
+        event: str,
+        method: str,
+        context: grpc.aio.ServicerContext,
+        refuse: Callable[[status_pb2.Status], Awaitable[None]],
+    ) -> None:
+        self._event = event
         self._method = method
         self._context = context
+        self._refuse = refuse
 
     async def __aenter__(self) -> Self:
         structlog.contextvars.clear_contextvars()
@@ -130,33 +212,34 @@ class _Answer:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         match error:
             case None:
-                self._log_request("OK")
+                self._log_answer("OK")
             case asyncio.CancelledError():  # the caller has gone, or its deadline passed
-                self._log_request("CANCELLED")
+                self._log_answer("CANCELLED")
             case MedxganError():
-                await self._abort(known_status(error))
+                return await self._refused(known_status(error))
             case Exception() if self._context.cancelled() or self._context.done():
                 # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
-                self._log_request("CANCELLED")
+                self._log_answer("CANCELLED")
             case Exception():
-                await self._abort(_logged(error))
+                return await self._refused(internal_status(_logged(error)))
+        return False
 
-    async def _abort(self, status: status_pb2.Status) -> None:
-        answer = rpc_status.to_status(status)
-        self._log_request(answer.code.name)
-        await self._context.abort(answer.code, answer.details, answer.trailing_metadata)
+    async def _refused(self, status: status_pb2.Status) -> bool:
+        self._log_answer(rpc_status.to_status(status).code.name)
+        await self._refuse(status)
+        return True
 
-    def _log_request(self, code: str) -> None:
+    def _log_answer(self, code: str) -> None:
         duration = 1000 * (time.perf_counter() - self._began)
-        _log.info("request", method=self._method, code=code, duration_ms=round(duration, 1))
+        _log.info(self._event, method=self._method, code=code, duration_ms=round(duration, 1))
 
 
-def _logged(error: Exception) -> status_pb2.Status:
-    """Log an error that nobody foresaw. Its text is left out: a library's error may quote the image."""
+def _logged(error: Exception) -> str:
+    """Log an error that nobody foresaw, and give its id. Its text is left out: a library's may quote the image."""
     identifier = secrets.token_hex(8)
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     _log.error("internal_error", id=identifier, error=type(error).__qualname__, frames=frames)
-    return internal_status(identifier)
+    return identifier

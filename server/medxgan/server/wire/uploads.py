@@ -6,16 +6,19 @@ same on the wire: until the server reads, flow control keeps the caller's bytes 
 How large a message is nobody knows before. So the messages of a caller are begun one after the other, but for slow
 ones, and a connection whose last message was small is taken to send a small one again: it does not wait behind large
 ones.
+
+A stream of many requests may be idle for as long as its caller likes, and nobody knows when its next message comes. So
+streams are bounded in number: a message of theirs is received beside those of single calls.
 """
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from medxgan.server.errors import InvalidRequestError, SlowUploadError
+from medxgan.server.errors import BusyError, InvalidRequestError, SlowUploadError
 from medxgan.server.memory import give_back_free_memory
 
 _LARGE_BYTES = 4 * 2**20
@@ -36,6 +39,9 @@ class UploadLimits:
         maximum_bytes_per_caller: the same of one caller.
         timeout_seconds: that one message may take to arrive once it is its turn.
         slow_seconds: a message that takes longer does not keep its caller's next one waiting.
+        maximum_streams: streams of many requests that may be open at once, each with one message that arrives.
+        maximum_streams_per_caller: the same of one caller.
+        retry_delay_seconds: after which a caller whose stream was refused is asked to try again.
     """
 
     maximum_receiving: int
@@ -44,6 +50,9 @@ class UploadLimits:
     maximum_bytes_per_caller: int
     timeout_seconds: float
     slow_seconds: float = 1.0
+    maximum_streams: int = 16
+    maximum_streams_per_caller: int = 8
+    retry_delay_seconds: float = 2.0
 
 
 class Uploads:
@@ -55,6 +64,7 @@ class Uploads:
         self._arriving: Counter[str] = Counter()
         self._small: OrderedDict[str, None] = OrderedDict()
         self._bytes: Counter[str] = Counter()
+        self._streams: Counter[str] = Counter()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._giving_back: asyncio.Future[None] | None = None
 
@@ -74,23 +84,70 @@ class Uploads:
             InvalidRequestError: the call ended without a message.
         """
         while not self._has_room(caller, connection in self._small):
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
-        upload = Upload(caller)
+            await self._told()
         with self._place(caller, connection in self._small):
             # Known again once it has come: one at a time of a connection is taken to be small.
             self._small.pop(connection, None)
-            upload.content = await self._message(messages)
-            upload.held = len(upload.content)
-            self._bytes[caller] += upload.held
-            self._remember(connection, upload.held)
-        token = _current.set(upload)
-        try:
+            content = await self._message(messages)
+            self._remember(connection, len(content))
+            upload = self._holding(caller, content)
+            del content
+        with self._answering(upload):
             yield upload
+
+    @contextmanager
+    def stream(self, caller: str) -> Iterator[None]:
+        """Hold the place of one stream of many requests.
+
+        Raises:
+            BusyError: as many are open as may be.
+        """
+        limits = self._limits
+        if (
+            self._streams.total() >= limits.maximum_streams
+            or self._streams[caller] >= limits.maximum_streams_per_caller
+        ):
+            raise BusyError("as many streams are open as may be", limits.retry_delay_seconds)
+        self._streams[caller] += 1
+        try:
+            yield
         finally:
-            _current.reset(token)
-            self._release(upload)
+            self._streams[caller] -= 1
+            self._tell()
+
+    @asynccontextmanager
+    async def received_in_stream(
+        self, message: Callable[[], Awaitable[bytes | None]], caller: str
+    ) -> AsyncIterator["Upload | None"]:
+        """The next request of a stream, which counts against the limits in bytes as others do.
+
+        Args:
+            message: reads the next message of the stream; None where there are no more.
+            caller: names the caller.
+
+        Yields:
+            The request; None where the stream has ended.
+        """
+        while not self._has_bytes(caller):
+            await self._told()
+        content = await message()
+        if content is None:
+            yield None
+            return
+        upload = self._holding(caller, content)
+        del content
+        with self._answering(upload):
+            yield upload
+
+    async def hold(self, size: int) -> None:
+        """Count further bytes of the current request, which it is about to fetch from elsewhere, once there is room."""
+        upload = _current.get(None)
+        if upload is None:
+            return
+        while not self._has_bytes(upload.caller):
+            await self._told()
+        upload.held += size
+        self._bytes[upload.caller] += size
 
     def release(self) -> None:
         """Give back what the current request holds: its image has been read and dropped. May be called again."""
@@ -105,6 +162,25 @@ class Uploads:
             return b""
         content, upload.image_bytes = upload.image_bytes, b""
         return content
+
+    def _holding(self, caller: str, content: bytes) -> "Upload":
+        self._bytes[caller] += len(content)
+        return Upload(caller, content, held=len(content))
+
+    @contextmanager
+    def _answering(self, upload: "Upload") -> Iterator[None]:
+        token = _current.set(upload)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+            self._release(upload)
+
+    async def _told(self) -> None:
+        """Wait until something may have changed."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
 
     async def _message(self, messages: AsyncIterable[bytes]) -> bytes:
         stream = aiter(messages)
@@ -139,10 +215,13 @@ class Uploads:
         limits, receiving = self._limits, self._receiving[small]
         if receiving.total() >= limits.maximum_receiving or receiving[caller] >= limits.maximum_receiving_per_caller:
             return False
-        most = limits.maximum_bytes_per_caller
+        return small or (not self._arriving[caller] and self._has_bytes(caller))
+
+    def _has_bytes(self, caller: str) -> bool:
+        most = self._limits.maximum_bytes_per_caller
         # One message may bring a caller over its share. What is beyond it takes nothing from the others.
         counted = sum(min(held, most) for held in self._bytes.values())
-        return small or (not self._arriving[caller] and counted < limits.maximum_bytes and self._bytes[caller] < most)
+        return counted < self._limits.maximum_bytes and self._bytes[caller] < most
 
     @contextmanager
     def _place(self, caller: str, small: bool) -> Iterator[None]:
@@ -174,7 +253,7 @@ class Uploads:
     def _tell(self) -> None:
         """Let those who wait look again."""
         # What is at 0 is forgotten, or the counters would grow with every caller there ever was.
-        for counter in (*self._receiving.values(), self._arriving, self._bytes):
+        for counter in (*self._receiving.values(), self._arriving, self._bytes, self._streams):
             for name in [name for name, count in counter.items() if not count]:
                 del counter[name]
         waiting, self._waiting = self._waiting, deque()

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol as descriptors; `medxgan.server.open_inference.messages` makes classes of them."""

@@ -1,0 +1,239 @@
+"""The service of the Open Inference Protocol."""
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from medxgan.server.errors import InvalidRequestError, UnknownRegionError, UnsupportedError
+from medxgan.server.explanation.explain import Progress
+from medxgan.server.open_inference import descriptions, parameters
+from medxgan.server.open_inference.inference import Inferences
+from medxgan.server.open_inference.messages import SERVICE, inference, shown
+from medxgan.server.open_inference.models import Catalogue, InferenceModel
+from medxgan.server.open_inference.outputs import final_response, progress_response
+from medxgan.server.open_inference.shared_memory import SharedMemory
+from medxgan.server.open_inference.statistics import Statistics
+from medxgan.server.settings import ServerSettings
+from medxgan.server.wire.callers import caller_of
+from medxgan.server.wire.explaining import Explaining
+from medxgan.server.wire.streams import RequestStream
+from medxgan.server.wire.uploads import Uploads
+
+SERVICE_NAME = SERVICE.full_name
+
+_LOADING = "models are loaded when the server starts; loading and unloading while it runs is not built yet"
+_CUDA = "this server takes no CUDA shared memory: images are decoded by the host; use system shared memory"
+_TRACING = "this server makes no traces; trace_level is OFF and can't be changed"
+_LOGGING = "the log is set when the server starts, by log_level and log_format, and can't be changed while it runs"
+
+
+# ruff: noqa: ARG002, D102, N802 - the methods are named, described and given their arguments by open_inference.proto
+class OpenInferenceService:
+    """Answers the methods of `inference.GRPCInferenceService`; open_inference.proto says what they mean.
+
+    Errors leave as exceptions: the interceptor turns them into statuses, or into messages of a stream.
+
+    Attributes:
+        ready: whether the models are warm, and the server is not about to stop.
+
+    Args:
+        catalogue: the models.
+        explaining: makes the explanations.
+        uploads: holds the images of the requests.
+        settings: of the server.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, explaining: Explaining, uploads: Uploads, settings: ServerSettings
+    ) -> None:
+        self.ready = False
+        self._catalogue = catalogue
+        self._regions = SharedMemory(allowed=settings.takes_shared_memory)
+        self._statistics = Statistics()
+        self._inferences = Inferences(
+            catalogue, explaining, uploads, self._regions, self._statistics, settings.maximum_message_bytes
+        )
+        self._settings = settings
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Have a server answer the protocol's methods."""
+        handlers = {}
+        for method in SERVICE.methods:
+            kind = (
+                grpc.stream_stream_rpc_method_handler
+                if method.client_streaming
+                else grpc.unary_unary_rpc_method_handler
+            )
+            handlers[method.name] = kind(
+                getattr(self, method.name),
+                request_deserializer=getattr(inference, method.input_type.name).FromString,
+                response_serializer=getattr(inference, method.output_type.name).SerializeToString,
+            )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+
+    async def ServerLive(
+        self, request: inference.ServerLiveRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ServerLiveResponse:
+        return inference.ServerLiveResponse(live=True)
+
+    async def ServerReady(
+        self, request: inference.ServerReadyRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ServerReadyResponse:
+        return inference.ServerReadyResponse(ready=self.ready)
+
+    async def ModelReady(
+        self, request: inference.ModelReadyRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ModelReadyResponse:
+        served = any(model.name == request.name and request.version in ("", model.version) for model in self._catalogue)
+        return inference.ModelReadyResponse(ready=self.ready and served)
+
+    async def ServerMetadata(
+        self, request: inference.ServerMetadataRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ServerMetadataResponse:
+        return descriptions.server_metadata(shared_memory=self._regions.allowed)
+
+    async def ModelMetadata(
+        self, request: inference.ModelMetadataRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ModelMetadataResponse:
+        model = self._catalogue.find(request.name, request.version)
+        return descriptions.model_metadata(model, self._catalogue.versions(request.name))
+
+    async def ModelConfig(
+        self, request: inference.ModelConfigRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ModelConfigResponse:
+        model = self._catalogue.find(request.name, request.version)
+        return inference.ModelConfigResponse(config=descriptions.model_configuration(model))
+
+    async def ModelStatistics(
+        self, request: inference.ModelStatisticsRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ModelStatisticsResponse:
+        if not request.name:
+            models = list(self._catalogue)
+        elif request.version:
+            models = [self._catalogue.find(request.name, request.version)]
+        else:
+            models = self._catalogue.versions(request.name)
+        return inference.ModelStatisticsResponse(model_stats=[self._statistics.message(model) for model in models])
+
+    async def ModelInfer(
+        self, request: inference.ModelInferRequest, context: grpc.aio.ServicerContext
+    ) -> inference.ModelInferResponse:
+        return await self._inferences.infer(request, caller_of(context))
+
+    async def ModelStreamInfer(self, request: inference.ModelInferRequest, context: RequestStream) -> None:
+        async def tell(model: InferenceModel, progress: Progress) -> None:
+            await context.write(progress_response(request, model, progress))
+
+        empty = parameters.wants_empty_final_response(request.parameters)
+        response = await self._inferences.infer(request, caller_of(context), tell)
+        model = self._catalogue.find(response.model_name, response.model_version)
+        # A model without progress has one response, which is the last by itself.
+        empty = empty and model.decoupled
+        response.parameters[parameters.FINAL_RESPONSE].bool_param = not empty
+        await context.write(inference.ModelStreamInferResponse(infer_response=response))
+        if empty:
+            await context.write(final_response(request, model))
+
+    async def RepositoryIndex(
+        self, request: inference.RepositoryIndexRequest, context: grpc.aio.ServicerContext
+    ) -> inference.RepositoryIndexResponse:
+        if request.repository_name:
+            raise InvalidRequestError("repository_name", "expected none: there is one repository, without a name")
+        if request.ready and not self.ready:
+            return inference.RepositoryIndexResponse()
+        return inference.RepositoryIndexResponse(
+            models=[
+                inference.RepositoryIndexResponse.ModelIndex(
+                    name=model.name,
+                    version=model.version,
+                    state="READY" if self.ready else "UNAVAILABLE",
+                    reason="" if self.ready else "the server is warming up or stopping",
+                )
+                for model in self._catalogue
+            ]
+        )
+
+    async def RepositoryModelLoad(
+        self, request: inference.RepositoryModelLoadRequest, context: grpc.aio.ServicerContext
+    ) -> inference.RepositoryModelLoadResponse:
+        raise UnsupportedError(_LOADING)
+
+    async def RepositoryModelUnload(
+        self, request: inference.RepositoryModelUnloadRequest, context: grpc.aio.ServicerContext
+    ) -> inference.RepositoryModelUnloadResponse:
+        raise UnsupportedError(_LOADING)
+
+    async def SystemSharedMemoryStatus(
+        self, request: inference.SystemSharedMemoryStatusRequest, context: grpc.aio.ServicerContext
+    ) -> inference.SystemSharedMemoryStatusResponse:
+        response = inference.SystemSharedMemoryStatusResponse()
+        for region in self._regions.status(request.name):
+            status = response.regions[region.name]
+            status.name, status.key = region.name, region.key
+            status.offset, status.byte_size = region.offset, region.byte_size
+        return response
+
+    async def SystemSharedMemoryRegister(
+        self, request: inference.SystemSharedMemoryRegisterRequest, context: grpc.aio.ServicerContext
+    ) -> inference.SystemSharedMemoryRegisterResponse:
+        self._regions.register(request.name, request.key, request.offset, request.byte_size)
+        return inference.SystemSharedMemoryRegisterResponse()
+
+    async def SystemSharedMemoryUnregister(
+        self, request: inference.SystemSharedMemoryUnregisterRequest, context: grpc.aio.ServicerContext
+    ) -> inference.SystemSharedMemoryUnregisterResponse:
+        self._regions.unregister(request.name)
+        return inference.SystemSharedMemoryUnregisterResponse()
+
+    async def CudaSharedMemoryStatus(
+        self, request: inference.CudaSharedMemoryStatusRequest, context: grpc.aio.ServicerContext
+    ) -> inference.CudaSharedMemoryStatusResponse:
+        if request.name:
+            raise UnknownRegionError(f"no region {shown(request.name)} of CUDA shared memory is registered; {_CUDA}")
+        return inference.CudaSharedMemoryStatusResponse()
+
+    async def CudaSharedMemoryRegister(
+        self, request: inference.CudaSharedMemoryRegisterRequest, context: grpc.aio.ServicerContext
+    ) -> inference.CudaSharedMemoryRegisterResponse:
+        raise UnsupportedError(_CUDA)
+
+    async def CudaSharedMemoryUnregister(
+        self, request: inference.CudaSharedMemoryUnregisterRequest, context: grpc.aio.ServicerContext
+    ) -> inference.CudaSharedMemoryUnregisterResponse:
+        return inference.CudaSharedMemoryUnregisterResponse()
+
+    async def TraceSetting(
+        self, request: inference.TraceSettingRequest, context: grpc.aio.ServicerContext
+    ) -> inference.TraceSettingResponse:
+        if request.settings:
+            raise UnsupportedError(_TRACING)
+        if request.model_name:
+            self._catalogue.versions(request.model_name)
+        response = inference.TraceSettingResponse()
+        response.settings["trace_level"].value.append("OFF")
+        return response
+
+    async def LogSettings(
+        self, request: inference.LogSettingsRequest, context: grpc.aio.ServicerContext
+    ) -> inference.LogSettingsResponse:
+        if request.settings:
+            raise UnsupportedError(_LOGGING)
+        level = self._settings.log_level
+        response = inference.LogSettingsResponse()
+        response.settings["log_file"].string_param = ""
+        response.settings["log_info"].bool_param = level in ("debug", "info")
+        response.settings["log_warning"].bool_param = level != "error"
+        response.settings["log_error"].bool_param = True
+        response.settings["log_verbose_level"].uint32_param = 1 if level == "debug" else 0
+        response.settings["log_format"].string_param = self._settings.log_format
+        return response
+
+
+def stream_error(status: status_pb2.Status, request: Message | None) -> inference.ModelStreamInferResponse:
+    """What a stream answers to a request that fails: clients match responses with requests by the id."""
+    response = inference.ModelStreamInferResponse(error_message=status.message)
+    if isinstance(request, inference.ModelInferRequest):
+        response.infer_response.id = request.id
+        response.infer_response.model_name = request.model_name
+        response.infer_response.parameters[parameters.FINAL_RESPONSE].bool_param = True
+    return response

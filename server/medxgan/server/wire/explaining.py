@@ -1,0 +1,119 @@
+"""The way from a request to its explanation, whichever service took it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from medxgan.server.explanation.explain import OnProgress, Progress
+from medxgan.server.explanation.explanation import Explanation, OpenedImage
+from medxgan.server.explanation.request import resolve_settings
+from medxgan.server.images.sent import SentImage
+from medxgan.server.images.workers.pool import DecoderPool
+from medxgan.server.models.admission import request_cost
+from medxgan.server.models.replica import Replica
+from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.server.wire.uploads import Uploads
+from medxgan.server.wire.validation import validate
+from medxgan.v1 import explanation_pb2
+
+Answer = TypeVar("Answer")
+Respond = Callable[[ServedModel, Explanation], Answer]
+"""Makes the answer of an explanation; called in a thread of its own."""
+
+
+class Explaining:
+    """Validates requests, admits them to their model, opens their images and has them explained.
+
+    Args:
+        repository: the models served.
+        uploads: told when a request's image has been read, so that a further one may be received.
+        decoder: reads images.
+    """
+
+    def __init__(self, repository: ModelRepository, uploads: Uploads, decoder: DecoderPool) -> None:
+        self._repository = repository
+        self._uploads = uploads
+        self._decoder = decoder
+
+    async def explain(
+        self,
+        request: explanation_pb2.ExplainRequest,
+        image: SentImage,
+        caller: str,
+        stopwatch: Stopwatch,
+        respond: Respond[Answer],
+        on_progress: OnProgress | None = None,
+    ) -> Answer:
+        """Explain one image.
+
+        Args:
+            request: what is asked for; the bytes of its image are not looked at.
+            image: the image, whose bytes are taken.
+            caller: who asks.
+            stopwatch: of the request.
+            respond: makes the answer.
+            on_progress: called after every block of gradient steps.
+
+        Raises:
+            MedxganError: any that errors.py has.
+        """
+        try:
+            validate(request)
+            model = self.select(request.model)
+            settings = resolve_settings(request, model.bundle.description)
+            cost = request_cost(settings, model.bundle.description)
+            with model.admission.enter(caller, cost), model.place(cost) as replica:
+                stopwatch.switch(Phase.PREPROCESS)
+                opened = await self.open(model, replica, image, stopwatch)
+                urgent = request.priority == explanation_pb2.PRIORITY_STAT
+                explanation = await replica.explainer.explain(
+                    opened, settings, caller, stopwatch, on_progress, urgent=urgent
+                )
+                return await asyncio.to_thread(respond, model, explanation)
+        finally:
+            image.take()  # an error keeps this frame, and all that it names, until a collection
+
+    def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
+        """Find a model, and name it in the request's log line."""
+        model = self._repository.select(selector)
+        structlog.contextvars.bind_contextvars(model=model.bundle.name)
+        return model
+
+    def sent(self, image: explanation_pb2.Image) -> SentImage:
+        """The image of the current request, whose bytes are with its upload or in its message."""
+        apart = self._uploads.image_bytes()
+        return SentImage(image, apart) if apart else SentImage.of(image)
+
+    async def open(self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch) -> OpenedImage:
+        """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
+        # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
+        try:
+            async with self._decoder.film(sent, model.reduction) as film:
+                self._uploads.release()
+                return await replica.explainer.open(film, stopwatch)
+        finally:
+            sent.take()  # as above
+
+
+async def telling(
+    start: Callable[[OnProgress], Coroutine[Any, Any, Answer]], tell: Callable[[Progress], Awaitable[None]]
+) -> Answer:
+    """Start an explanation and tell its progress until it is there. Who is cancelled here ends its compute.
+
+    Args:
+        start: starts it, given what to call after every block of gradient steps.
+        tell: tells the caller, at the caller's pace.
+    """
+    blocks: asyncio.Queue[Progress | None] = asyncio.Queue()
+    explaining = asyncio.create_task(start(blocks.put_nowait))
+    explaining.add_done_callback(lambda _: blocks.put_nowait(None))
+    try:
+        while (progress := await blocks.get()) is not None:
+            await tell(progress)
+        return await explaining
+    finally:
+        explaining.cancel()
