@@ -13,7 +13,7 @@ from typer.models import OptionInfo
 from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.sessions import share_between_sessions
-from medxgan.server.errors import UnsupportedError
+from medxgan.server.errors import AuditError, UnsupportedError
 from medxgan.server.log import logging_to_standard_error
 from medxgan.server.serving import load_models, serve_until_signal
 from medxgan.server.settings import LogFormat, LogLevel, ServerSettings, SharedMemoryChoice, describe
@@ -79,6 +79,8 @@ def serve(
     maximum_streams: Annotated[int | None, option("maximum_streams")] = None,
     maximum_streams_per_caller: Annotated[int | None, option("maximum_streams_per_caller")] = None,
     shutdown_grace_seconds: Annotated[float | None, option("shutdown_grace_seconds")] = None,
+    telemetry: Annotated[str | None, option("telemetry")] = None,
+    audit: Annotated[Path | None, option("audit")] = None,
     log_format: Annotated[LogFormat | None, option("log_format")] = None,
     log_level: Annotated[LogLevel | None, option("log_level")] = None,
 ) -> None:
@@ -91,6 +93,6 @@ def serve(
         with logging_to_standard_error(settings.log_format, settings.log_level):
             share_between_sessions(settings.threads)
             asyncio.run(serve_until_signal(settings, load_models(settings)))
-    except (BundleError, OSError, UnsupportedError) as error:
+    except (AuditError, BundleError, OSError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)
         raise typer.Exit(1) from error

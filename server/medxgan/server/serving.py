@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from functools import partial
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,6 +23,9 @@ from medxgan.server.open_inference import inputs, messages
 from medxgan.server.open_inference import service as open_inference
 from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.settings import ServerSettings
+from medxgan.server.telemetry.audit import AuditTrail
+from medxgan.server.telemetry.endpoint import TelemetryEndpoint
+from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.interceptor import RequestInterceptor
@@ -72,9 +76,14 @@ class Server:
                 retry_delay_seconds=settings.retry_delay_seconds,
             )
         )
+        self._trail = None if settings.audit is None else AuditTrail(settings.audit)
+        telemetry = Telemetry(self._trail)
+        self._metrics = metrics = telemetry.metrics
         self._requests = [
-            RequestInterceptor(SERVICE_NAME, uploads),
-            RequestInterceptor(open_inference.SERVICE_NAME, uploads, inputs.detached, open_inference.stream_error),
+            RequestInterceptor(SERVICE_NAME, uploads, metrics),
+            RequestInterceptor(
+                open_inference.SERVICE_NAME, uploads, metrics, inputs.detached, open_inference.stream_error
+            ),
         ]
         self._grpc = grpc.aio.server(
             interceptors=self._requests,
@@ -95,20 +104,26 @@ class Server:
             seconds=settings.decoder_seconds,
             maximum_file_bytes=settings.maximum_message_bytes,
         )
+        explaining = Explaining(repository, uploads, self._decoder, telemetry)
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            ExplanationService(repository, uploads, self._decoder, server_description(settings)), self._grpc
+            ExplanationService(repository, explaining, server_description(settings)), self._grpc
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         services = [SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME]
         described = [explanation_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
-        self._open_inference = open_inference.OpenInferenceService(
-            Catalogue(repository), Explaining(repository, uploads, self._decoder), uploads, settings
-        )
+        self._open_inference = open_inference.OpenInferenceService(Catalogue(repository), explaining, uploads, settings)
         if settings.open_inference:
             self._open_inference.add_to(self._grpc)
             services.append(open_inference.SERVICE_NAME)
             described.append(messages.DESCRIPTOR)
         reflection.enable_server_reflection(services, self._grpc, pool_of(described))
+        self._endpoint: TelemetryEndpoint | None = None
+        self._watch_models()
+
+    @property
+    def telemetry_port(self) -> int | None:
+        """That the figures are told on; None where they are not told."""
+        return None if self._endpoint is None else self._endpoint.port
 
     async def listen(self) -> int:
         """Take requests, not yet calling itself healthy: they wait until the models are warm.
@@ -120,6 +135,11 @@ class Server:
             OSError: the address can't be listened on.
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._settings.telemetry:
+            self._endpoint = TelemetryEndpoint(
+                self._settings.telemetry, self._metrics.registry, lambda: self._open_inference.ready
+            )
+            self._endpoint.start()
         try:
             port: int = self._grpc.add_insecure_port(self._settings.address)
         except RuntimeError as error:
@@ -163,6 +183,20 @@ class Server:
         await self._grpc.stop(LAST_ANSWERS_SECONDS if is_idle else None)
         await self._decoder.stop()
         await self._repository.stop()
+        if self._endpoint is not None:
+            await asyncio.to_thread(self._endpoint.stop)
+        if self._trail is not None:
+            _log.info("audit_closed", last_hash=self._trail.last_hash)
+            self._trail.close()
+
+    def _watch_models(self) -> None:
+        for model in self._repository:
+            name = model.bundle.name
+            running = model.engine.execution
+            self._metrics.serve(name, {"engine": running.engine, "provider": running.provider})
+            for replica in model.replicas:
+                replica.watch(partial(self._metrics.advanced, name))
+        self._metrics.watch(lambda: {model.bundle.name: model.admission.inside for model in self._repository})
 
     async def _idle(self) -> None:
         for requests in self._requests:
@@ -223,7 +257,8 @@ async def serve_until_signal(settings: ServerSettings, repository: ModelReposito
         address = f"{address.rpartition(':')[0]}:{port}"
     _log.info("warming_up", address=address)
     await server.warm_up()
-    _log.info("serving", address=address, models=repository.names())
+    told = {} if server.telemetry_port is None else {"telemetry_port": server.telemetry_port}
+    _log.info("serving", address=address, models=repository.names(), **told)
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
     await server.stop(at_once)

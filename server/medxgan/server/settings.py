@@ -31,7 +31,14 @@ def _is_of_this_host(address: str) -> bool:
         return host == "localhost"
 
 
+def _host_and_port(address: str) -> str:
+    if address and address.startswith("unix"):
+        raise ValueError("expected HOST:PORT with a port from 0 to 65535")
+    return _listenable(address) if address else address
+
+
 Address = Annotated[str, AfterValidator(_listenable)]
+OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -136,6 +143,12 @@ class ServerSettings(BaseSettings):
     maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller (an address).")
     shutdown_grace_seconds: float = Field(
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
+    )
+    telemetry: OptionalAddress = Field(
+        "", description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /v2/health/ready; empty: none."
+    )
+    audit: Path | None = Field(
+        None, description="File that who asked for what, and the verdict, are appended to; empty: none is kept."
     )
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")

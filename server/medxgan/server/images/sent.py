@@ -1,5 +1,6 @@
 """An image as a request brought it, of which nothing but the image itself is large."""
 
+import hashlib
 from typing import cast
 
 from medxgan.server.errors import ImageError
@@ -49,6 +50,10 @@ class SentImage:
             raise ImageError("image", "expected one of tensor, encoded or dicom")
         if self.form == "dicom" and self.spacing is not None:
             raise ImageError("image.pixel_spacing", "expected none with a DICOM file, which states its own")
+
+    def sha256(self) -> str:
+        """Of the file, or of the tensor's elements, in hexadecimal, before they are taken."""
+        return hashlib.sha256(self._content).hexdigest()
 
     def take(self) -> bytes:
         """The file, or the tensor's elements, which are kept here no longer."""

@@ -45,6 +45,9 @@ class InversionBatch:
         thread: makes the calls to the engine.
         maximum_rows: most rows that advance together, >= 1; others wait for their turn.
         quantum: gradient steps for which a row keeps its place while others wait, >= 1.
+
+    Attributes:
+        on_block: called on the event loop after every block, with the number of its rows.
     """
 
     def __init__(self, solver: Solver, engine: Engine, thread: DeviceThread, maximum_rows: int, quantum: int) -> None:
@@ -57,6 +60,7 @@ class InversionBatch:
         self._advancing: list[Ticket] = []
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+        self.on_block: Callable[[int], None] = lambda rows: None  # noqa: ARG005 - named as what it is called with
 
     def start(self) -> None:
         """Begin to take rows."""
@@ -113,6 +117,7 @@ class InversionBatch:
             await asyncio.wait([block])
             error = block.exception()
             if error is None:
+                self.on_block(len(advancing))
                 self._hand_out(block.result())
                 self._hand_back(change.leaving, block.result().left)
             else:

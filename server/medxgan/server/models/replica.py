@@ -1,5 +1,7 @@
 """One copy of a model: an engine, the thread that calls it, and what shares it among requests."""
 
+from collections.abc import Callable
+
 from medxgan.bundle import LoadedBundle
 from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.engine.port import Engine
@@ -38,6 +40,10 @@ class Replica:
         self._batch = InversionBatch(solver, engine, self._thread, maximum_rows, quantum)
         self.networks = Networks(bundle, engine, self._thread, maximum_rows)
         self.explainer = Explainer(bundle, engine, self._thread, self._batch, self.networks)
+
+    def watch(self, on_block: Callable[[int], None]) -> None:
+        """Call a function after every block of gradient steps, with the number of inversions that advanced together."""
+        self._batch.on_block = on_block
 
     async def start(self) -> None:
         """Warm the engine up and begin to take requests."""

@@ -67,6 +67,11 @@ class AuditTrail:
         self._last_hash = found.last_hash
         self._lock = threading.Lock()
 
+    @property
+    def last_hash(self) -> str:
+        """Of the last line: noted elsewhere, it shows later that the end was not cut off."""
+        return self._last_hash
+
     def append(self, record: Mapping[str, object]) -> str:
         """Write a record and wait until it is on the disk.
 

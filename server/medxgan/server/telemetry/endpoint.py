@@ -4,8 +4,6 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -44,13 +42,12 @@ class TelemetryEndpoint:
         """That it listens on."""
         return self._server.server_port
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Begin to answer."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Answer no more."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,7 +1,6 @@
 """The figures of a server, for Prometheus to collect. No figure has a label that a caller chose."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -17,20 +16,6 @@ ROWS = (1, 2, 4, 8, 16, 32, 64)
 
 STEPS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 """Bounds of gradient steps."""
-
-
-class Loaded(Protocol):
-    """A model that has requests."""
-
-    @property
-    def name(self) -> str:
-        """NAME/VERSION."""
-        ...
-
-    @property
-    def inside(self) -> float:
-        """Work under way or waiting, in explanations with the default steps."""
-        ...
 
 
 class Metrics:
@@ -54,7 +39,7 @@ class Metrics:
             registry=registry,
         )
         self._refused = Counter(
-            "medxgan_refused", "Requests refused before any compute, by reason.", ["reason"], registry=registry
+            "medxgan_refused", "Requests that were refused, by the kind of error.", ["reason"], registry=registry
         )
         self._phase_seconds = Histogram(
             "medxgan_phase_seconds",
@@ -99,9 +84,13 @@ class Metrics:
         """
         self._models.labels(model).info(dict(execution))
 
-    def watch(self, models: Iterable[Loaded]) -> None:
-        """Tell how much the models have to do, whenever somebody collects."""
-        self.registry.register(_Load(models))
+    def watch(self, inside: Callable[[], Mapping[str, float]]) -> None:
+        """Tell how much the models have to do whenever somebody collects.
+
+        Args:
+            inside: gives, by NAME/VERSION, the work under way or waiting, in explanations with the default steps.
+        """
+        self.registry.register(_Load(inside))
 
     def began(self) -> None:
         """A request came."""
@@ -148,16 +137,16 @@ class Metrics:
 
 
 class _Load(Collector):
-    def __init__(self, models: Iterable[Loaded]) -> None:
-        self._models = models
+    def __init__(self, inside: Callable[[], Mapping[str, float]]) -> None:
+        self._inside = inside
 
     def collect(self) -> Iterator[Metric]:
         """Called by Prometheus' library."""
-        inside = GaugeMetricFamily(
+        family = GaugeMetricFamily(
             "medxgan_work_inside",
             "Work under way or waiting, in explanations with the default steps.",
             labels=["model"],
         )
-        for model in self._models:
-            inside.add_metric([model.name], model.inside)
-        yield inside
+        for model, work in self._inside().items():
+            family.add_metric([model], work)
+        yield family

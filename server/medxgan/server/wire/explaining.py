@@ -1,6 +1,7 @@
 """The way from a request to its explanation, whichever service took it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from medxgan.server.models.replica import Replica
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.wire.uploads import Uploads
 from medxgan.server.wire.validation import validate
 from medxgan.v1 import explanation_pb2
@@ -32,12 +34,16 @@ class Explaining:
         repository: the models served.
         uploads: told when a request's image has been read, so that a further one may be received.
         decoder: reads images.
+        telemetry: told of what was answered.
     """
 
-    def __init__(self, repository: ModelRepository, uploads: Uploads, decoder: DecoderPool) -> None:
+    def __init__(
+        self, repository: ModelRepository, uploads: Uploads, decoder: DecoderPool, telemetry: Telemetry
+    ) -> None:
         self._repository = repository
         self._uploads = uploads
         self._decoder = decoder
+        self._telemetry = telemetry
 
     async def explain(
         self,
@@ -68,14 +74,32 @@ class Explaining:
             cost = request_cost(settings, model.bundle.description)
             with model.admission.enter(caller, cost), model.place(cost) as replica:
                 stopwatch.switch(Phase.PREPROCESS)
-                opened = await self.open(model, replica, image, stopwatch)
+                digest = await self._telemetry.digest(image)
+                opened = await self._open(model, replica, image, stopwatch)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
                 )
-                return await asyncio.to_thread(respond, model, explanation)
+                answer = await asyncio.to_thread(respond, model, explanation)
+                await self._telemetry.explained(caller, digest, model, explanation, stopwatch)
+                return answer
         finally:
             image.take()  # an error keeps this frame, and all that it names, until a collection
+
+    async def classify(
+        self, request: explanation_pb2.ClassifyRequest, image: SentImage, caller: str
+    ) -> tuple[ServedModel, OpenedImage]:
+        """Open one image with the model that a request names; as `explain`."""
+        try:
+            validate(request)
+            model = self.select(request.model)
+            with model.admission.enter(caller), model.place() as replica:
+                digest = await self._telemetry.digest(image)
+                opened = await self._open(model, replica, image, Stopwatch())
+                await self._telemetry.classified(caller, digest, model)
+                return model, opened
+        finally:
+            image.take()  # as above
 
     def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
         """Find a model, and name it in the request's log line."""
@@ -88,11 +112,13 @@ class Explaining:
         apart = self._uploads.image_bytes()
         return SentImage(image, apart) if apart else SentImage.of(image)
 
-    async def open(self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch) -> OpenedImage:
+    async def _open(self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
+        began = time.perf_counter()
         try:
             async with self._decoder.film(sent, model.reduction) as film:
+                self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
                 self._uploads.release()
                 return await replica.explainer.open(film, stopwatch)
         finally:

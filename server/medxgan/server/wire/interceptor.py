@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 
 from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.log import get_logger
+from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import internal_status, known_status
@@ -43,14 +44,21 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     Args:
         service: full name of the service; other services' methods are left alone.
         uploads: receives the requests.
+        metrics: counts the requests.
         detach: takes the bytes of its image out of a request.
         stream_error: what a stream of requests answers to one that fails, of the status and of the request, where it
             could be read: the others go on. Not needed by a service without such streams.
     """
 
     def __init__(
-        self, service: str, uploads: Uploads, detach: Detach = detached, stream_error: StreamError | None = None
+        self,
+        service: str,
+        uploads: Uploads,
+        metrics: Metrics,
+        detach: Detach = detached,
+        stream_error: StreamError | None = None,
     ) -> None:
+        self._metrics = metrics
         self._service = service
         self._prefix = f"/{service}/"
         self._uploads = uploads
@@ -105,7 +113,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def _answered(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
             with self._counted():
-                async with _Answer("request", name, context, _aborting(context)):
+                async with _Answer("request", name, context, _aborting(context), self._metrics):
                     self._check_running()
                     async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
                         return await method(await self._parsed(deserialize, upload), context)
@@ -129,7 +137,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             await stream.write(self._stream_error(status, request))
 
                     with self._counted():
-                        async with _Answer("request", name, context, refuse):
+                        async with _Answer("request", name, context, refuse, self._metrics):
                             self._check_running()
                             request = await self._parsed(deserialize, upload)
                             await method(request, stream)
@@ -191,6 +199,7 @@ class _Answer:
         method: the method called.
         context: of the call.
         refuse: answers with the status of an error.
+        metrics: counts it, if it counts.
     """
 
     def __init__(
@@ -199,7 +208,9 @@ class _Answer:
         method: str,
         context: grpc.aio.ServicerContext,
         refuse: Callable[[status_pb2.Status], Awaitable[None]],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._event = event
         self._method = method
         self._context = context
@@ -208,6 +219,8 @@ class _Answer:
     async def __aenter__(self) -> Self:
         structlog.contextvars.clear_contextvars()
         self._began = time.perf_counter()
+        if self._metrics is not None:
+            self._metrics.began()
         return self
 
     async def __aexit__(
@@ -219,6 +232,8 @@ class _Answer:
             case asyncio.CancelledError():  # the caller has gone, or its deadline passed
                 self._log_answer("CANCELLED")
             case MedxganError():
+                if self._metrics is not None:
+                    self._metrics.refused(type(error).__name__)
                 return await self._refused(known_status(error))
             case Exception() if self._context.cancelled() or self._context.done():
                 # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
@@ -233,8 +248,10 @@ class _Answer:
         return True
 
     def _log_answer(self, code: str) -> None:
-        duration = 1000 * (time.perf_counter() - self._began)
-        _log.info(self._event, method=self._method, code=code, duration_ms=round(duration, 1))
+        seconds = time.perf_counter() - self._began
+        if self._metrics is not None:
+            self._metrics.ended(self._method, code, seconds)
+        _log.info(self._event, method=self._method, code=code, duration_ms=round(1000 * seconds, 1))
 
 
 def _logged(error: Exception) -> str:

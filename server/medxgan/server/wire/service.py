@@ -6,14 +6,12 @@ import grpc
 
 from medxgan.server.explanation.explain import OnProgress, Progress
 from medxgan.server.explanation.explanation import Explanation
-from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Stopwatch
 from medxgan.server.wire import descriptions, responses
 from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.explaining import Explaining, telling
-from medxgan.server.wire.uploads import Uploads
 from medxgan.server.wire.validation import validate
 from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
 
@@ -28,20 +26,18 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
 
     Args:
         repository: the models served.
-        uploads: told when a request's image has been read, so that a further one may be received.
-        decoder: reads images.
+        explaining: makes the explanations.
         server: what the server says of itself.
     """
 
     def __init__(
         self,
         repository: ModelRepository,
-        uploads: Uploads,
-        decoder: DecoderPool,
+        explaining: Explaining,
         server: explanation_pb2.ServerDescription,
     ) -> None:
         self._repository = repository
-        self._explaining = Explaining(repository, uploads, decoder)
+        self._explaining = explaining
         self._server = server
 
     async def Explain(
@@ -59,11 +55,8 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     async def Classify(
         self, request: explanation_pb2.ClassifyRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.ClassifyResponse:
-        validate(request)
-        model = self._explaining.select(request.model)
-        with model.admission.enter(caller_of(context)), model.place() as replica:
-            opened = await self._explaining.open(model, replica, self._explaining.sent(request.image), Stopwatch())
-        return responses.classify_response(model, opened)
+        image = self._explaining.sent(request.image)
+        return responses.classify_response(*await self._explaining.classify(request, image, caller_of(context)))
 
     async def ListModels(
         self, request: explanation_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
