@@ -219,12 +219,15 @@ class _Answer:
             case asyncio.CancelledError():  # the caller has gone, or its deadline passed
                 self._log_answer("CANCELLED")
             case MedxganError():
+                _let_go(error)
                 return await self._refused(known_status(error))
             case Exception() if self._context.cancelled() or self._context.done():
                 # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
                 self._log_answer("CANCELLED")
             case Exception():
-                return await self._refused(internal_status(_logged(error)))
+                identifier = _logged(error)
+                _let_go(error)
+                return await self._refused(internal_status(identifier))
         return False
 
     async def _refused(self, status: status_pb2.Status) -> bool:
@@ -235,6 +238,13 @@ class _Answer:
     def _log_answer(self, code: str) -> None:
         duration = 1000 * (time.perf_counter() - self._began)
         _log.info(self._event, method=self._method, code=code, duration_ms=round(duration, 1))
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Let go of all that the frames of an error name: they may live until a collection, and name the image."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _logged(error: Exception) -> str:
