@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from PIL import Image as PillowImage
 from pydicom.data import get_testdata_file
 from tests.end_to_end.conftest import wire
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor, shared_memory
 
 from medxgan.server.embedded import EmbeddedServer
@@ -317,6 +318,14 @@ def test_one_request_of_a_stream_that_is_wrong_does_not_end_the_others(client: t
     assert all(error.startswith("parameters.stpes: unknown") for error in errors)
     finished = {result.get_response().id for result, _ in heard if result and is_final(result)}
     assert finished == {str(number) for number in range(0, 12, 2)}
+
+
+def test_a_message_of_other_bytes_does_not_end_a_stream(address: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        call = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        answers = [service_pb2.ModelStreamInferResponse.FromString(each) for each in call(iter([b"\xff" * 9] * 2))]
+    text = "expected a message of inference.GRPCInferenceService, got other bytes"
+    assert [answer.error_message for answer in answers] == [f": {text}"] * 2
 
 
 def test_a_cancelled_stream_stops_the_compute(endless_models: Path, asking: Asking) -> None:

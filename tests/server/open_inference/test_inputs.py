@@ -137,12 +137,26 @@ def test_what_is_wrong_with_a_place_in_shared_memory_is_said(tmp_path) -> None:
     assert place(48).read() == bytes(48)
     with pytest.raises(UnknownRegionError, match="no region other of system shared memory"):
         place(region="other")
-    for byte_size, offset in ((49, 0), (12, 37), (12, -1), (-1, 0), (2**62, 2**62)):
+    for byte_size, offset in ((12, -1), (-1, 0)):
+        with pytest.raises(InvalidRequestError, match="expected 0 or more, got -1"):
+            place(byte_size, offset)
+    for byte_size, offset in ((49, 0), (12, 37), (2**62, 2**62)):
         with pytest.raises(InvalidRequestError, match=r"inputs\.image\.shared_memory_byte_size: expected a part of"):
             place(byte_size, offset)
     with pytest.raises(ImageTooLargeError, match="expected at most 47 bytes, got 48"):
         place(48, maximum_bytes=47)
     with pytest.raises(InvalidRequestError, match=r"inputs\.image\.binary_data: unknown"):
         place(binary_data=1)
+    asked = request("UINT8", [3, 4])
+    asked.inputs[0].parameters["shared_memory_region"].string_param = "films"
+    with pytest.raises(InvalidRequestError, match="expected beside shared_memory_region, got none"):
+        image_place(asked, regions, 48)
+    asked.inputs[0].parameters["shared_memory_byte_size"].double_param = 12
+    with pytest.raises(InvalidRequestError, match="shared_memory_byte_size: expected a whole number"):
+        image_place(asked, regions, 48)
+    asked.inputs[0].parameters["shared_memory_byte_size"].uint64_param = 12
+    asked.inputs[0].parameters["shared_memory_region"].int64_param = 7
+    with pytest.raises(InvalidRequestError, match="shared_memory_region: expected a string"):
+        image_place(asked, regions, 48)
     with pytest.raises(ImageError, match="got UINT8"):
         image_of(request("UINT8", [12]), b"", place())

@@ -1,11 +1,14 @@
 """From errors to gRPC statuses, and what is said of errors that nobody foresaw."""
 
 import asyncio
+import gc
 import json
 import logging
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
+from typing import ClassVar
 
 import grpc
 import pytest
@@ -74,14 +77,23 @@ def test_a_busy_server_says_when_to_come_back() -> None:
     assert detail.retry_delay.ToMilliseconds() == 2500
 
 
+class Film:
+    """What a request that is refused had brought."""
+
+
 class FaultyService(ExplanationServiceServicer):
     """Fails in three ways, in methods of both kinds."""
+
+    films: ClassVar[list[weakref.ref[Film]]] = []
+    """Of those who were refused, as long as anything names them."""
 
     async def Explain(self, request: ExplainRequest, context: grpc.aio.ServicerContext) -> None:  # noqa: N802
         raise ZeroDivisionError(SECRET)
 
     async def ExplainStream(self, request: ExplainRequest, context: grpc.aio.ServicerContext) -> None:  # noqa: N802
-        raise UnknownModelError("no model x is served")
+        film = Film()
+        self.films.append(weakref.ref(film))
+        raise UnknownModelError("no model x is served") from LookupError()
 
     async def ListModels(  # noqa: N802
         self, request: ListModelsRequest, context: grpc.aio.ServicerContext
@@ -147,6 +159,18 @@ def test_every_request_has_one_log_line(
     (line,) = (record.msg for record in caplog.records if record.msg["event"] == "request")
     assert (line["event"], line["method"], line["code"]) == ("request", method, code)
     assert line["duration_ms"] >= 0
+
+
+def test_nothing_names_what_was_refused() -> None:
+    FaultyService.films.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            asyncio.run(call_faulty_service("ExplainStream", ExplainRequest()))
+        assert [film() for film in FaultyService.films] == [None] * 3
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -60,13 +60,13 @@ def set_settings(parameters: Parameters, request: explanation_pb2.ExplainRequest
             *parents, field = SETTINGS[name].split(".")
             _set(reduce(getattr, parents, request), field, name, parameter)
         elif name == PRIORITY:
-            level = _whole(name, parameter)
+            level = whole_number(f"parameters.{name}", parameter)
             if level >= len(PRIORITIES):
-                raise _wrong(name, f"expected 0 to {len(PRIORITIES) - 1}, got {level}")
+                raise InvalidRequestError(f"parameters.{name}", f"expected 0 to {len(PRIORITIES) - 1}, got {level}")
             request.priority = PRIORITIES[level]
         elif name not in (TIMEOUT, EMPTY_FINAL_RESPONSE):
             known = ", ".join([*SETTINGS, PRIORITY, TIMEOUT, EMPTY_FINAL_RESPONSE])
-            raise _wrong(shown(name), f"unknown; there is {known}")
+            raise InvalidRequestError(f"parameters.{shown(name)}", f"unknown; there is {known}")
 
 
 def timeout_seconds(parameters: Parameters) -> float | None:
@@ -77,7 +77,7 @@ def timeout_seconds(parameters: Parameters) -> float | None:
     """
     if TIMEOUT not in parameters:
         return None
-    return _whole(TIMEOUT, parameters[TIMEOUT]) / 1e6 or None
+    return whole_number(f"parameters.{TIMEOUT}", parameters[TIMEOUT]) / 1e6 or None
 
 
 def wants_empty_final_response(parameters: Parameters) -> bool:
@@ -90,7 +90,7 @@ def wants_empty_final_response(parameters: Parameters) -> bool:
         return False
     parameter = parameters[EMPTY_FINAL_RESPONSE]
     if parameter.WhichOneof("parameter_choice") != "bool_param":
-        raise _wrong(EMPTY_FINAL_RESPONSE, "expected a bool")
+        raise InvalidRequestError(f"parameters.{EMPTY_FINAL_RESPONSE}", "expected a bool")
     return parameter.bool_param
 
 
@@ -114,56 +114,63 @@ def _sent_name(field: str) -> str:
 
 def _set(message: Message, field: str, name: str, parameter: inference.InferParameter) -> None:
     descriptor = message.DESCRIPTOR.fields_by_name[field]
+    sent = f"parameters.{name}"
     value: str | int | float
     match descriptor.cpp_type:
         case FieldDescriptor.CPPTYPE_STRING:
-            value = _text(name, parameter)
+            value = text(sent, parameter)
         case FieldDescriptor.CPPTYPE_ENUM:
             values = {
                 each.name.partition("_")[2].lower(): each.number for each in descriptor.enum_type.values if each.number
             }
-            chosen = _text(name, parameter)
+            chosen = text(sent, parameter)
             if chosen not in values:
-                raise _wrong(name, f"expected one of {', '.join(values)}, got {shown(chosen)}")
+                raise InvalidRequestError(sent, f"expected one of {', '.join(values)}, got {shown(chosen)}")
             value = values[chosen]
         case FieldDescriptor.CPPTYPE_DOUBLE:
-            value = _number(name, parameter)
+            value = _number(sent, parameter)
         case _:
-            value = _whole(name, parameter)
+            value = whole_number(sent, parameter)
     try:
         setattr(message, field, value)
     except ValueError:
-        raise _wrong(name, f"{value} is out of range") from None
+        raise InvalidRequestError(sent, f"{value} is out of range") from None
 
 
-def _text(name: str, parameter: inference.InferParameter) -> str:
+def text(field: str, parameter: inference.InferParameter) -> str:
+    """The text that a parameter holds.
+
+    Raises:
+        InvalidRequestError: naming the field, where it holds something else.
+    """
     if parameter.WhichOneof("parameter_choice") != "string_param":
-        raise _wrong(name, "expected a string")
+        raise InvalidRequestError(field, "expected a string")
     return parameter.string_param
 
 
-def _number(name: str, parameter: inference.InferParameter) -> float:
-    if parameter.WhichOneof("parameter_choice") == "double_param":
-        return parameter.double_param
-    return float(_integer(name, parameter, "expected a number"))
+def whole_number(field: str, parameter: inference.InferParameter) -> int:
+    """The whole number, 0 or more, that a parameter holds.
 
-
-def _whole(name: str, parameter: inference.InferParameter) -> int:
-    value = _integer(name, parameter, "expected a whole number")
+    Raises:
+        InvalidRequestError: naming the field, where it holds something else.
+    """
+    value = _integer(field, parameter, "expected a whole number")
     if value < 0:
-        raise _wrong(name, f"expected 0 or more, got {value}")
+        raise InvalidRequestError(field, f"expected 0 or more, got {value}")
     return value
 
 
-def _integer(name: str, parameter: inference.InferParameter, expected: str) -> int:
+def _number(field: str, parameter: inference.InferParameter) -> float:
+    if parameter.WhichOneof("parameter_choice") == "double_param":
+        return parameter.double_param
+    return float(_integer(field, parameter, "expected a number"))
+
+
+def _integer(field: str, parameter: inference.InferParameter, expected: str) -> int:
     match parameter.WhichOneof("parameter_choice"):
         case "int64_param":
             return parameter.int64_param
         case "uint64_param":
             return parameter.uint64_param
         case _:
-            raise _wrong(name, expected)
-
-
-def _wrong(name: str, expected: str) -> InvalidRequestError:
-    return InvalidRequestError(f"parameters.{name}", expected)
+            raise InvalidRequestError(field, expected)

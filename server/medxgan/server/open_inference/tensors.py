@@ -7,6 +7,7 @@ import numpy as np
 
 from medxgan.server.errors import InvalidRequestError
 from medxgan.server.open_inference.messages import inference, shown
+from medxgan.server.open_inference.parameters import text, whole_number
 from medxgan.server.open_inference.shared_memory import Region, SharedMemory
 
 REGION, BYTE_SIZE, OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
@@ -114,9 +115,11 @@ def place_of(parameters: Mapping[str, inference.InferParameter], field: str, reg
             raise InvalidRequestError(f"{field}.{shown(name)}", f"unknown; there is {', '.join(_PLACE_PARAMETERS)}")
     if REGION not in parameters:
         return None
+    if BYTE_SIZE not in parameters:
+        raise InvalidRequestError(f"{field}.{BYTE_SIZE}", f"expected beside {REGION}, got none")
     return Place(
-        regions.find(parameters[REGION].string_param),
-        parameters[OFFSET].int64_param if OFFSET in parameters else 0,
-        parameters[BYTE_SIZE].int64_param if BYTE_SIZE in parameters else 0,
+        regions.find(text(f"{field}.{REGION}", parameters[REGION])),
+        whole_number(f"{field}.{OFFSET}", parameters[OFFSET]) if OFFSET in parameters else 0,
+        whole_number(f"{field}.{BYTE_SIZE}", parameters[BYTE_SIZE]),
         field,
     )

@@ -234,12 +234,15 @@ class _Answer:
             case MedxganError():
                 if self._metrics is not None:
                     self._metrics.refused(type(error).__name__)
+                _let_go(error)
                 return await self._refused(known_status(error))
             case Exception() if self._context.cancelled() or self._context.done():
                 # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
                 self._log_answer("CANCELLED")
             case Exception():
-                return await self._refused(internal_status(_logged(error)))
+                identifier = _logged(error)
+                _let_go(error)
+                return await self._refused(internal_status(identifier))
         return False
 
     async def _refused(self, status: status_pb2.Status) -> bool:
@@ -252,6 +255,13 @@ class _Answer:
         if self._metrics is not None:
             self._metrics.ended(self._method, code, seconds)
         _log.info(self._event, method=self._method, code=code, duration_ms=round(1000 * seconds, 1))
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Let go of all that the frames of an error name: they may live until a collection, and name the image."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _logged(error: Exception) -> str:

@@ -175,6 +175,7 @@ class Uploads:
         finally:
             _current.reset(token)
             self._release(upload)
+            upload.content = upload.image_bytes = b""
 
     async def _told(self) -> None:
         """Wait until something may have changed."""
