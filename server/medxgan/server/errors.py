@@ -8,6 +8,10 @@ MedxganError
 ├── UnknownModelError        no such model or version
 ├── BusyError                the queue is full; try again later
 ├── SlowUploadError          the request took too long to arrive
+├── DeadlineError            the answer took longer than the server lets any take
+├── UnauthenticatedError     who calls is nobody that the server knows
+├── ForbiddenError           who calls is known, and may not call this method
+├── IssuerAwayError          a token can't be checked at the moment
 ├── StoppingError            the server is on its way down
 └── UnsupportedError         this server, as installed, can't do it
 
@@ -58,6 +62,22 @@ class SlowUploadError(MedxganError):
     """The request took too long to arrive."""
 
 
+class DeadlineError(MedxganError):
+    """The answer took longer than the server lets any take."""
+
+
+class UnauthenticatedError(MedxganError):
+    """Who calls is nobody that the server knows. The text says what was expected, and nothing of what was sent."""
+
+
+class ForbiddenError(MedxganError):
+    """Who calls is known, and has not the role that the method takes."""
+
+
+class IssuerAwayError(MedxganError):
+    """A token can't be checked: its issuer's keys could not be had yet."""
+
+
 class StoppingError(MedxganError):
     """The server is on its way down; another may answer, or this one once it is back."""
 
@@ -74,6 +94,10 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     UnknownModelError: StatusCode.NOT_FOUND,
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
+    DeadlineError: StatusCode.DEADLINE_EXCEEDED,
+    UnauthenticatedError: StatusCode.UNAUTHENTICATED,
+    ForbiddenError: StatusCode.PERMISSION_DENIED,
+    IssuerAwayError: StatusCode.UNAVAILABLE,
     StoppingError: StatusCode.UNAVAILABLE,
     UnsupportedError: StatusCode.UNIMPLEMENTED,
 }

@@ -12,6 +12,9 @@ from grpc_reflection.v1alpha import reflection
 from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
+from medxgan.server.identity.authentication import Authentication
+from medxgan.server.identity.limits import CallerLimits
+from medxgan.server.identity.tls import TlsFiles, server_credentials
 from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
@@ -19,6 +22,7 @@ from medxgan.server.log import get_logger
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.settings import ServerSettings
+from medxgan.server.wire.access import AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.interceptor import RequestInterceptor
 from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
@@ -31,6 +35,9 @@ _HEALTH_OF = ("", SERVICE_NAME)
 
 LAST_ANSWERS_SECONDS = 1.0
 """Seconds that answers which are made have to reach their callers when a server stops."""
+
+MAXIMUM_HEADER_BYTES = 16 * 2**10
+"""Bytes of a call's headers, a token among them; a call with more is refused before anything sees it."""
 
 KEEPALIVE = (
     # Dead peers are found: a connection without traffic is asked for a sign of life.
@@ -49,6 +56,9 @@ class Server:
     Args:
         settings: of the server; `address` says where it listens.
         repository: the models, loaded but not yet started.
+
+    Raises:
+        SecurityFileError: a file of certificates, keys or identities can't be used.
     """
 
     def __init__(self, settings: ServerSettings, repository: ModelRepository) -> None:
@@ -66,13 +76,19 @@ class Server:
         )
         self._requests = RequestInterceptor(SERVICE_NAME, uploads)
         self._grpc = grpc.aio.server(
-            interceptors=[self._requests],
+            interceptors=[_access(settings), self._requests],
             options=[
                 ("grpc.max_receive_message_length", settings.maximum_message_bytes),
                 # Two servers on one port would share its callers between them unnoticed.
                 ("grpc.so_reuseport", 0),
                 # A window that grows with the line's speed lets a caller send a whole message before its turn.
                 ("grpc.http2.bdp_probe", 0),
+                # The soft limit as high as the hard one, or gRPC refuses what is between them at random.
+                ("grpc.max_metadata_size", MAXIMUM_HEADER_BYTES),
+                ("grpc.absolute_max_metadata_size", MAXIMUM_HEADER_BYTES),
+                ("grpc.max_connection_age_ms", round(1000 * settings.connection_age_seconds)),
+                ("grpc.max_connection_age_grace_ms", round(1000 * settings.deadline_ceiling_seconds)),
+                ("grpc.max_connection_idle_ms", round(1000 * settings.connection_idle_seconds)),
                 *KEEPALIVE,
             ],
         )
@@ -88,7 +104,10 @@ class Server:
             ExplanationService(repository, uploads, self._decoder, server_description(settings)), self._grpc
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        if settings.reflection == "on" or (settings.reflection == "auto" and settings.identities is None):
+            named = (SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(named, self._grpc)
+        self._credentials = _credentials(settings)
 
     async def listen(self) -> int:
         """Take requests, not yet calling itself healthy: they wait until the models are warm.
@@ -101,7 +120,11 @@ class Server:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         try:
-            port: int = self._grpc.add_insecure_port(self._settings.address)
+            port: int = (
+                self._grpc.add_insecure_port(self._settings.address)
+                if self._credentials is None
+                else self._grpc.add_secure_port(self._settings.address, self._credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"can't listen on {self._settings.address}") from error
         await self._grpc.start()
@@ -143,6 +166,20 @@ class Server:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in _HEALTH_OF:
             await self._health.set(service, status)
+
+
+def _access(settings: ServerSettings) -> AccessInterceptor:
+    limits = CallerLimits(
+        settings.maximum_requests_per_caller, settings.maximum_rate_per_caller, settings.retry_delay_seconds
+    )
+    authentication = None if settings.identities is None else Authentication(settings.identities)
+    return AccessInterceptor(authentication, limits, settings.deadline_ceiling_seconds)
+
+
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return server_credentials(TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority))
 
 
 def load_models(settings: ServerSettings) -> ModelRepository:

@@ -1,0 +1,32 @@
+"""Which method takes which role."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What an identity may do. The roles do not contain each other: an identity may have both."""
+
+    EXPLAIN = "explain"
+    """Ask for explanations and scores, and what models there are."""
+    ADMIN = "admin"
+    """Call methods that change a server; none does yet."""
+
+
+METHOD_ROLES: dict[str, Role | None] = {
+    "/medxgan.v1.ExplanationService/Explain": Role.EXPLAIN,
+    "/medxgan.v1.ExplanationService/ExplainStream": Role.EXPLAIN,
+    "/medxgan.v1.ExplanationService/Classify": Role.EXPLAIN,
+    "/medxgan.v1.ExplanationService/ListModels": Role.EXPLAIN,
+    "/medxgan.v1.ExplanationService/GetModel": Role.EXPLAIN,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Role.EXPLAIN,
+    # Probes have no identity, and health says nothing but whether the server is up.
+    "/grpc.health.v1.Health/Check": None,
+    "/grpc.health.v1.Health/List": None,
+    "/grpc.health.v1.Health/Watch": None,
+}
+"""The one table from a method to the role that it takes, None for open to all; a test proves it complete."""
+
+
+def role_of(method: str) -> Role | None:
+    """The role that a method takes: admin, where the table does not have it."""
+    return METHOD_ROLES.get(method, Role.ADMIN)
