@@ -21,7 +21,6 @@ METHOD_ROLES: dict[str, Role | None] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Role.EXPLAIN,
     # Probes have no identity, and health says nothing but whether the server is up.
     "/grpc.health.v1.Health/Check": None,
-    "/grpc.health.v1.Health/List": None,
     "/grpc.health.v1.Health/Watch": None,
 }
 """The one table from a method to the role that it takes, None for open to all; a test proves it complete."""

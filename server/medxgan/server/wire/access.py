@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 from medxgan.server.errors import DeadlineError, MedxganError
 from medxgan.server.identity.authentication import Authentication, authorize
 from medxgan.server.identity.limits import CallerLimits
-from medxgan.server.identity.roles import METHOD_ROLES
+from medxgan.server.identity.roles import role_of
 from medxgan.server.log import get_logger
 from medxgan.server.wire.callers import caller_of, known_as
 from medxgan.server.wire.status import known_status, status_code
@@ -52,7 +52,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         """Called by gRPC for every request, before its message has come."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or METHOD_ROLES.get(method, method) is None:
+        if handler is None or role_of(method) is None:
             return handler
         name, make = _KINDS[handler.request_streaming, handler.response_streaming]
         return make(
