@@ -21,6 +21,8 @@ SUBCOMMANDS = {
     "explain": ("client", "cli"),
     "models": ("client", "cli"),
     "serve": ("server", "server"),
+    "warm-up": ("server", "server"),
+    "audit": ("server", "server"),
     "train": ("training", "training"),
     "evaluate": ("evaluation", "evaluation", "server"),
     "export": ("export", "export", "server"),

@@ -3,10 +3,8 @@
 import _thread
 import asyncio
 import contextlib
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import Any, Self
 import grpc
 import numpy as np
 import pytest
+import trustme
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc import StatusCode
@@ -23,6 +22,7 @@ from medxgan.client import (
     AsyncClient,
     BusyError,
     Client,
+    CredentialsError,
     DeadlineExceededError,
     Explanation,
     Image,
@@ -43,6 +43,7 @@ from medxgan.client import (
     ServerFaultError,
     Settings,
     Solver,
+    Tls,
     UnavailableError,
     VerdictReasonCode,
     VerdictStatus,
@@ -73,7 +74,11 @@ class Blocking:
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.loop = asyncio.new_event_loop()
-        self.client = self.loop.run_until_complete(self._made(*arguments, **options))
+        try:
+            self.client = self.loop.run_until_complete(self._made(*arguments, **options))
+        except CredentialsError:
+            self.loop.close()
+            raise
 
     async def _made(self, *arguments: Any, **options: Any) -> AsyncClient:
         return AsyncClient(*arguments, **options)
@@ -333,8 +338,9 @@ def test_other_numbers_that_the_wire_cannot_hold(service, client, grey) -> None:
     assert not service.requests
 
 
-def test_metadata_goes_with_every_call(service, make, grey) -> None:
-    with make(service.address, metadata={"Authorization": "Bearer token"}) as client:
+@pytest.mark.parametrize("options", [{"token": "a.b.c"}, {"metadata": {"Authorization": "Bearer a.b.c"}}])
+def test_a_token_goes_with_every_call(service, make, grey, options) -> None:
+    with make(service.address, **options) as client:
         client.explain(grey)
         client.explain_stream(grey, on_progress=lambda _: None)
         client.classify(grey)
@@ -342,7 +348,56 @@ def test_metadata_goes_with_every_call(service, make, grey) -> None:
         client.server()
         client.model()
     assert len(service.metadata) == 6
-    assert {sent["authorization"] for sent in service.metadata} == {"Bearer token"}
+    assert {sent["authorization"] for sent in service.metadata} == {"Bearer a.b.c"}
+
+
+def test_a_token_in_a_file_is_read_for_every_try(service, make, tmp_path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    with make(service.address, token=file) as client:
+        client.models()
+        file.write_text("second\n")
+        client.models()
+        for content in (b"", b"two words", b"\xff", b"in\nbetween"):
+            file.write_bytes(content)
+            with pytest.raises(CredentialsError) as refusal:
+                client.models()
+            assert "between" not in str(refusal.value)
+        file.unlink()
+        with pytest.raises(CredentialsError, match="no token can be read there"):
+            client.models()
+    assert [sent["authorization"] for sent in service.metadata] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1:50051",
+        "server.example:50051",
+        "localhost.example:50051",
+        "evil.localhost:50051",
+        "localhost@10.0.0.1:50051",
+        "ipv4:127.0.0.1:50051,10.0.0.1:50051",
+        "dns://10.0.0.1/localhost:50051",
+        "127.evil.example:50051",
+        "[::2]:50051",
+    ],
+)
+@pytest.mark.parametrize("options", [{"token": "secret"}, {"metadata": {"AUTHORIZATION": "secret"}}])
+def test_a_token_is_not_sent_in_the_clear(make, address, options) -> None:
+    with pytest.raises(CredentialsError, match="in the clear: use TLS") as refusal:
+        make(address, **options)
+    assert "secret" not in str(refusal.value)
+    with make(address, tls=Tls(), **options):
+        pass
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:1", "127.0.0.1:1", "[::1]:1", "ipv4:127.8.9.1:1", "ipv6:[::1]:1", "unix:/tmp/a.sock"]
+)
+def test_a_token_may_stay_on_this_machine(make, address) -> None:
+    with make(address, token="secret"):
+        pass
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -593,25 +648,31 @@ def test_which_proxy_catches_which_address(no_proxies, monkeypatch, address, var
 
 
 def test_tls(service, make, grey, tmp_path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not there to make a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
-    options = ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    pair = [(key.read_bytes(), certificate.read_bytes())]
+    authority = trustme.CA()
+    files = {name: tmp_path / f"{name}.pem" for name in ("authority", "certificate", "key")}
+    own = authority.issue_cert("viewer.example")
+    authority.cert_pem.write_to_path(files["authority"])
+    own.cert_chain_pems[0].write_to_path(files["certificate"])
+    own.private_key_pem.write_to_path(files["key"])
+    shown = authority.issue_cert("127.0.0.1")
+    pair = (shown.private_key_pem.bytes(), shown.cert_chain_pems[0].bytes())
     service.stop()
-    service.start(grpc.ssl_server_credentials(pair))
+    service.start(grpc.ssl_server_credentials([pair], authority.cert_pem.bytes(), require_client_auth=True))
 
-    trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
-    with make(service.address, credentials=trusted) as client:
+    with make(service.address, tls=Tls(**files)) as client:
         assert client.explain(grey).model.name == "chest"
-    with (
-        make(service.address, credentials=grpc.ssl_channel_credentials(), patience=0) as client,
-        pytest.raises(UnavailableError),
-    ):
-        client.explain(grey)
+    for wrong in (Tls(files["authority"]), Tls(), None):
+        with make(service.address, tls=wrong, patience=0) as client, pytest.raises(UnavailableError):
+            client.explain(grey)
+
+
+def test_files_of_tls_that_can_not_be_used_are_named(make, tmp_path) -> None:
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(CredentialsError, match=r"missing\.pem: No such file"):
+        make("localhost:1", tls=Tls(missing))
+    for half in (Tls(certificate=missing), Tls(key=missing)):
+        with pytest.raises(CredentialsError, match="a certificate of the caller goes with its key"):
+            make("localhost:1", tls=half)
 
 
 def test_a_map_that_does_not_fit_its_shape_is_refused(service, client, grey) -> None:

@@ -37,7 +37,7 @@ def test_the_python_runs(service, tmp_path: Path, monkeypatch, capsys) -> None:
     assert (first, second, verdict) == ("80 of 200 steps", "160 of 200 steps", "reliable")
     assert (tmp_path / "out" / "panel.png").exists()
     assert (tmp_path / "out" / "difference-film.png").exists()
-    assert service.metadata[-1]["authorization"] == "Bearer token"
+    assert service.metadata[-1]["authorization"] == "Bearer a-token-of-mine"
 
 
 @pytest.mark.usefixtures("plain_terminal")

@@ -40,7 +40,7 @@ DOCUMENTS = sorted(
 
 SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.*?)```", re.DOTALL)
 
-NOT_RUN = {"training/README.md": ["it takes two machines"], "server/README.md": ["it takes a GPU"]}
+NOT_RUN = {"training/README.md": ["it takes two machines"], "docs/gpu.md": ["it takes a GPU"]}
 """The reasons that documents give for shell that is not run."""
 
 PRELUDE = r"""

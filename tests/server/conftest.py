@@ -37,7 +37,9 @@ from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.settings import ServerSettings
 from medxgan.server.stopwatch import Stopwatch
+from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.wire.descriptions import server_description
+from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.service import ExplanationService
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1.explanation_pb2 import ExplainRequest, ExplainSettings, MapRequest, TrajectoryRequest
@@ -168,12 +170,13 @@ def answer() -> Callable[..., Any]:
         async def serve() -> Message | list[Message]:
             model = ServedModel(bundle, [engine or open_engine(bundle, EngineSettings("cpu", 1))], ModelCapacity())
             repository = ModelRepository([model])
-            service = ExplanationService(
+            explaining = Explaining(
                 repository,
                 Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)),
                 DecoderPool(ImageLimits(100, 10_000, 100_000)),  # not started: tensors need no process
-                server_description(ServerSettings()),
+                Telemetry(),
             )
+            service = ExplanationService(repository, explaining, server_description(ServerSettings()))
             own, context = type(request)(), Context()
             own.CopyFrom(request)  # the service drops the image of a request once it is read
             await repository.start()

@@ -22,7 +22,7 @@ def app() -> Typer:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "server.toml"
-    file.write_text('maximum_batch = 3\nthreads = 3\naddress = "from.file:3"\n')
+    file.write_text('maximum_batch = 3\nthreads = 3\naddress = "127.0.0.3:3"\n')
     return file
 
 
@@ -32,7 +32,7 @@ def test_command_line_over_environment_over_file_over_default(config: Path, monk
     settings = ServerSettings(config=config, maximum_batch=1)
     assert settings.maximum_batch == 1
     assert settings.threads == 2
-    assert settings.address == "from.file:3"
+    assert settings.address == "127.0.0.3:3"
     assert settings.maximum_waiting == ServerSettings.model_fields["maximum_waiting"].default
 
 
@@ -51,6 +51,12 @@ def test_the_environment_may_name_the_file(config: Path, monkeypatch: pytest.Mon
         ("maximum_message_bytes", 0),
         ("log_format", "poem"),
         ("config", "no/such/file.toml"),
+        ("tls_certificate", "no/such/file.pem"),
+        ("tls_key", __file__),
+        ("tls_client_authority", __file__),
+        ("reflection", "perhaps"),
+        ("maximum_rate_per_caller", -1),
+        ("deadline_ceiling_seconds", 0),
         ("maximum_bach", 4),
     ],
 )
@@ -58,6 +64,30 @@ def test_a_wrong_setting_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValidationError) as refusal:
         ServerSettings(**{name: value})
     assert describe(refusal.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"tls_certificate": __file__}, "tls_key"),
+        ({"tls_certificate": __file__, "tls_key": __file__, "tls_client_authority": __file__}, "identities"),
+        ({"address": "0.0.0.0:1"}, "insecure"),
+        ({"address": "[::]:1"}, "insecure"),
+        ({"address": "127.evil.example:1"}, "insecure"),
+        ({"address": "10.0.0.1:1", "identities": __file__}, "insecure"),
+    ],
+)
+def test_settings_that_go_together_are_asked_for_by_name(given: dict[str, object], wrong: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        ServerSettings(**given)
+    assert describe(refusal.value).startswith(f"{wrong}: ")
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "127.9.9.9:1", "[::1]:1", "unix:/run/medxgan.sock"])
+def test_this_machine_needs_no_tls(address: str) -> None:
+    assert ServerSettings(address=address).address == address
+    assert ServerSettings(address="0.0.0.0:1", insecure=True).insecure
+    assert ServerSettings(address="0.0.0.0:1", tls_certificate=__file__, tls_key=__file__).tls_key
 
 
 def test_a_misspelt_setting_in_the_file_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from medxgan.client.client import Client
     from medxgan.client.errors import (
         BusyError,
+        CredentialsError,
         DeadlineExceededError,
         InvalidRequestError,
         MedxganClientError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Score,
         Settings,
     )
+    from medxgan.client.security import Tls
     from medxgan.client.vocabulary import (
         ImageForm,
         MapForm,
@@ -54,6 +56,7 @@ __all__ = [
     "BusyError",
     "Classification",
     "Client",
+    "CredentialsError",
     "DeadlineExceededError",
     "Explanation",
     "Geometry",
@@ -81,6 +84,7 @@ __all__ = [
     "ServerFaultError",
     "Settings",
     "Solver",
+    "Tls",
     "UnavailableError",
     "Unrecognised",
     "UnsupportedError",
@@ -93,6 +97,7 @@ _HOMES = {
     "async_client": ("AsyncClient",),
     "geometry": ("Geometry", "PixelSpacing"),
     "images": ("Image",),
+    "security": ("Tls",),
     "vocabulary": (
         "ImageForm",
         "MapForm",

@@ -107,7 +107,7 @@ class AsyncClient(Connection):
         )
         tries = self._tries()
         while True:
-            stream = self._stub.ExplainStream(request, timeout=tries.seconds_left, metadata=self._metadata)
+            stream = self._stub.ExplainStream(request, timeout=tries.seconds_left, metadata=self._headers())
             try:
                 async for message in stream:
                     event = answers.stream_event(message)
@@ -144,7 +144,7 @@ class AsyncClient(Connection):
         tries = self._tries()
         while True:
             try:
-                return await method(request, timeout=tries.seconds_left, metadata=self._metadata)
+                return await method(request, timeout=tries.seconds_left, metadata=self._headers())
             except grpc.RpcError as failure:
                 delay = tries.delay_after(failure)
             await asyncio.sleep(delay)

@@ -106,7 +106,7 @@ class Client(Connection):
         )
         tries = self._tries()
         while True:
-            stream = self._stub.ExplainStream(request, timeout=tries.seconds_left, metadata=self._metadata)
+            stream = self._stub.ExplainStream(request, timeout=tries.seconds_left, metadata=self._headers())
             try:
                 for message in stream:
                     event = answers.stream_event(message)
@@ -143,7 +143,7 @@ class Client(Connection):
     def _call(self, method: Any, request: object) -> Any:
         tries = self._tries()
         while True:
-            call = method.future(request, timeout=tries.seconds_left, metadata=self._metadata)
+            call = method.future(request, timeout=tries.seconds_left, metadata=self._headers())
             try:
                 return call.result()
             except grpc.RpcError as failure:

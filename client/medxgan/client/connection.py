@@ -4,12 +4,12 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-import grpc
-
 from medxgan.client.retries import Tries
+from medxgan.client.security import Tls, bearer, refuse_in_the_clear
 from medxgan.v1 import explanation_pb2_grpc
 
 KEEPALIVE = 310.0
@@ -35,10 +35,15 @@ class Connection:
         timeout: seconds for one method, its retries included.
         patience: seconds, from the first failure on, in which a call is made again where the server was away or busy,
             within `timeout`; 0 for never. Calls change nothing on the server.
-        credentials: for TLS, from `grpc.ssl_channel_credentials()`; None sends in the clear.
-        metadata: sent with every call, such as {"authorization": "Bearer ..."}.
+        tls: whom to trust, and the caller's certificate; None sends in the clear.
+        token: shows who calls: a bearer token, or the file that holds it, which is read again for every call. Without
+            TLS it goes to this machine alone.
+        metadata: sent with every call.
         keepalive: seconds without traffic after which a connection in use is checked. Where the server allows it, a
             smaller number finds a dead server sooner.
+
+    Raises:
+        CredentialsError: a file of `tls` can't be used, or a token would go out in the clear.
     """
 
     _grpc: ClassVar[Any]
@@ -50,10 +55,15 @@ class Connection:
         *,
         timeout: float = 300.0,
         patience: float = 15.0,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: Tls | None = None,
+        token: str | Path | None = None,
         metadata: Mapping[str, str] | None = None,
         keepalive: float = KEEPALIVE,
     ) -> None:
+        self._metadata = tuple((name.lower(), value) for name, value in (metadata or {}).items())
+        self._token = token
+        if tls is None and (token is not None or any(name == "authorization" for name, _ in self._metadata)):
+            refuse_in_the_clear(address)
         options = [
             # Maps are as large as the bundle makes them, and the caller has chosen this server.
             ("grpc.max_receive_message_length", -1),
@@ -69,13 +79,16 @@ class Connection:
         if _is_loopback(_host(address)):
             options.append(("grpc.enable_http_proxy", 0))
         self._channel = (
-            self._grpc.secure_channel(address, credentials, options=options)
-            if credentials is not None
+            self._grpc.secure_channel(address, tls.credentials(), options=options)
+            if tls is not None
             else self._grpc.insecure_channel(address, options=options)
         )
         self._stub = explanation_pb2_grpc.ExplanationServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self._metadata = tuple((name.lower(), value) for name, value in (metadata or {}).items())
         self._address, self._timeout, self._patience = address, timeout, patience
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        """What goes with one call: a token that a file holds may have been exchanged since the last."""
+        return self._metadata if self._token is None else (*self._metadata, ("authorization", bearer(self._token)))
 
     def _tries(self) -> Tries:
         return Tries(self._timeout, self._patience, hint=proxy_hint(self._address))

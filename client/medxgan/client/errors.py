@@ -5,6 +5,7 @@ MedxganClientError
 ├── NotFoundError            no such model or version
 ├── UnsupportedError         this server can't do what was asked
 ├── RefusedError             the server does not let this caller in
+├── CredentialsError         what is to show who calls can't be used, or would be shown to others
 ├── BusyError                the server's queue is full
 ├── UnavailableError         no server was reached, or the call was cut off
 ├── DeadlineExceededError    the timeout passed first
@@ -51,6 +52,10 @@ class UnsupportedError(MedxganClientError):
 
 class RefusedError(MedxganClientError):
     """The server does not let this caller in."""
+
+
+class CredentialsError(MedxganClientError):
+    """A token or a file of TLS can't be used, or a token would go out in the clear; nothing was sent."""
 
 
 class BusyError(MedxganClientError):

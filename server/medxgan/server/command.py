@@ -14,9 +14,10 @@ from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
+from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.log import logging_to_standard_error
 from medxgan.server.serving import load_models, serve_until_signal
-from medxgan.server.settings import LogFormat, LogLevel, ServerSettings, SharedMemoryChoice, describe
+from medxgan.server.settings import LogFormat, LogLevel, Reflection, ServerSettings, SharedMemoryChoice, describe
 
 
 def option(name: str) -> OptionInfo:
@@ -51,6 +52,17 @@ def serve(
     strict: Annotated[bool | None, option("strict")] = None,
     default_model: Annotated[str | None, option("default_model")] = None,
     address: Annotated[str | None, option("address")] = None,
+    tls_certificate: Annotated[Path | None, option("tls_certificate")] = None,
+    tls_key: Annotated[Path | None, option("tls_key")] = None,
+    tls_client_authority: Annotated[Path | None, option("tls_client_authority")] = None,
+    identities: Annotated[Path | None, option("identities")] = None,
+    insecure: Annotated[bool | None, option("insecure")] = None,
+    reflection: Annotated[Reflection | None, option("reflection")] = None,
+    connection_age_seconds: Annotated[float | None, option("connection_age_seconds")] = None,
+    connection_idle_seconds: Annotated[float | None, option("connection_idle_seconds")] = None,
+    deadline_ceiling_seconds: Annotated[float | None, option("deadline_ceiling_seconds")] = None,
+    maximum_requests_per_caller: Annotated[int | None, option("maximum_requests_per_caller")] = None,
+    maximum_rate_per_caller: Annotated[float | None, option("maximum_rate_per_caller")] = None,
     provider: Annotated[ProviderChoice | None, option("provider")] = None,
     threads: Annotated[int | None, option("threads")] = None,
     devices: Annotated[str | None, option("devices")] = None,
@@ -93,6 +105,6 @@ def serve(
         with logging_to_standard_error(settings.log_format, settings.log_level):
             share_between_sessions(settings.threads)
             asyncio.run(serve_until_signal(settings, load_models(settings)))
-    except (AuditError, BundleError, OSError, UnsupportedError) as error:
+    except (AuditError, BundleError, OSError, SecurityFileError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)
         raise typer.Exit(1) from error

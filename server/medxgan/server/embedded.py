@@ -23,7 +23,8 @@ class EmbeddedServer:
     """A server on a free port of the loopback interface, for as long as its context lasts.
 
     It runs in a thread with an event loop of its own. The settings `MEDXGAN_*` of the environment hold for it, save for
-    the arguments here and the address. Leaving the context ends requests that still run.
+    the arguments here, the address, and those of TLS and identities: it answers the program that it is part of. Leaving
+    the context ends requests that still run.
 
     Args:
         models: folder that holds the bundles, NAME/VERSION/.
@@ -41,7 +42,14 @@ class EmbeddedServer:
     def __init__(self, models: Path, provider: ProviderChoice = "auto") -> None:
         try:
             self._settings = ServerSettings(
-                models=models, provider=provider, address=f"{_HOST}:0", shutdown_grace_seconds=0
+                models=models,
+                provider=provider,
+                address=f"{_HOST}:0",
+                tls_certificate=None,
+                tls_key=None,
+                tls_client_authority=None,
+                identities=None,
+                shutdown_grace_seconds=0,
             )
         except ValidationError as error:
             raise UnsupportedError(describe(error)) from error

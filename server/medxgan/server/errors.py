@@ -11,6 +11,10 @@ MedxganError
 ├── BusyError                the queue is full; try again later
 ├── SlowUploadError          the request took too long to arrive
 ├── TimedOutError            the answer was not there in the time that the request gave it
+├── DeadlineError            the answer took longer than the server lets any take
+├── UnauthenticatedError     who calls is nobody that the server knows
+├── ForbiddenError           who calls is known, and may not call this method
+├── IssuerAwayError          a token can't be checked at the moment
 ├── StoppingError            the server is on its way down
 ├── AuditError               the audit trail can't be written, so nothing is answered
 └── UnsupportedError         this server, as installed, can't do it
@@ -74,6 +78,22 @@ class TimedOutError(MedxganError):
     """The answer was not there in the time that the request itself gave it."""
 
 
+class DeadlineError(MedxganError):
+    """The answer took longer than the server lets any take."""
+
+
+class UnauthenticatedError(MedxganError):
+    """Who calls is nobody that the server knows. The text says what was expected, and nothing of what was sent."""
+
+
+class ForbiddenError(MedxganError):
+    """Who calls is known, and has not the role that the method takes."""
+
+
+class IssuerAwayError(MedxganError):
+    """A token can't be checked: its issuer's keys could not be had yet."""
+
+
 class StoppingError(MedxganError):
     """The server is on its way down; another may answer, or this one once it is back."""
 
@@ -97,6 +117,10 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
     TimedOutError: StatusCode.DEADLINE_EXCEEDED,
+    DeadlineError: StatusCode.DEADLINE_EXCEEDED,
+    UnauthenticatedError: StatusCode.UNAUTHENTICATED,
+    ForbiddenError: StatusCode.PERMISSION_DENIED,
+    IssuerAwayError: StatusCode.UNAVAILABLE,
     StoppingError: StatusCode.UNAVAILABLE,
     AuditError: StatusCode.UNAVAILABLE,
     UnsupportedError: StatusCode.UNIMPLEMENTED,

@@ -13,6 +13,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
+from medxgan.server.identity.authentication import Authentication
+from medxgan.server.identity.limits import CallerLimits
+from medxgan.server.identity.tls import TlsFiles, server_credentials
 from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
@@ -26,6 +29,7 @@ from medxgan.server.settings import ServerSettings
 from medxgan.server.telemetry.audit import AuditTrail
 from medxgan.server.telemetry.endpoint import TelemetryEndpoint
 from medxgan.server.telemetry.telemetry import Telemetry
+from medxgan.server.wire.access import AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.interceptor import RequestInterceptor
@@ -40,6 +44,9 @@ _HEALTH_OF = ("", SERVICE_NAME)
 
 LAST_ANSWERS_SECONDS = 1.0
 """Seconds that answers which are made have to reach their callers when a server stops."""
+
+MAXIMUM_HEADER_BYTES = 16 * 2**10
+"""Bytes of a call's headers, a token among them; a call with more is refused before anything sees it."""
 
 KEEPALIVE = (
     # Dead peers are found: a connection without traffic is asked for a sign of life.
@@ -58,6 +65,9 @@ class Server:
     Args:
         settings: of the server; `address` says where it listens.
         repository: the models, loaded but not yet started.
+
+    Raises:
+        SecurityFileError: a file of certificates, keys or identities can't be used.
     """
 
     def __init__(self, settings: ServerSettings, repository: ModelRepository) -> None:
@@ -86,13 +96,19 @@ class Server:
             ),
         ]
         self._grpc = grpc.aio.server(
-            interceptors=self._requests,
+            interceptors=[_access(settings), *self._requests],
             options=[
                 ("grpc.max_receive_message_length", settings.maximum_message_bytes),
                 # Two servers on one port would share its callers between them unnoticed.
                 ("grpc.so_reuseport", 0),
                 # A window that grows with the line's speed lets a caller send a whole message before its turn.
                 ("grpc.http2.bdp_probe", 0),
+                # The soft limit as high as the hard one, or gRPC refuses what is between them at random.
+                ("grpc.max_metadata_size", MAXIMUM_HEADER_BYTES),
+                ("grpc.absolute_max_metadata_size", MAXIMUM_HEADER_BYTES),
+                ("grpc.max_connection_age_ms", round(1000 * settings.connection_age_seconds)),
+                ("grpc.max_connection_age_grace_ms", round(1000 * settings.deadline_ceiling_seconds)),
+                ("grpc.max_connection_idle_ms", round(1000 * settings.connection_idle_seconds)),
                 *KEEPALIVE,
             ],
         )
@@ -116,7 +132,9 @@ class Server:
             self._open_inference.add_to(self._grpc)
             services.append(open_inference.SERVICE_NAME)
             described.append(messages.DESCRIPTOR)
-        reflection.enable_server_reflection(services, self._grpc, pool_of(described))
+        if settings.reflection == "on" or (settings.reflection == "auto" and settings.identities is None):
+            reflection.enable_server_reflection(services, self._grpc, pool_of(described))
+        self._credentials = _credentials(settings)
         self._endpoint: TelemetryEndpoint | None = None
         self._watch_models()
 
@@ -141,7 +159,11 @@ class Server:
             )
             self._endpoint.start()
         try:
-            port: int = self._grpc.add_insecure_port(self._settings.address)
+            port: int = (
+                self._grpc.add_insecure_port(self._settings.address)
+                if self._credentials is None
+                else self._grpc.add_secure_port(self._settings.address, self._credentials)
+            )
         except RuntimeError as error:
             raise OSError(f"can't listen on {self._settings.address}") from error
         await self._grpc.start()
@@ -205,6 +227,20 @@ class Server:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in _HEALTH_OF:
             await self._health.set(service, status)
+
+
+def _access(settings: ServerSettings) -> AccessInterceptor:
+    limits = CallerLimits(
+        settings.maximum_requests_per_caller, settings.maximum_rate_per_caller, settings.retry_delay_seconds
+    )
+    authentication = None if settings.identities is None else Authentication(settings.identities)
+    return AccessInterceptor(authentication, limits, settings.deadline_ceiling_seconds)
+
+
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return server_credentials(TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority))
 
 
 def load_models(settings: ServerSettings) -> ModelRepository:

@@ -1,11 +1,11 @@
 """The settings of a server, each in one place with its meaning, unit and default."""
 
+import ipaddress
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, FilePath, ValidationError
+from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from medxgan.server.engine.providers import ProviderChoice
@@ -20,15 +20,16 @@ def _listenable(address: str) -> str:
     return address
 
 
-def _is_of_this_host(address: str) -> bool:
-    """Whether nobody but programs of this host can connect to it."""
-    if address.startswith(("unix:", "unix-abstract:")):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, reached from it alone."""
     try:
-        return ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _stays_on_this_machine(address: str) -> bool:
+    return address.startswith(("unix:", "unix-abstract:")) or is_loopback(address.rpartition(":")[0])
 
 
 def _host_and_port(address: str) -> str:
@@ -41,6 +42,7 @@ Address = Annotated[str, AfterValidator(_listenable)]
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
 LogFormat = Literal["console", "json"]
+Reflection = Literal["auto", "on", "off"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -65,6 +67,48 @@ class ServerSettings(BaseSettings):
     )
     address: Address = Field(
         "127.0.0.1:50051", description="HOST:PORT to listen on, port 0 takes a free one; or unix:PATH."
+    )
+    tls_certificate: FilePath | None = Field(
+        None,
+        description="PEM file of the server's certificate, with those between it and its authority; TLS is spoken "
+        "then. Read again when it changes, as are the key and the authority.",
+    )
+    tls_key: FilePath | None = Field(
+        None, validate_default=True, description="PEM file of the certificate's key, without a passphrase."
+    )
+    tls_client_authority: FilePath | None = Field(
+        None,
+        description="PEM file of the authority of the clients' certificates; a client without one is then refused.",
+    )
+    identities: FilePath | None = Field(
+        None,
+        validate_default=True,
+        description="TOML file that says who may ask for what, by which certificate or token; none: anybody may, for "
+        "anything. Read again when it changes.",
+    )
+    insecure: bool = Field(
+        False, validate_default=True, description="Whether to do without TLS beyond loopback, such as behind a proxy."
+    )
+    reflection: Reflection = Field(
+        "auto",
+        description="Whether callers may ask for the services' descriptions; auto: where there are no identities.",
+    )
+    connection_age_seconds: float = Field(
+        3600.0, gt=0, description="Seconds after which a connection is ended, once its calls are answered."
+    )
+    connection_idle_seconds: float = Field(
+        600.0, gt=0, description="Seconds without a call after which a connection is ended."
+    )
+    deadline_ceiling_seconds: float = Field(
+        900.0, gt=0, description="Seconds that an answer may take, whatever deadline the caller sets."
+    )
+    maximum_requests_per_caller: int = Field(
+        256, ge=1, description="Requests of one caller (an identity, else an address) that are answered at once."
+    )
+    maximum_rate_per_caller: float = Field(
+        0.0,
+        ge=0,
+        description="Requests a second of one caller, of which a second's may come together; 0 sets no bound.",
     )
     provider: ProviderChoice = Field("auto", description="What runs the gradient steps.")
     threads: int = Field(0, ge=0, description="CPU threads that all models share; 0 takes as many as there are cores.")
@@ -96,7 +140,10 @@ class ServerSettings(BaseSettings):
         "takes steps, in units of the bundle's default. A further one is refused as busy.",
     )
     caller_share: float = Field(
-        0.75, gt=0, le=1, description="Part of a model's places that one caller (an address) may hold."
+        0.75,
+        gt=0,
+        le=1,
+        description="Part of a model's places that one caller (an identity, else an address) may hold.",
     )
     retry_delay_seconds: float = Field(
         2.0, gt=0, description="Seconds after which a caller that was refused as busy is asked to try again."
@@ -106,7 +153,7 @@ class ServerSettings(BaseSettings):
     maximum_receiving_per_caller: int = Field(
         4,
         ge=1,
-        description="Requests that are received at once from one caller (an address); a further one is begun when the "
+        description="Requests that are received at once from one caller; a further one is begun when the "
         "one before has come or is slow.",
     )
     maximum_held_bytes: int = Field(
@@ -114,7 +161,7 @@ class ServerSettings(BaseSettings):
         ge=1,
         description="Bytes of requests whose image is still to be read; a further one waits to be received.",
     )
-    maximum_held_bytes_per_caller: int = Field(32 * 2**20, ge=1, description="The same of one caller (an address).")
+    maximum_held_bytes_per_caller: int = Field(32 * 2**20, ge=1, description="The same of one caller.")
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="Seconds that a request may take to arrive, from when it is received."
     )
@@ -153,6 +200,35 @@ class ServerSettings(BaseSettings):
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")
 
+    @field_validator("tls_key")
+    @classmethod
+    def _with_its_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_certificate" in info.data and (key is None) != (info.data["tls_certificate"] is None):
+            raise ValueError("expected together with tls_certificate")
+        return key
+
+    @field_validator("tls_client_authority")
+    @classmethod
+    def _with_tls(cls, authority: Path | None, info: ValidationInfo) -> Path | None:
+        if authority is not None and info.data.get("tls_certificate", authority) is None:
+            raise ValueError("expected together with tls_certificate")
+        return authority
+
+    @field_validator("identities")
+    @classmethod
+    def _wherever_certificates_are_asked_for(cls, identities: Path | None, info: ValidationInfo) -> Path | None:
+        if identities is None and info.data.get("tls_client_authority") is not None:
+            raise ValueError("expected together with tls_client_authority: they say whose certificate has which role")
+        return identities
+
+    @field_validator("insecure")
+    @classmethod
+    def _said_beyond_loopback(cls, insecure: bool, info: ValidationInfo) -> bool:
+        plain = info.data.get("tls_certificate", "wrong") is None
+        if plain and not insecure and not _stays_on_this_machine(info.data.get("address", "localhost:0")):
+            raise ValueError("expected tls_certificate for an address beyond loopback, or insecure to be said")
+        return insecure
+
     @property
     def device_numbers(self) -> tuple[int, ...]:
         """Of `devices`."""
@@ -161,7 +237,7 @@ class ServerSettings(BaseSettings):
     @property
     def takes_shared_memory(self) -> bool:
         """Whether tensors may be in shared memory."""
-        return self.shared_memory == "on" or (self.shared_memory == "auto" and _is_of_this_host(self.address))
+        return self.shared_memory == "on" or (self.shared_memory == "auto" and _stays_on_this_machine(self.address))
 
     @classmethod
     def settings_customise_sources(

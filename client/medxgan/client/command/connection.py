@@ -1,7 +1,9 @@
 """Options that name a server, and the connection to it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,11 +50,79 @@ ProviderOption = Annotated[
     Provider,
     typer.Option("--provider", envvar="MEDXGAN_PROVIDER", help="What the embedded server computes on."),
 ]
+TlsOption = Annotated[
+    bool,
+    typer.Option(
+        "--tls",
+        envvar="MEDXGAN_TLS",
+        help="Speak TLS with the server, and trust the authorities that gRPC trusts. Any of the next three brings TLS.",
+    ),
+]
+AuthorityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-authority",
+        metavar="FILE",
+        envvar="MEDXGAN_AUTHORITY",
+        help="Certificates (PEM) of the authority that the server's comes from.",
+        show_default=False,
+    ),
+]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-certificate",
+        metavar="FILE",
+        envvar="MEDXGAN_CLIENT_CERTIFICATE",
+        help="Your certificate (PEM), for a server that asks for one.",
+        show_default=False,
+    ),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key",
+        metavar="FILE",
+        envvar="MEDXGAN_CLIENT_KEY",
+        help="The key (PEM) of your certificate.",
+        show_default=False,
+    ),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="MEDXGAN_TOKEN_FILE",
+        help="File with your bearer token. Without it, the variable MEDXGAN_TOKEN may hold the token itself.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the server is trusted by and what shows who calls: the values of the options above."""
+
+    tls: bool = False
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    token_file: Path | None = None
+
+    def client(self, address: str) -> "Client":
+        """A client of a server that was named."""
+        from medxgan.client.client import Client
+        from medxgan.client.security import Tls
+
+        named = (self.authority, self.certificate, self.key)
+        tls = Tls(*named) if self.tls or any(file is not None for file in named) else None
+        return Client(address, tls=tls, token=self.token_file or os.environ.get("MEDXGAN_TOKEN") or None)
 
 
 @contextmanager
 def connect(
-    context: typer.Context, server: str | None, models: Path | None, provider: Provider, *, model: str = ""
+    context: typer.Context, server: str | None, models: Path | None, provider: Provider, access: Access, model: str = ""
 ) -> Iterator["Client"]:
     """Connect to `server`, or to an embedded one where it is None; the arguments are those of the options above.
 
@@ -60,20 +130,22 @@ def connect(
     """
     with ExitStack() as stack:
         if server is None:
+            wrong = "is for a server that --server names; this one is embedded"
+            _refuse(context, wrong, "tls", "tls_authority", "tls_certificate", "tls_key", "token_file")
             address = stack.enter_context(_embedded(models, provider, model))
+            from medxgan.client.client import Client
+
+            yield stack.enter_context(Client(address))
         else:
-            _refuse(context, "models", "provider")
-            address = server
-        from medxgan.client.client import Client
-
-        yield stack.enter_context(Client(address))
+            _refuse(context, "is for the embedded server; --server names another", "models", "provider")
+            yield stack.enter_context(access.client(server))
 
 
-def _refuse(context: typer.Context, *options: str) -> None:
+def _refuse(context: typer.Context, why: str, *options: str) -> None:
     for option in options:
         source = context.get_parameter_source(option)
         if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter("is for the embedded server; --server names another", param_hint=f"--{option}")
+            raise typer.BadParameter(why, param_hint=f"--{option.replace('_', '-')}")
 
 
 @contextmanager

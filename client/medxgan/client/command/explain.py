@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from medxgan.client.command.connection import ModelsOption, Provider, ProviderOption, ServerOption, connect
+from medxgan.client.command.connection import (
+    Access,
+    AuthorityOption,
+    CertificateOption,
+    KeyOption,
+    ModelsOption,
+    Provider,
+    ProviderOption,
+    ServerOption,
+    TlsOption,
+    TokenFileOption,
+    connect,
+)
 from medxgan.client.command.folders import output_folders
 from medxgan.client.command.terminal import FAILED, complain, known_errors
 
@@ -24,6 +36,11 @@ def explain(
     server: ServerOption = None,
     models: ModelsOption = None,
     provider: ProviderOption = Provider.AUTO,
+    tls: TlsOption = False,
+    tls_authority: AuthorityOption = None,
+    tls_certificate: CertificateOption = None,
+    tls_key: KeyOption = None,
+    token_file: TokenFileOption = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where the files go; a folder for each image where there are several.")
     ] = Path("out"),
@@ -128,8 +145,9 @@ def explain(
         integrated_gradients=IntegratedGradientsSettings(path_steps, baseline),
         occlusion=OcclusionSettings(window, stride, occlusion_level),
     )
+    access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
     sheets: list[Path] = []
-    with known_errors(), connect(context, server, models, provider, model=model) as client:
+    with known_errors(), connect(context, server, models, provider, access, model) as client:
         # Asked once: every image is explained by the same version, and an unknown model is heard of before any work.
         description = _describe(client, model, version)
         chosen = choose_maps(method or [], description, target=target, restarts=restarts or 1)

@@ -9,7 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from medxgan.client.command.bundle_search import bundles_in, model_folders, user_models
-from medxgan.client.command.connection import ModelsOption, Provider, ProviderOption, ServerOption, connect
+from medxgan.client.command.connection import (
+    Access,
+    AuthorityOption,
+    CertificateOption,
+    KeyOption,
+    ModelsOption,
+    Provider,
+    ProviderOption,
+    ServerOption,
+    TlsOption,
+    TokenFileOption,
+    connect,
+)
 from medxgan.client.command.terminal import known_errors
 
 models_app = typer.Typer(invoke_without_command=True)
@@ -21,11 +33,17 @@ def models(
     server: ServerOption = None,
     models: ModelsOption = None,
     provider: ProviderOption = Provider.AUTO,
+    tls: TlsOption = False,
+    tls_authority: AuthorityOption = None,
+    tls_certificate: CertificateOption = None,
+    tls_key: KeyOption = None,
+    token_file: TokenFileOption = None,
 ) -> None:
     """List the models that a server serves; list or install bundles on this machine."""
     if context.invoked_subcommand is not None:
         return
-    with known_errors(), connect(context, server, models, provider) as client:
+    access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
+    with known_errors(), connect(context, server, models, provider, access) as client:
         served = client.models()
     table = _table("model", "images", "positive", "negative", "licence", "runs on")
     for entry in served:

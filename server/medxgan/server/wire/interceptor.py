@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.log import get_logger
 from medxgan.server.telemetry.metrics import Metrics
-from medxgan.server.wire.callers import caller_of
+from medxgan.server.wire.callers import caller_of, current_identity
 from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import internal_status, known_status
 from medxgan.server.wire.streams import RequestStream, answer_each
@@ -218,6 +218,8 @@ class _Answer:
 
     async def __aenter__(self) -> Self:
         structlog.contextvars.clear_contextvars()
+        if identity := current_identity():
+            structlog.contextvars.bind_contextvars(identity=identity)
         self._began = time.perf_counter()
         if self._metrics is not None:
             self._metrics.began()
