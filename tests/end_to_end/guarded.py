@@ -23,7 +23,11 @@ from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
 
 AUDIENCE = "medxgan"
-NOW = datetime.now(UTC)
+
+
+def hence(**distance: int) -> datetime:
+    """A time that is so far from now: `hours=1`, `days=-1`."""
+    return datetime.now(UTC) + timedelta(**distance)
 
 
 class Authority:
@@ -36,9 +40,10 @@ class Authority:
         self.file = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(str(self.file))
 
-    def certificate(self, *names: str, expires: datetime = NOW + timedelta(days=1)) -> Tls:
-        """A new certificate and its key, in files of the first name; `names` are its alternative names."""
-        issued = self._authority.issue_cert(*names, not_before=NOW - timedelta(days=9), not_after=expires)
+    def certificate(self, *names: str, days: int = 1) -> Tls:
+        """A new certificate and its key, in files of the first name; `names` are its alternative names, `days` those
+        until it expires."""
+        issued = self._authority.issue_cert(*names, not_before=hence(days=-9), not_after=hence(days=days))
         certificate, key = (self._folder / f"{names[0]}.{kind}.pem" for kind in ("certificate", "key"))
         certificate.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(key))
@@ -72,7 +77,7 @@ class Issuer:
             "iss": self.name,
             "aud": AUDIENCE,
             "sub": "dr.nobody@hospital.example",
-            "exp": NOW + timedelta(hours=1),
+            "exp": hence(hours=1),
             "roles": ["imaging"],
         } | changed
         return {name: value for name, value in claims.items() if value is not None}
@@ -83,7 +88,7 @@ class Issuer:
 
     def forged(self, header: dict[str, object], key: bytes = b"", **changed: object) -> str:
         """A token with a header of one's choice, unsigned or signed with a key that is shared."""
-        claims = self.claims(exp=int((NOW + timedelta(hours=1)).timestamp()), **changed)
+        claims = self.claims(exp=int((hence(hours=1)).timestamp()), **changed)
         signed = part({"typ": "JWT", "kid": self.key_id} | header) + b"." + part(claims)
         return (signed + b"." + (part(hmac.digest(key, signed, "sha256")) if key else b"")).decode()
 
@@ -166,5 +171,6 @@ def issued(issuer: Issuer, keys: object, *, refresh_seconds: float = 0) -> str:
         audience = "{AUDIENCE}"
         keys = "{keys}"
         roles = {{ imaging = "explain" }}
+        leeway_seconds = 300
         refresh_seconds = {refresh_seconds}
     """

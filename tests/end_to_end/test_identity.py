@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -18,7 +17,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
-from tests.end_to_end.guarded import NOW, Issuer, guarded, identities, issued, known, part
+from tests.end_to_end.guarded import Issuer, guarded, hence, identities, issued, known, part
 
 from medxgan.client import BusyError, Client, RefusedError, UnavailableError
 from medxgan.server.identity.roles import METHOD_ROLES
@@ -81,7 +80,7 @@ def test_a_token_of_either_kind_is_taken(address: str, issuer: Issuer, file: Pat
     assert asked(address, TOKEN) == ""
     assert asked(address, issuer.token()) == ""
     assert asked(address, issuer.token(aud=["other", "medxgan"])) == ""
-    assert asked(address, issuer.token(exp=NOW - timedelta(seconds=1))) == "", "clocks differ"
+    assert asked(address, issuer.token(exp=hence(seconds=-1))) == "", "clocks differ"
     scattered = file.with_name("token")
     scattered.write_text(f"{TOKEN}\n")
     with Client(address, token=scattered) as client:
@@ -97,8 +96,8 @@ UNKNOWN = "the token is not one that this server takes"
 @pytest.mark.parametrize(
     ("make", "heard"),
     [
-        (lambda issuer: issuer.token(exp=NOW - timedelta(hours=1)), "the token has expired"),
-        (lambda issuer: issuer.token(nbf=NOW + timedelta(hours=1)), UNKNOWN),
+        (lambda issuer: issuer.token(exp=hence(hours=-1)), "the token has expired"),
+        (lambda issuer: issuer.token(nbf=hence(hours=1)), UNKNOWN),
         (lambda issuer: issuer.token(aud="another"), "the token is for another audience"),
         (lambda issuer: issuer.token(iss="https://evil.example"), "expected a token of an issuer that this"),
         (lambda issuer: issuer.forged({"alg": "RS256"}, b"key", iss=["a", "list"]), "expected a token of an issuer"),

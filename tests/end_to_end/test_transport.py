@@ -9,14 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 from cryptography import x509
-from tests.end_to_end.guarded import NOW, Authority, Issuer, guarded, identities, issued, known
+from tests.end_to_end.guarded import Authority, Issuer, guarded, hence, identities, issued, known
 from tests.server.several import PIXELS, write_bundle
 
 from medxgan.client import Client, RefusedError, Tls, UnavailableError
@@ -79,7 +78,7 @@ def test_a_server_shows_a_certificate_that_the_client_checks(
     for wrong in (
         stranger.certificate("localhost"),
         authority.certificate("elsewhere.example"),
-        authority.certificate("localhost.localdomain", "localhost", expires=NOW - timedelta(days=1)),
+        authority.certificate("localhost.localdomain", "localhost", days=-1),
     ):
         with guarded(**over_tls(wrong)) as address:
             assert not answered(address, trusting)
@@ -96,7 +95,7 @@ def test_a_client_shows_a_certificate_that_the_server_checks(
         assert not answered(address, Tls(authority.file))
         impostor = stranger.certificate("viewer.hospital.example")
         assert not answered(address, Tls(authority.file, impostor.certificate, impostor.key))
-        expired = authority.certificate("old", "viewer.hospital.example", expires=NOW - timedelta(days=1))
+        expired = authority.certificate("old", "viewer.hospital.example", days=-1)
         assert not answered(address, expired)
         for other in ("archive.hospital.example", "a.viewer.hospital.example", "viewer@viewer.hospital.example"):
             with pytest.raises(RefusedError, match="a client certificate of one identity that this server knows"):
@@ -145,7 +144,7 @@ def test_a_token_decides_whatever_the_certificate(authority: Authority, server: 
         for token, heard in (
             (None, "gateway does not have"),
             ("x" * 64, "is not one"),
-            (issuer.token(exp=NOW - timedelta(days=1)), "expired"),
+            (issuer.token(exp=hence(days=-1)), "expired"),
         ):
             with pytest.raises(RefusedError, match=heard):
                 answered(address, gateway, token)
