@@ -1,12 +1,12 @@
 """What goes over the wire: TLS, certificates of both ends, and plaintext where nobody else can listen."""
 
+import asyncio
 import json
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -216,21 +216,15 @@ def test_a_server_does_not_start_with_what_it_can_not_use(
 
 @pytest.mark.parametrize("setting", ["connection_age_seconds", "connection_idle_seconds"])
 def test_a_connection_ends_in_time_and_the_next_call_makes_another(setting: str) -> None:
-    with guarded(**{setting: 0.2}) as address, grpc.insecure_channel(address) as channel:
-        ended = threading.Event()
-        begun = []
+    async def outlive(address: str) -> None:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub = ExplanationServiceStub(channel)
+            await stub.ListModels(ListModelsRequest(), wait_for_ready=True)
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 60)
+            await stub.ListModels(ListModelsRequest(), wait_for_ready=True)
 
-        def watch(state: grpc.ChannelConnectivity) -> None:
-            if state is grpc.ChannelConnectivity.READY:
-                begun.append(state)
-            elif begun:
-                ended.set()
-
-        channel.subscribe(watch)
-        stub = ExplanationServiceStub(channel)
-        stub.ListModels(ListModelsRequest())
-        assert ended.wait(60)
-        stub.ListModels(ListModelsRequest(), wait_for_ready=True)
+    with guarded(**{setting: 0.2}) as address:
+        asyncio.run(outlive(address))
 
 
 @contextmanager
