@@ -1,12 +1,12 @@
 """What goes over the wire: TLS, certificates of both ends, and plaintext where nobody else can listen."""
 
+import asyncio
 import json
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.end_to_end.guarded import Authority, Issuer, guarded, hence, identiti
 from tests.server.several import PIXELS, write_bundle
 
 from medxgan.client import Client, RefusedError, Tls, UnavailableError
+from medxgan.server.embedded import EmbeddedServer
 from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.identity.tokens import digest
 from medxgan.v1.explanation_pb2 import ListModelsRequest
@@ -216,28 +217,26 @@ def test_a_server_does_not_start_with_what_it_can_not_use(
 
 @pytest.mark.parametrize("setting", ["connection_age_seconds", "connection_idle_seconds"])
 def test_a_connection_ends_in_time_and_the_next_call_makes_another(setting: str) -> None:
-    with guarded(**{setting: 0.2}) as address, grpc.insecure_channel(address) as channel:
-        ended = threading.Event()
-        begun = []
+    async def outlive(address: str) -> None:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub = ExplanationServiceStub(channel)
+            await stub.ListModels(ListModelsRequest(), wait_for_ready=True)
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 60)
+            await stub.ListModels(ListModelsRequest(), wait_for_ready=True)
 
-        def watch(state: grpc.ChannelConnectivity) -> None:
-            if state is grpc.ChannelConnectivity.READY:
-                begun.append(state)
-            elif begun:
-                ended.set()
+    with guarded(**{setting: 0.2}) as address:
+        asyncio.run(outlive(address))
 
-        channel.subscribe(watch)
-        stub = ExplanationServiceStub(channel)
-        stub.ListModels(ListModelsRequest())
-        assert ended.wait(60)
-        stub.ListModels(ListModelsRequest(), wait_for_ready=True)
+
+def put_model(folder: Path) -> None:
+    if not (folder / "models").exists():
+        write_bundle(folder / "models" / "several" / "1", np.ones((3, PIXELS * PIXELS), np.float32))
 
 
 @contextmanager
 def served(folder: Path, *options: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`medxgan serve` of one model, and the address that it says it serves on."""
-    if not (folder / "models").exists():
-        write_bundle(folder / "models" / "several" / "1", np.ones((3, PIXELS * PIXELS), np.float32))
+    put_model(folder)
     arguments = ["serve", "--models", folder / "models", "--address", "127.0.0.1:0", "--log-format", "json", *options]
     with subprocess.Popen([COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -310,6 +309,17 @@ def test_the_command_takes_options_and_environment_and_no_secret_reaches_a_log(
         shown = ["--tls-certificate", viewer.certificate, "--tls-key", viewer.key]
         status, said, _ = medxgan("models", "--server", address, *shown)
         assert (status, "several 1" in said) == (0, True)
+
+
+def test_an_embedded_server_answers_its_own_program_whatever_the_environment_says(
+    server: Tls, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_model(tmp_path)
+    identities(file, known("viewer"))
+    for name, value in (("TLS_CERTIFICATE", server.certificate), ("TLS_KEY", server.key), ("IDENTITIES", file)):
+        monkeypatch.setenv(f"MEDXGAN_{name}", str(value))
+    with EmbeddedServer(tmp_path / "models", "cpu") as embedded, Client(embedded.address) as client:
+        assert [each.model.name for each in client.models()] == ["several"]
 
 
 @pytest.mark.usefixtures("plain_terminal")

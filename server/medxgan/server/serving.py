@@ -28,6 +28,7 @@ from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.settings import ServerSettings
 from medxgan.server.telemetry.audit import AuditTrail
 from medxgan.server.telemetry.endpoint import TelemetryEndpoint
+from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.wire.access import AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
@@ -71,6 +72,9 @@ class Server:
     """
 
     def __init__(self, settings: ServerSettings, repository: ModelRepository) -> None:
+        # Before anything is opened that would have to be closed again.
+        authentication = None if settings.identities is None else Authentication(settings.identities)
+        self._credentials = _credentials(settings)
         self._settings = settings
         self._repository = repository
         self._health = health.HealthServicer()
@@ -96,7 +100,7 @@ class Server:
             ),
         ]
         self._grpc = grpc.aio.server(
-            interceptors=[_access(settings), *self._requests],
+            interceptors=[_access(settings, authentication, metrics), *self._requests],
             options=[
                 ("grpc.max_receive_message_length", settings.maximum_message_bytes),
                 # Two servers on one port would share its callers between them unnoticed.
@@ -134,7 +138,6 @@ class Server:
             described.append(messages.DESCRIPTOR)
         if settings.reflection == "on" or (settings.reflection == "auto" and settings.identities is None):
             reflection.enable_server_reflection(services, self._grpc, pool_of(described))
-        self._credentials = _credentials(settings)
         self._endpoint: TelemetryEndpoint | None = None
         self._watch_models()
 
@@ -229,12 +232,11 @@ class Server:
             await self._health.set(service, status)
 
 
-def _access(settings: ServerSettings) -> AccessInterceptor:
+def _access(settings: ServerSettings, authentication: Authentication | None, metrics: Metrics) -> AccessInterceptor:
     limits = CallerLimits(
         settings.maximum_requests_per_caller, settings.maximum_rate_per_caller, settings.retry_delay_seconds
     )
-    authentication = None if settings.identities is None else Authentication(settings.identities)
-    return AccessInterceptor(authentication, limits, settings.deadline_ceiling_seconds)
+    return AccessInterceptor(authentication, limits, settings.deadline_ceiling_seconds, metrics)
 
 
 def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:

@@ -187,7 +187,7 @@ class ServerSettings(BaseSettings):
     maximum_streams: int = Field(
         16, ge=1, description="Its streams of requests that may be open at once, each with one message that arrives."
     )
-    maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller (an address).")
+    maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller.")
     shutdown_grace_seconds: float = Field(
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )

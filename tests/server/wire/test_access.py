@@ -12,6 +12,7 @@ from medxgan.server.errors import BusyError
 from medxgan.server.identity.authentication import Authentication
 from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.tokens import digest
+from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.access import AccessInterceptor
 
 TOKENS = {role: secrets.token_hex(32) for role in ("explain", "admin")}
@@ -57,9 +58,9 @@ def ask(address: str, method: str, token: str) -> bytes | grpc.StatusCode:
             return error.code()
 
 
-async def called(method: str, token: str, file: Path) -> bytes | grpc.StatusCode:
+async def called(method: str, token: str, file: Path, metrics: Metrics) -> bytes | grpc.StatusCode:
     """What comes of a method of a service that is new."""
-    access = AccessInterceptor(Authentication(file), CallerLimits(8, 0, 1), 60)
+    access = AccessInterceptor(Authentication(file), CallerLimits(8, 0, 1), 60, metrics)
     server = grpc.aio.server(interceptors=[access])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("new.Service", HANDLERS),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -76,9 +77,12 @@ def test_a_method_that_the_table_does_not_have_is_for_administrators(method: str
     file.write_text(
         "".join(f'[identities.{role}]\nroles = ["{role}"]\ntokens = ["{digest(TOKENS[role])}"]\n' for role in TOKENS)
     )
-    assert asyncio.run(called(method, TOKENS["explain"], file)) is grpc.StatusCode.PERMISSION_DENIED
-    assert asyncio.run(called(method, "", file)) is grpc.StatusCode.UNAUTHENTICATED
-    assert asyncio.run(called(method, TOKENS["admin"], file)) == b"sent"
+    metrics = Metrics()
+    assert asyncio.run(called(method, TOKENS["explain"], file, metrics)) is grpc.StatusCode.PERMISSION_DENIED
+    assert asyncio.run(called(method, "", file, metrics)) is grpc.StatusCode.UNAUTHENTICATED
+    assert asyncio.run(called(method, TOKENS["admin"], file, metrics)) == b"sent"
+    for reason in ("ForbiddenError", "UnauthenticatedError"):
+        assert metrics.registry.get_sample_value("medxgan_refused_total", {"reason": reason}) == 1
 
 
 def test_places_are_given_back_however_a_request_ends() -> None:

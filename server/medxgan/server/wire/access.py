@@ -14,6 +14,7 @@ from medxgan.server.identity.authentication import Authentication, authorize
 from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.roles import STREAMS_OF_REQUESTS, role_of
 from medxgan.server.log import get_logger
+from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.callers import caller_of, known_as
 from medxgan.server.wire.status import known_status, status_code
 
@@ -38,12 +39,16 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         limits: of each caller.
         deadline_ceiling: seconds that an answer may take at most, whatever deadline the caller set. A stream of
             requests is not an answer.
+        metrics: counts what is refused.
     """
 
-    def __init__(self, authentication: Authentication | None, limits: CallerLimits, deadline_ceiling: float) -> None:
+    def __init__(
+        self, authentication: Authentication | None, limits: CallerLimits, deadline_ceiling: float, metrics: Metrics
+    ) -> None:
         self._authentication = authentication
         self._limits = limits
         self._deadline_ceiling = deadline_ceiling
+        self._metrics = metrics
 
     async def intercept_service(
         self,
@@ -68,6 +73,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 try:
                     await self._admit(method, context, admitted)
                 except MedxganError as error:
+                    self._metrics.refused(type(error).__name__)
                     _log.info("refused", method=method, code=status_code(type(error)).name, caller=caller_of(context))
                     await _abort(context, error)
                 try:
