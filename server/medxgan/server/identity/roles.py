@@ -9,7 +9,7 @@ class Role(StrEnum):
     EXPLAIN = "explain"
     """Ask for explanations and scores, and what models there are."""
     ADMIN = "admin"
-    """Call methods that change a server or its log."""
+    """Call methods that change a server, its log or what memory it uses."""
 
 
 _OPEN_INFERENCE = "/inference.GRPCInferenceService/"
@@ -31,16 +31,22 @@ METHOD_ROLES: dict[str, Role | None] = {
             "ModelStreamInfer",
             "RepositoryIndex",
             "SystemSharedMemoryStatus",
-            "SystemSharedMemoryRegister",
-            "SystemSharedMemoryUnregister",
             "CudaSharedMemoryStatus",
-            "CudaSharedMemoryRegister",
-            "CudaSharedMemoryUnregister",
         )
     },
     **{
         _OPEN_INFERENCE + method: Role.ADMIN
-        for method in ("RepositoryModelLoad", "RepositoryModelUnload", "TraceSetting", "LogSettings")
+        for method in (
+            "RepositoryModelLoad",
+            "RepositoryModelUnload",
+            # Who registers a region has the server read and write what it may, and drops the regions of others.
+            "SystemSharedMemoryRegister",
+            "SystemSharedMemoryUnregister",
+            "CudaSharedMemoryRegister",
+            "CudaSharedMemoryUnregister",
+            "TraceSetting",
+            "LogSettings",
+        )
     },
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Role.EXPLAIN,
     # Probes have no identity, and health says nothing but whether the server is up.
