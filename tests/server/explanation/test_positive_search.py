@@ -15,6 +15,7 @@ from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.images.film import Film
 from medxgan.server.inversion.batch import Ended
 from medxgan.server.inversion.solver import Row, Solver, Start
+from medxgan.server.models.replica import LONGEST_BLOCK
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Stopwatch
 from medxgan.v1.explanation_pb2 import (
@@ -97,7 +98,7 @@ def test_the_search_and_inversions_of_others_advance_in_one_block(ask, explainin
         linear_engine.blocks.clear()
         other = await explaining(model, film(linear_engine, POSITIVE), [MAP_KIND_DIFFERENCE], inversion={"steps": 60})
         assert not searching.done()
-        assert linear_engine.blocks.count((2, 10)) == 6, "one block for both"
+        assert linear_engine.blocks.count((2, LONGEST_BLOCK)) == 60 / LONGEST_BLOCK, "one block for both"
         return await searching, other
 
     expected, found = ask(strict, alone, 8, linear_engine), ask(strict, together, 8, linear_engine)
@@ -141,7 +142,7 @@ def test_nothing_is_searched_that_was_not_asked_for(explain, strict, linear_engi
     explanation = explain(strict, image, [MAP_KIND_DIFFERENCE], engine=linear_engine, inversion={"steps": 20})
     assert explanation.positive_realization is None
     assert explanation.trajectory == ()
-    assert linear_engine.blocks == [(1, 10)] * 2
+    assert linear_engine.blocks == [(1, LONGEST_BLOCK)] * (20 // LONGEST_BLOCK)
 
 
 def test_progress_of_the_search_is_told_as_a_phase_of_its_own(explain, strict, linear_engine) -> None:
@@ -151,7 +152,7 @@ def test_progress_of_the_search_is_told_as_a_phase_of_its_own(explain, strict, l
         strict, film(linear_engine, POSITIVE), KINDS, engine=linear_engine, on_progress=told.append, inversion=inversion
     )
     phases = [PROGRESS_PHASE_INVERSION, PROGRESS_PHASE_POSITIVE_REALIZATION]
-    assert [(each.phase, each.steps_taken) for each in told] == [(p, n) for p in phases for n in (10, 20, 25)]
+    assert [(each.phase, each.steps_taken) for each in told] == [(p, n) for p in phases for n in range(5, 30, 5)]
     assert {each.steps_total for each in told} == {25}
     assert not explanation.positive_realization.score.positive
     assert explanation.positive_realization.steps_taken == 25
@@ -173,7 +174,7 @@ def test_leaving_ends_the_search_at_the_next_block(ask, explaining, strict, line
         await model.networks.draw(np.zeros((1, 6), np.float32))
 
     ask(strict, leave, 8, linear_engine)
-    assert linear_engine.blocks == [(1, 10)] * 42
+    assert linear_engine.blocks == [(1, LONGEST_BLOCK)] * (420 // LONGEST_BLOCK)
 
 
 def test_a_search_that_stepped_back_over_the_threshold_goes_on(ask, linear_loaded, linear_engine) -> None:

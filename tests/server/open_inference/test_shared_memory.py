@@ -169,7 +169,7 @@ def test_nothing_is_registered_where_it_is_not_allowed(folder: Path) -> None:
 def test_it_is_allowed_where_only_this_host_can_ask_or_the_operator_says_so(
     address: str, choice: str, takes: bool
 ) -> None:
-    assert ServerSettings(address=address, shared_memory=choice).takes_shared_memory == takes
+    assert ServerSettings(address=address, shared_memory=choice, insecure=True).takes_shared_memory == takes
 
 
 def test_objects_lie_where_linux_has_them() -> None:
