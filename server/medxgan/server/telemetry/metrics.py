@@ -74,7 +74,9 @@ class Metrics:
         )
         self._running = Gauge("medxgan_requests_running", "Requests that are being answered.", registry=registry)
         self._ready = Gauge(
-            "medxgan_ready", "1 where requests are answered: the models are warm, and it does not stop.", registry=registry
+            "medxgan_ready",
+            "1 where requests are answered: the models are warm, and it does not stop.",
+            registry=registry,
         )
         self._models = Info("medxgan_model", "What runs each model.", ["model"], registry=registry)
 
