@@ -15,9 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.deployment.files import BASE, DEPLOYMENT, read
 
 from medxgan.server.errors import STATUS_CODES
+from medxgan.server.open_inference import messages
 from medxgan.server.stopwatch import Phase
 from medxgan.server.telemetry.metrics import Metrics
-from medxgan.v1.explanation_pb2 import VerdictStatus
+from medxgan.v1 import explanation_pb2
 
 ALERTS = DEPLOYMENT / "prometheus" / "alerts.yaml"
 OF_PROMETHEUS = {"job", "instance"}
@@ -117,10 +118,15 @@ def values(label: str) -> Iterable[str]:
 def test_values_of_labels_are_those_that_a_server_gives() -> None:
     reasons = {error.__name__ for error in STATUS_CODES}
     assert set() < set(values("reason")) <= reasons
-    verdicts = {name.removeprefix("VERDICT_STATUS_") for name in VerdictStatus.DESCRIPTOR.values_by_name}
+    verdicts = {
+        name.removeprefix("VERDICT_STATUS_") for name in explanation_pb2.VerdictStatus.DESCRIPTOR.values_by_name
+    }
     assert set() < set(values("verdict")) <= verdicts
     codes = {code.name for code in STATUS_CODES.values()} | {"OK", "INTERNAL", "UNKNOWN", "CANCELLED"}
     assert set() < set(values("code")) <= codes
+    explaining = {"Explain", "ExplainStream", "ModelInfer", "ModelStreamInfer"}
+    services = [*explanation_pb2.DESCRIPTOR.services_by_name.values(), *messages.DESCRIPTOR.services_by_name.values()]
+    assert set(values("method")) == explaining <= {method.name for service in services for method in service.methods}
 
 
 def test_a_rule_says_what_is_wrong_and_how_bad_it_is() -> None:

@@ -93,8 +93,8 @@ def test_the_version_is_that_of_the_project() -> None:
     version = PROJECT["project"]["version"]
     assert f"medxgan-server:{version}" in DOCKERFILE.read_text(encoding="utf-8")
     assert read(DEPLOYMENT / "compose.yaml")["services"]["server"]["image"] == f"medxgan-server:{version}"
-    assert read(BASE / "kustomization.yaml")["images"][0]["newTag"] == version
-    assert read(GPU / "kustomization.yaml")["images"][0]["newTag"] == f"{version}-gpu"
+    assert read(BASE / "kustomization.yaml")["images"][0]["newTag"] == f"{version}-with-models"
+    assert read(GPU / "kustomization.yaml")["images"][0]["newTag"] == f"{version}-gpu-with-models"
 
 
 @cache
