@@ -1,8 +1,12 @@
 """The Dockerfile, and the locks that its image is made of."""
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +143,22 @@ def test_an_image_installs_what_the_lock_says(name: str) -> None:
         (version,) = requirement.specifier
         assert version.operator == "=="
         assert (canonicalize_name(requirement.name), version.version) in locked(), "make lock"
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_the_list_of_what_an_image_holds_is_whole(name: str, tmp_path: Path) -> None:
+    wanted = [
+        line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if f"dist/{name}.cdx" in line
+    ]
+    arguments = wanted[0].replace("$(LOCKS)", str(LOCKS)).replace("dist/", f"{tmp_path}/").split()[1:]
+    command = [sys.executable, "-m", "cyclonedx_py", *arguments]
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    bill = json.loads((tmp_path / f"{name}.cdx.json").read_text(encoding="utf-8"))
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "medxgan"
+    listed = {(canonicalize_name(each["name"]), f"=={each['version']}") for each in bill["components"]}
+    assert listed == {(canonicalize_name(each.name), str(each.specifier)) for each in pinned(name)}
 
 
 @pytest.mark.parametrize("name", EXTRAS)

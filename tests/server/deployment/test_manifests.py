@@ -161,6 +161,19 @@ def test_a_server_takes_the_settings_of_a_pod(folder: Path, tmp_path: Path, monk
     } <= ServerSettings.model_fields.keys()
 
 
+def test_an_overlay_as_documented_changes_what_it_says(tmp_path: Path) -> None:
+    (overlay,) = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    shutil.copytree(BASE, tmp_path / "medxgan" / BASE.relative_to(ROOT))
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "kustomization.yaml").write_text(overlay, encoding="utf-8")
+    image = pod(BASE)["spec"]["containers"][0]["image"]
+    assert pod(tmp_path / "ours")["spec"]["containers"][0]["image"] == f"registry.hospital.example/{image}"
+    settings = rendered(tmp_path / "ours")["ConfigMap"]["data"]
+    assert settings == rendered(BASE)["ConfigMap"]["data"] | {"MEDXGAN_MAXIMUM_WAITING": "32"}
+
+
 def test_without_kustomize_too_the_settings_exist() -> None:
     given = named_settings((BASE / "settings.env").read_text(encoding="utf-8"))
     given |= dict(each.split("=") for each in read(GPU / "kustomization.yaml")["configMapGenerator"][0]["literals"])
