@@ -4,8 +4,10 @@ BIN := .venv/bin
 # Small networks run fastest on one thread each. Files of tests are shared out whole: their tests share what is set up.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(files('data_store') / 'data' / 'RG1_UNCR.dcm')")
+LOCKS := server/deployment/requirements
+EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header
 
-.PHONY: demo test test-fast check format protos release-contract models-wheel abuse bench clean
+.PHONY: demo test test-fast check format protos release-contract models-wheel lock sbom abuse bench clean
 
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
@@ -39,6 +41,17 @@ release-contract: .venv/.development  ## what `check` compares the contract with
 
 models-wheel: .venv/bin/python  ## the shipped bundles as a wheel of their own, into dist/
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./models
+
+lock: .venv/.development  ## choose the releases of all dependencies anew: uv.lock, and what the images install
+	$(BIN)/uv lock --upgrade
+	$(EXPORT) --extra server --extra dicom --output-file $(LOCKS)/server.txt
+	$(EXPORT) --extra server-gpu --extra dicom --output-file $(LOCKS)/server-gpu.txt
+	$(EXPORT) --only-group build --output-file $(LOCKS)/build.txt
+
+sbom: .venv/.development  ## what the images hold beside their base, in CycloneDX, into dist/
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements $(LOCKS)/server.txt --pyproject pyproject.toml --mc-type application --output-file dist/server.cdx.json
+	$(BIN)/cyclonedx-py requirements $(LOCKS)/server-gpu.txt --pyproject pyproject.toml --mc-type application --output-file dist/server-gpu.cdx.json
 
 abuse: .venv/.development  ## what a bystander feels while a server is abused; 100,000 damaged messages
 	$(BIN)/python benchmarks/abuse.py

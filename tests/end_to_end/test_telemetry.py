@@ -93,6 +93,7 @@ def test_requests_are_counted_noted_and_their_images_named_by_hash_alone(
         assert running.figure("medxgan_batch_rows_sum", "tiny/1") == 2, "a block of five steps and one of two"
         assert running.figure("medxgan_decode_seconds_count", "tensor") == 2
         assert running.figure("medxgan_requests_running") == 0
+        assert running.figure("medxgan_ready") == 1
         assert running.figure("medxgan_model_info", "tiny/1", "CPUExecutionProvider") == 1
         told = running.get("/metrics")[1]
         running.process.send_signal(signal.SIGTERM)

@@ -183,7 +183,7 @@ class Server:
         except WorkerFailureError as error:
             raise UnsupportedError(f"no process that decodes files could be started: {error}") from error
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        self._open_inference.ready = True
+        self._tell_ready(True)
 
     async def stop(self, at_once: asyncio.Event | None = None) -> None:
         """Call itself unhealthy, take no more requests, give those that run their grace, and end the compute.
@@ -194,7 +194,7 @@ class Server:
             at_once: ends the grace when it is set.
         """
         await self._health.enter_graceful_shutdown()
-        self._open_inference.ready = False
+        self._tell_ready(False)
         for requests in self._requests:
             requests.refuse()
         waits: list[asyncio.Task[object]] = [asyncio.create_task(self._idle())]
@@ -213,6 +213,10 @@ class Server:
         if self._trail is not None:
             _log.info("audit_closed", last_hash=self._trail.last_hash)
             self._trail.close()
+
+    def _tell_ready(self, is_ready: bool) -> None:
+        self._open_inference.ready = is_ready
+        self._metrics.ready(is_ready)
 
     def _watch_models(self) -> None:
         for model in self._repository:

@@ -50,6 +50,13 @@ def test_probes_say_whether_it_lives_and_is_ready(answering: Answering) -> None:
     assert answering.ask("/v2/health/ready")[0] == 503
 
 
+def test_readiness_is_a_figure_too(answering: Answering) -> None:
+    assert answering.figure("medxgan_ready") == 0
+    for is_ready in (True, False):
+        answering.metrics.ready(is_ready)
+        assert answering.figure("medxgan_ready") == is_ready
+
+
 def test_figures_add_up(answering: Answering) -> None:
     metrics = answering.metrics
     metrics.began()

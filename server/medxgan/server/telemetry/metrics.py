@@ -73,6 +73,11 @@ class Metrics:
             registry=registry,
         )
         self._running = Gauge("medxgan_requests_running", "Requests that are being answered.", registry=registry)
+        self._ready = Gauge(
+            "medxgan_ready",
+            "1 where requests are answered: the models are warm, and it does not stop.",
+            registry=registry,
+        )
         self._models = Info("medxgan_model", "What runs each model.", ["model"], registry=registry)
 
     def serve(self, model: str, execution: Mapping[str, str]) -> None:
@@ -91,6 +96,10 @@ class Metrics:
             inside: gives, by NAME/VERSION, the work under way or waiting, in explanations with the default steps.
         """
         self.registry.register(_Load(inside))
+
+    def ready(self, is_ready: bool) -> None:
+        """Requests are answered from now on, or no longer."""
+        self._ready.set(is_ready)
 
     def began(self) -> None:
         """A request came."""
