@@ -121,7 +121,7 @@ class ServerSettings(BaseSettings):
         1,
         ge=1,
         description="Copies of every model on each device, each with a batch of its own. On the CPU, with --threads 1 "
-        "and a copy for each core, more is done in all under load, and less for a request alone.",
+        "and a copy for each core, more is done in all under load, and a request alone takes longer.",
     )
     half_precision: bool = Field(
         False,
