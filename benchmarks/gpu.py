@@ -37,7 +37,6 @@ ENGINES = {
     "TensorRT": EngineSettings("tensorrt", maximum_rows=max(BATCHES)),
     "TensorRT, 16 bits": EngineSettings("tensorrt", maximum_rows=max(BATCHES), half_precision=True),
 }
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 PEER = "torch.compile"
 
 Invert = Callable[[InversionState], FloatArray]
@@ -143,7 +142,7 @@ def found_ways(folder: Path, model: TrainedModel, steps: int) -> tuple[dict[str,
     bundle = load_bundle(folder)
     for name, settings in ENGINES.items():
         engine = open_engine(bundle, settings)
-        if engine.execution.provider != PROVIDERS[settings.provider]:
+        if engine.execution.fallback_reason:
             missing[name] = engine.execution.fallback_reason
             continue
         engine.warm_up()

@@ -8,6 +8,10 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medxgan.training.data.source import DataConfig
 
 
 def quartiles(values: list[float]) -> tuple[float, float]:
@@ -24,6 +28,11 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def data_name(data: "DataConfig") -> str:
+    """What a report calls the images: the file's name, else the kind."""
+    return data.path.stem if data.kind == "npz" else data.kind
 
 
 def versions(*libraries: str) -> str:

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from measuring import conditions, machine, write_results
+from measuring import conditions, data_name, machine, write_results
 from numpy.typing import NDArray
 
 from medxgan.evaluation.cohort import open_cohort
@@ -73,7 +73,7 @@ def main(
             export_bundle(load_trained_model(each), folder)
         maps, masks = asyncio.run(explained(folders, configuration.data.load(data), split, images))
     found = [agreement(method, pair, masks) for method, pair in maps.items()]
-    name = configuration.data.path.stem if configuration.data.kind == "npz" else configuration.data.kind
+    name = data_name(configuration.data)
     report = {
         **conditions(1, "torch", "onnxruntime", folders={data: "DATA", run: "RUN", other: "OTHER_RUN"}),
         "data": name,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import versions, write_results
+from measuring import data_name, versions, write_results
 from numpy.typing import NDArray
 
 from medxgan.evaluation.cohort import Explained, explain_cohort, open_cohort
@@ -84,7 +84,7 @@ def main() -> None:
         own = sum(score.positive == wanted for _, score in rows) / count
         judged = judge_positive(judge, np.stack([picture for picture, _ in rows])[:, None], threshold)
         shares[title] = [own, float((judged == wanted).mean())]
-    name = configuration.data.path.stem if configuration.data.kind == "npz" else configuration.data.kind
+    name = data_name(configuration.data)
     lines = [f"| {what} | {own:.3f} | {others:.3f} |" for what, (own, others) in shares.items()]
     page = f"# A second opinion: {name}, {count} test images that both call positive\n\n"
     page += "| | the classifier explained | a classifier never seen |\n|---|---|---|\n" + "\n".join(lines)

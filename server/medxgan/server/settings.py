@@ -33,7 +33,7 @@ def _stays_on_this_machine(address: str) -> bool:
 
 
 def _host_and_port(address: str) -> str:
-    if address and address.startswith("unix"):
+    if address.startswith("unix"):
         raise ValueError("expected HOST:PORT with a port from 0 to 65535")
     return _listenable(address) if address else address
 

@@ -54,9 +54,7 @@ def warm_up(
 
 def _make_ready(settings: ServerSettings, console: Console) -> bool:
     """Make every model ready; whether what was asked for runs them all."""
-    folders = list(bundle_folders(settings.models))
-    if not folders:
-        raise BundleError(f"{settings.models}: expected bundles in folders NAME/VERSION, found none")
+    folders = bundle_folders(settings.models)
     met = True
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:

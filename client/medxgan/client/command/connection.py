@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from medxgan.client.command.bundle_search import NoModelsError, find_models
 from medxgan.client.command.terminal import standard_error
@@ -58,44 +59,28 @@ TlsOption = Annotated[
         help="Speak TLS with the server, and trust the authorities that gRPC trusts. Any of the next three brings TLS.",
     ),
 ]
+
+
+def _file(name: str, variable: str, what: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(name, metavar="FILE", envvar=variable, help=what, show_default=False)
+    return option
+
+
 AuthorityOption = Annotated[
     Path | None,
-    typer.Option(
-        "--tls-authority",
-        metavar="FILE",
-        envvar="MEDXGAN_AUTHORITY",
-        help="Certificates (PEM) of the authority that the server's comes from.",
-        show_default=False,
-    ),
+    _file("--tls-authority", "MEDXGAN_AUTHORITY", "Certificates (PEM) of the authority that the server's comes from."),
 ]
 CertificateOption = Annotated[
     Path | None,
-    typer.Option(
-        "--tls-certificate",
-        metavar="FILE",
-        envvar="MEDXGAN_CLIENT_CERTIFICATE",
-        help="Your certificate (PEM), for a server that asks for one.",
-        show_default=False,
-    ),
+    _file("--tls-certificate", "MEDXGAN_CLIENT_CERTIFICATE", "Your certificate (PEM), for a server that asks for one."),
 ]
-KeyOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-key",
-        metavar="FILE",
-        envvar="MEDXGAN_CLIENT_KEY",
-        help="The key (PEM) of your certificate.",
-        show_default=False,
-    ),
-]
+KeyOption = Annotated[Path | None, _file("--tls-key", "MEDXGAN_CLIENT_KEY", "The key (PEM) of your certificate.")]
 TokenFileOption = Annotated[
     Path | None,
-    typer.Option(
+    _file(
         "--token-file",
-        metavar="FILE",
-        envvar="MEDXGAN_TOKEN_FILE",
-        help="File with your bearer token. Without it, the variable MEDXGAN_TOKEN may hold the token itself.",
-        show_default=False,
+        "MEDXGAN_TOKEN_FILE",
+        "File with your bearer token. Without it, the variable MEDXGAN_TOKEN may hold the token itself.",
     ),
 ]
 

@@ -139,11 +139,12 @@ def providers_of(
         chain: providers that this ONNX Runtime has, the wanted one first.
         settings: of the engine.
     """
-    options = {CUDA: lambda: {"device_id": str(settings.device), **CUDA_OPTIONS}, CPU: dict}
     found: list[Provider] = []
     for provider in chain:
-        if provider != TENSORRT:
-            found.append((provider, options[provider]()))
+        if provider == CUDA:
+            found.append((provider, {"device_id": str(settings.device), **CUDA_OPTIONS}))
+        elif provider != TENSORRT:
+            found.append((provider, {}))
         elif tensorrt.takes(graph):
             found.append((provider, tensorrt.options(bundle, graph, settings)))
     return found

@@ -66,9 +66,7 @@ class ModelRepository:
                 default's name.
             UnsupportedError: this installation has not what the provider needs.
         """
-        versions = list(bundle_folders(folder))
-        if not versions:
-            raise BundleError(f"{folder}: expected bundles in folders NAME/VERSION, found none")
+        versions = bundle_folders(folder)
         models, refused = [], []
         for version in versions:
             try:
@@ -138,8 +136,19 @@ def _stated_default(folder: Path) -> str:
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
-def bundle_folders(folder: Path) -> Iterator[Path]:
-    """The folders NAME/VERSION of a folder, in order. Others, such as `.git`, `lost+found` or `..data`, are logged."""
+def bundle_folders(folder: Path) -> list[Path]:
+    """The folders NAME/VERSION of a folder, in order. Others, such as `.git`, `lost+found` or `..data`, are logged.
+
+    Raises:
+        BundleError: there is none.
+    """
+    found = list(_version_folders(folder))
+    if not found:
+        raise BundleError(f"{folder}: expected bundles in folders NAME/VERSION, found none")
+    return found
+
+
+def _version_folders(folder: Path) -> Iterator[Path]:
     for name in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not name.is_dir():
             continue

@@ -105,9 +105,8 @@ class AuditTrail:
     def _cut_off_torn_line(self) -> None:
         """A line without its end was being written when the process died: its answer was never given."""
         self._file.seek(0)
-        content = self._file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        whole = sum(len(line) for line in self._file if line.endswith(b"\n"))
+        if whole < self._file.seek(0, os.SEEK_END):
             self._file.truncate(whole)
 
 
@@ -120,10 +119,11 @@ def verify(file: Path) -> Verified:
     records, last_hash = 0, FIRST
     try:
         for number, text in _lines(file):
-            reason = _fault(text, last_hash)
-            if reason:
-                return Verified(records, last_hash, (number, reason))
-            records, last_hash = records + 1, json.loads(text)["hash"]
+            try:
+                last_hash = _checked(text, last_hash)
+            except _BrokenLineError as broken:
+                return Verified(records, last_hash, (number, str(broken)))
+            records += 1
     except OSError as error:
         raise AuditError(f"{file}: can't be read ({error.strerror})") from error
     return Verified(records, last_hash)
@@ -134,19 +134,24 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         yield from enumerate((line.removesuffix("\n") for line in lines), start=1)
 
 
-def _fault(text: str, last_hash: str) -> str:
-    """What is wrong with a line; empty where nothing is."""
+class _BrokenLineError(Exception):
+    """A line is not as it was written; says why."""
+
+
+def _checked(text: str, last_hash: str) -> str:
+    """The hash of a line that is as it was written after the one with `last_hash`."""
     try:
         line = json.loads(text)
     except ValueError:
         line = None
     if not isinstance(line, dict):
-        return "expected a record in JSON"
+        raise _BrokenLineError("expected a record in JSON")
     if line.get("previous") != last_hash:
-        return "the line before is not the one that it was written after"
-    if line.get("hash") != _hash({name: value for name, value in line.items() if name != "hash"}):
-        return "it was changed"
-    return ""
+        raise _BrokenLineError("the line before is not the one that it was written after")
+    own = _hash({name: value for name, value in line.items() if name != "hash"})
+    if line.get("hash") != own:
+        raise _BrokenLineError("it was changed")
+    return own
 
 
 def _hash(line: Mapping[str, object]) -> str:
