@@ -139,7 +139,8 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
 
     def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
         """Serve, where it was served before; on a free port the first time."""
-        self.server = grpc.server(ThreadPoolExecutor(4))
+        # Without it gRPC would share the port with whoever took it since.
+        self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(self, self.server)
         address = self.address or "127.0.0.1:0"
         if credentials is None:

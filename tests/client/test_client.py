@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import grpc
@@ -438,6 +439,28 @@ def test_a_restart_of_five_seconds_is_outlasted(service, grey) -> None:
     for asker in askers:
         asker.join(30)
     assert set(results) == {"Client", "Blocking"}
+
+
+def test_who_takes_a_connection_and_stays_silent_is_given_up(service, make, grey) -> None:
+    """As a server does that hangs while it ends: the next may listen at its address already."""
+    host, port = service.address.split(":")
+    service.stop()
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        silent.bind((host, int(port)))
+        silent.listen()
+
+        def restart() -> None:
+            held, _ = silent.accept()
+            silent.close()
+            service.start()
+            assert service.dropped.wait(30)
+            held.close()
+
+        with make(service.address, timeout=15) as client, ThreadPoolExecutor(1) as threads:
+            restarted = threads.submit(restart)
+            assert client.explain(grey).settings.seed == 0
+            restarted.result()
 
 
 def test_patience_begins_with_the_first_failure_and_ends(service, make, grey) -> None:

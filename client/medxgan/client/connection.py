@@ -22,6 +22,9 @@ KEEPALIVE_TIMEOUT = 20.0
 """Seconds for the answer to a check, after which the connection counts as dead; for sent data that nobody confirms too
 (TCP_USER_TIMEOUT, which gRPC sets with keepalive)."""
 
+CONNECT_TIMEOUT = 5.0
+"""Seconds for one attempt to connect, TLS included; gRPC's 20 outlast the patience with a server that is away."""
+
 PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 EXCEPTION_VARIABLES = ("no_grpc_proxy", "no_proxy")
 """What gRPC takes a proxy from, and the hosts that it reaches without one: of each the first that is set."""
@@ -70,6 +73,8 @@ class Connection:
             # A server that starts again is found within a second.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            # By this name gRPC has the time for one attempt.
+            ("grpc.min_reconnect_backoff_ms", round(CONNECT_TIMEOUT * 1000)),
             ("grpc.keepalive_time_ms", round(keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT * 1000)),
             ("grpc.keepalive_permit_without_calls", 0),
