@@ -57,6 +57,23 @@ def test_a_call_that_is_cancelled_while_it_waits_is_never_made() -> None:
     run(scenario)
 
 
+def test_urgent_calls_go_first_and_every_fourth_turn_is_left_to_the_others() -> None:
+    gate, made = threading.Event(), []
+
+    async def scenario(thread: DeviceThread) -> None:
+        first = thread.submit(gate.wait)
+        others = [thread.submit(lambda n=n: made.append(f"other {n}")) for n in range(3)]
+        urgent = [thread.submit(lambda n=n: made.append(f"urgent {n}"), urgent=True) for n in range(5)]
+        gate.set()
+        await asyncio.gather(first, *others, *urgent)
+        assert made == [
+            *("urgent 0", "urgent 1", "urgent 2", "other 0"),
+            *("urgent 3", "urgent 4", "other 1", "other 2"),
+        ]
+
+    run(scenario)
+
+
 def test_a_fault_reaches_its_caller_and_no_other() -> None:
     async def scenario(thread: DeviceThread) -> None:
         with pytest.raises(ZeroDivisionError):

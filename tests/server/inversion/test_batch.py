@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.errors import BusyError
-from medxgan.server.inversion.batch import Ended, InversionBatch
+from medxgan.server.inversion.batch import InversionBatch
+from medxgan.server.inversion.lane import Ended
 from medxgan.server.inversion.solver import Row, Solver, Start
 
 CODES = [(0.5, -1.0, 0.25, 2.0, 0.1 * i, 0.3) for i in range(8)]
@@ -32,8 +33,8 @@ class Bench:
         self.thread = DeviceThread()
         self.batch = InversionBatch(Solver(engine.bundle.inversion), engine, self.thread, maximum_rows, quantum=1000)
 
-    async def invert(self, index: int, steps: int = 30, on_rows=None) -> Ended:
-        (ended,) = await self.batch.run([started(self.engine, index, steps)], "caller", on_rows)
+    async def invert(self, index: int, steps: int = 30, on_rows=None, *, urgent: bool = False) -> Ended:
+        (ended,) = await self.batch.run([started(self.engine, index, steps)], "caller", on_rows, urgent=urgent)
         return ended
 
     async def blocks(self) -> list[tuple[int, int]]:
@@ -346,3 +347,82 @@ def test_a_fault_ends_the_whole_request_with_one_error(linear_engine):
         assert {size for size, _ in linear_engine.blocks[blocks:]} == {1}, "the rows that waited are not run any more"
 
     serve(linear_engine, 3, scenario)
+
+
+def test_an_urgent_row_advances_alone_after_the_block_that_runs(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        others = [asyncio.create_task(bench.invert(index, 60)) for index in range(3)]
+        await bench.at_gate()
+        urgent = asyncio.create_task(bench.invert(3, 20, urgent=True))
+        await asyncio.sleep(0)
+        linear_engine.gate.set()
+        found = await urgent
+        assert await bench.blocks() >= [(3, 10), (1, 10), (1, 10)]
+        assert not any(other.done() for other in others)
+        for index, other in enumerate(others):
+            np.testing.assert_array_equal((await other).state.z, alone(linear_engine, index, 60))
+        np.testing.assert_array_equal(found.state.z, alone(linear_engine, 3, 20))
+
+    serve(linear_engine, 3, scenario)
+
+
+def test_every_fourth_block_is_for_those_that_are_not_urgent(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        urgent = [asyncio.create_task(bench.invert(index, 50, urgent=True)) for index in range(2)]
+        await bench.at_gate()
+        routine = asyncio.create_task(bench.invert(2, 20))
+        await asyncio.sleep(0)
+        linear_engine.gate.set()
+        await asyncio.gather(*urgent, routine)
+        assert [rows for rows, _ in await bench.blocks()] == [2, 2, 2, 1, 2, 2, 1]
+
+    serve(linear_engine, 4, scenario)
+
+
+def test_no_block_of_others_begins_while_an_urgent_request_is_expected(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        linear_engine.gate.clear()
+        routine = asyncio.create_task(bench.invert(0, 40))
+        await bench.at_gate()
+        with bench.batch.expecting(urgent=True):
+            linear_engine.gate.set()
+            assert await bench.blocks() == [(1, 10)]
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert await bench.blocks() == [(1, 10)]
+        await bench.invert(1, 20, urgent=True)
+        assert not routine.done()
+        await routine
+
+    serve(linear_engine, 1, scenario)
+
+
+def test_expecting_requests_that_never_join_stops_nobody(linear_engine):
+    """As urgent requests do that are cancelled while they are opened, one after the other without end."""
+
+    async def scenario(bench: Bench) -> None:
+        routine = asyncio.create_task(bench.invert(0, 60))
+        while not routine.done():
+            with bench.batch.expecting(urgent=True):
+                await asyncio.sleep(0)
+        await routine
+
+    serve(linear_engine, 1, scenario)
+
+
+def test_overlapping_expectations_stop_nobody(linear_engine):
+    async def scenario(bench: Bench) -> None:
+        routine = asyncio.create_task(bench.invert(0, 60))
+
+        async def opened(urgent: bool) -> None:
+            while not routine.done():
+                with bench.batch.expecting(urgent=urgent):
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+
+        await asyncio.gather(*(opened(True) for _ in range(3)))
+        await routine
+
+    serve(linear_engine, 1, scenario)

@@ -8,16 +8,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medxgan.server.engine.device_thread import DeviceThread
-from medxgan.server.inversion.batch import Ended, InversionBatch
+from medxgan.server.inversion.batch import InversionBatch
+from medxgan.server.inversion.lane import Ended
 from medxgan.server.inversion.solver import Row, Solver, Start
 from medxgan.server.inversion.turns import Flow, Ticket, Turns
 
 QUANTUM = 20
 
 
-def flow(caller: str, rows: int = 1, urgent: bool = False) -> Flow:
+def flow(caller: str, rows: int = 1) -> Flow:
     """A request whose rows wait; their states are of no account here."""
-    waiting = Flow(caller, urgent=urgent)
+    waiting = Flow(caller)
     waiting.waiting.extend(Ticket(waiting, index, None) for index in range(rows))
     return waiting
 
@@ -96,68 +97,16 @@ def test_who_left_is_not_called_up() -> None:
     assert turns.next() is None
 
 
-def test_urgent_requests_go_first_and_every_fourth_place_is_left_to_the_others() -> None:
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=12))
+def test_no_row_is_lost_or_doubled(requests: list[int]) -> None:
     turns = Turns(QUANTUM)
-    routine, urgent = flow("a", 3), flow("b", 7, urgent=True)
-    joined(turns, routine, urgent)
-    order = [turns.next().flow for _ in range(10)]
-    assert order == [urgent] * 3 + [routine] + [urgent] * 3 + [routine] + [urgent] + [routine]
-
-
-def test_urgent_requests_share_among_themselves() -> None:
-    turns = Turns(QUANTUM)
-    one, other = flow("a", 2, urgent=True), flow("b", 2, urgent=True)
-    joined(turns, one, other)
-    order = []
-    for _ in range(3):
-        ticket = turns.next()
-        turns.count(ticket, 10)
-        order.append(ticket.flow)
-    assert order == [one, other, one]
-
-
-def test_what_is_not_urgent_gives_way_after_a_block_however_little_it_was_given() -> None:
-    turns = Turns(QUANTUM)
-    routine = flow("a")
-    joined(turns, routine)
-    ticket = turns.next()
-    joined(turns, flow("b", urgent=True))
-    assert turns.gives_way([ticket]) is None, "it has just joined, and is due a block"
-    turns.count(ticket, 1)
-    assert turns.gives_way([ticket]) is ticket
-    turns.hand_back(ticket, None)
-    assert turns.next().flow.urgent
-    assert turns.next() is ticket
-
-
-def test_what_is_urgent_gives_way_to_nothing_that_is_not() -> None:
-    turns = Turns(QUANTUM)
-    urgent = flow("a", urgent=True)
-    joined(turns, urgent)
-    ticket = turns.next()
-    joined(turns, flow("b"))
-    turns.count(ticket, 100 * QUANTUM)
-    assert turns.gives_way([ticket]) is None
-    joined(turns, flow("c", urgent=True))
-    assert turns.gives_way([ticket]) is ticket
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 4)), min_size=1, max_size=12))
-def test_nobody_starves_and_no_row_is_lost_or_doubled(requests: list[tuple[bool, int]]) -> None:
-    """However many urgent requests keep coming, whoever waits is at most four places for each that waits before him."""
-    turns = Turns(QUANTUM)
-    first = [flow(f"caller {number}", rows, urgent) for number, (urgent, rows) in enumerate(requests)]
-    joined(turns, *first)
-    waiting = {id(ticket) for each in first for ticket in each.waiting}
-    for place in range(4 * len(waiting) + 4):
-        endless = flow(f"endless {place}", urgent=True)
-        joined(turns, endless)
-        ticket = turns.next()
-        waiting.discard(id(ticket))
-        if ticket.flow is endless:
-            turns.leave(endless)
-    assert not [id(ticket) for each in first for ticket in each.waiting if not each.urgent]
-    assert all(id(ticket) in waiting for each in first for ticket in each.waiting)
+    flows = [flow(f"caller {number}", rows) for number, rows in enumerate(requests)]
+    joined(turns, *flows)
+    waiting = [ticket for each in flows for ticket in each.waiting]
+    drawn = [turns.next() for _ in waiting]
+    assert set(map(id, drawn)) == set(map(id, waiting))
+    assert turns.next() is None
+    assert not turns.has_waiting
 
 
 def start(engine, index: int, steps: int) -> Start:
@@ -178,7 +127,9 @@ def alone(engine, index: int, steps: int) -> np.ndarray:
 
 @given(
     requests=st.lists(
-        st.tuples(st.sampled_from("abc"), st.integers(1, 90), st.integers(1, 3), st.booleans()), min_size=1, max_size=8
+        st.tuples(st.sampled_from("abc"), st.integers(1, 90), st.integers(1, 3), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=8,
     ),
     places=st.integers(1, 4),
 )
@@ -190,9 +141,11 @@ def test_every_row_gets_its_steps_once_whoever_gives_way(linear_engine, requests
         thread.start()
         batch.start()
 
-        async def ask(number: int, caller: str, steps: int, rows: int, leaves: bool) -> list[Ended] | None:
+        async def ask(
+            number: int, caller: str, steps: int, rows: int, leaves: bool, urgent: bool
+        ) -> list[Ended] | None:
             starts = [start(linear_engine, 3 * number + row, steps) for row in range(rows)]
-            asking = asyncio.create_task(batch.run(starts, caller))
+            asking = asyncio.create_task(batch.run(starts, caller, urgent=urgent))
             if leaves:
                 for _ in range(number):
                     await asyncio.sleep(0)
@@ -209,7 +162,7 @@ def test_every_row_gets_its_steps_once_whoever_gives_way(linear_engine, requests
 
     linear_engine.blocks.clear()
     answers = asyncio.run(serve())
-    for number, ((_, steps, rows, leaves), answer) in enumerate(zip(requests, answers, strict=True)):
+    for number, ((_, steps, rows, leaves, _), answer) in enumerate(zip(requests, answers, strict=True)):
         if leaves:
             continue
         assert [ended.row.steps_taken for ended in answer] == [steps] * rows

@@ -30,7 +30,8 @@ from medxgan.server.explanation.table import MAPS
 from medxgan.server.explanation.trajectory import trajectory
 from medxgan.server.explanation.verdict import judge
 from medxgan.server.images.film import Film, Placement
-from medxgan.server.inversion.batch import Ended, InversionBatch
+from medxgan.server.inversion.batch import InversionBatch
+from medxgan.server.inversion.lane import Ended
 from medxgan.server.inversion.settings import InversionSettings
 from medxgan.server.inversion.solver import Row
 from medxgan.server.inversion.starts import comparable, leading, learning_rates, starting_codes
@@ -67,10 +68,17 @@ class Explainer:
         thread: makes the calls to the engine.
         batch: advances its inversions.
         networks: its networks, by rows.
+        urgent_networks: the same for requests that go first.
     """
 
     def __init__(
-        self, bundle: LoadedBundle, engine: Engine, thread: DeviceThread, batch: InversionBatch, networks: Networks
+        self,
+        bundle: LoadedBundle,
+        engine: Engine,
+        thread: DeviceThread,
+        batch: InversionBatch,
+        networks: Networks,
+        urgent_networks: Networks,
     ) -> None:
         self._bundle = bundle.description
         self._threshold = bundle.description.classification.decision_threshold
@@ -78,13 +86,15 @@ class Explainer:
         self._thread = thread
         self._batch = batch
         self._networks = networks
+        self._urgent_networks = urgent_networks
 
-    async def open(self, film: Film, stopwatch: Stopwatch) -> OpenedImage:
+    async def open(self, film: Film, stopwatch: Stopwatch, *, urgent: bool = False) -> OpenedImage:
         """Make of a film what the networks see, and what they say of it at once.
 
         Args:
             film: the film.
             stopwatch: of the request; waiting for a turn counts as queued.
+            urgent: whether it goes before those that are not.
         """
 
         def run() -> dict[str, FloatArray]:
@@ -92,7 +102,8 @@ class Explainer:
             return run_open(self._engine, film)
 
         stopwatch.switch(Phase.QUEUED)
-        opened = await self._thread.call(run)
+        with self._batch.expecting(urgent=urgent):
+            opened = await self._thread.call(run, urgent=urgent)
         measures = self._bundle.familiarity.measures
         return OpenedImage(
             x=opened["x"],
@@ -126,14 +137,16 @@ class Explainer:
             caller: who asks: callers share the batch.
             stopwatch: of the request.
             on_progress: called on the event loop after every block of gradient steps.
-            urgent: whether its inversion goes before those that are not.
+            urgent: whether it goes before those that are not.
         """
+        networks = self._urgent_networks if urgent else self._networks
         inverted: Inverted | None = None
         positive: PositiveRealization | None = None
         frames: tuple[TrajectoryFrame, ...] = ()
         if settings.inversion is not None:
             advance = partial(self._batch.run, caller=caller, urgent=urgent)
-            inverted = await self._invert(opened, settings.inversion, settings.seed, advance, stopwatch, on_progress)
+            ended = await self._invert(opened, settings.inversion, settings.seed, advance, stopwatch, on_progress)
+            inverted = await self._best(opened, settings.inversion, ended, urgent)
             if settings.positive_end:
                 stopwatch.switch(Phase.POSITIVE_REALIZATION)
                 positive = await positive_realization(
@@ -144,12 +157,12 @@ class Explainer:
                     self._bundle,
                     partial(advance, on_rows=self._reporting(on_progress, POSITIVE_SEARCH)),
                     self._batch.solver,
-                    self._networks,
+                    networks,
                 )
         stopwatch.switch(Phase.MAPS)
         if inverted is not None and positive is not None and settings.frames:
-            frames = await trajectory(inverted, positive, settings.frames, self._threshold, self._networks)
-        maps, target_logit = await self._maps(opened.x, settings, inverted, positive)
+            frames = await trajectory(inverted, positive, settings.frames, self._threshold, networks)
+        maps, target_logit = await self._maps(opened.x, settings, networks, inverted, positive)
         return Explanation(
             opened=opened,
             settings=settings,
@@ -169,8 +182,8 @@ class Explainer:
         advance: Callable[..., Awaitable[list[Ended]]],
         stopwatch: Stopwatch,
         on_progress: OnProgress | None,
-    ) -> Inverted:
-        """Invert an image from all its starts and keep the best; the others change nothing but the uncertainty."""
+    ) -> list[Ended]:
+        """Invert an image from all its starts."""
         rates = learning_rates(self._bundle, settings.learning_rate, guessed=opened.z is not None)
         starts = [
             self._batch.solver.init(
@@ -188,7 +201,13 @@ class Explainer:
         ended = await advance(starts, on_rows=on_rows)
         stopwatch.switch(Phase.INVERSION, at=min(each.began for each in ended))
         stopwatch.switch(Phase.MAPS, at=max(each.ended for each in ended))
-        candidates = [await self._close(opened, restart, each) for restart, each in enumerate(ended)]
+        return ended
+
+    async def _best(
+        self, opened: OpenedImage, settings: InversionSettings, ended: Sequence[Ended], urgent: bool
+    ) -> Inverted:
+        """The best of all restarts; the others change nothing but the uncertainty."""
+        candidates = [await self._close(opened, restart, each, urgent) for restart, each in enumerate(ended)]
         best = min(
             candidates,
             key=lambda each: comparable(settings.loss(each.reconstruction_mse, each.classification_loss)),
@@ -197,12 +216,11 @@ class Explainer:
             return best
         return replace(best, uncertainty=uncertainty_map([each.difference for each in candidates]))
 
-    async def _close(self, opened: OpenedImage, restart: int, ended: Ended) -> Inverted:
+    async def _close(self, opened: OpenedImage, restart: int, ended: Ended, urgent: bool) -> Inverted:
         """Draw and score what one restart found, in a batch of its own: that there are others changes nothing."""
         z = ended.state.z
-        closed = await self._thread.call(
-            partial(self._engine.run, bundle_pb2.GRAPH_ROLE_CLOSE, {"x": opened.x, "z": z})
-        )
+        run = partial(self._engine.run, bundle_pb2.GRAPH_ROLE_CLOSE, {"x": opened.x, "z": z})
+        closed = await self._thread.call(run, urgent=urgent)
         negative_z = z.copy()
         negative_z[:, self._bundle.latent.z1_size :] = 0
         reconstruction = closed["reconstruction"][0, 0]
@@ -228,6 +246,7 @@ class Explainer:
         self,
         x: FloatArray,
         settings: ExplanationSettings,
+        networks: Networks,
         inverted: Inverted | None,
         positive: PositiveRealization | None,
     ) -> tuple[dict[MapKind, MapValues], float | None]:
@@ -237,15 +256,15 @@ class Explainer:
         outputs: dict[str, FloatArray] = {}
         target_logit: float | None = None
         if read:
-            outputs = await self._networks.attribution(x, settings.target, ["logit", *read])
+            outputs = await networks.attribution(x, settings.target, ["logit", *read])
             target_logit = float(outputs["logit"][0])
         elif any(MAPS[kind].any_class for kind in settings.maps):
-            (logit,) = await self._networks.logits(x, settings.target)
+            (logit,) = await networks.logits(x, settings.target)
             target_logit = float(logit)
         pass_seconds = time.perf_counter() - began
         subject = Subject(
             x,
-            self._networks,
+            networks,
             settings,
             outputs,
             float("nan") if target_logit is None else target_logit,

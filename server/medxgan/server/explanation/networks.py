@@ -24,13 +24,23 @@ class Networks:
         engine: runs the graphs.
         thread: makes the calls to the engine.
         maximum_rows: most rows of a chunk, >= 1.
+        urgent: whether its calls go before those that are not.
     """
 
-    def __init__(self, bundle: LoadedBundle, engine: Engine, thread: DeviceThread, maximum_rows: int) -> None:
+    def __init__(
+        self,
+        bundle: LoadedBundle,
+        engine: Engine,
+        thread: DeviceThread,
+        maximum_rows: int,
+        *,
+        urgent: bool = False,
+    ) -> None:
         self._classes = output_names(bundle.description.classification)
         self._engine = engine
         self._thread = thread
         self._maximum_rows = maximum_rows
+        self._urgent = urgent
 
     def chunks(self, rows: int) -> Iterator[slice]:
         """The rows chunk by chunk: for who makes the rows of a long run no sooner than they are needed."""
@@ -71,5 +81,6 @@ class Networks:
         results = []
         for chunk in self.chunks(rows):
             part = {name: values[chunk] for name, values in inputs.items()}
-            results.append(await self._thread.call(partial(self._engine.run, role, part, outputs)))
+            run = partial(self._engine.run, role, part, outputs)
+            results.append(await self._thread.call(run, urgent=self._urgent))
         return {name: np.concatenate([result[name] for result in results]) for name in outputs}

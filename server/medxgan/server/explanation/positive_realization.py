@@ -18,7 +18,7 @@ from medxgan.server.engine.port import FloatArray
 from medxgan.server.explanation.explanation import Inverted, OpenedImage, PositiveRealization
 from medxgan.server.explanation.networks import Networks
 from medxgan.server.explanation.scores import Score
-from medxgan.server.inversion.batch import Ended
+from medxgan.server.inversion.lane import Ended
 from medxgan.server.inversion.randomness import POSITIVE_SEARCH_STREAM, stream_generator
 from medxgan.server.inversion.settings import InversionSettings
 from medxgan.server.inversion.solver import Row, Solver, Start

@@ -4,10 +4,6 @@ Callers share a model by the gradient steps that they have been given: the calle
 requests the one with the fewest. A row keeps its place for a quantum of steps; after that it gives way to a row that
 has had less, by more than a quantum, and goes on later from where it was. So a request with thousands of steps holds
 nobody up for longer than a quantum, and requests of a quantum or less are never interrupted.
-
-Urgent requests come first, and rows of others give way to them after the block that runs, to go on later from where
-they were. But where others wait, every fourth place that becomes free is theirs, for a block at least: whoever calls
-all of his requests urgent does not stop the rest.
 """
 
 from collections import Counter, deque
@@ -15,9 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medxgan.server.engine.port import InversionState
-
-URGENT_IN_A_ROW = 3
-"""Places that urgent rows take before one goes to a row that is not, if any waits."""
 
 
 @dataclass(eq=False)
@@ -28,13 +21,11 @@ class Flow:
         caller: who asked.
         waiting: rows that wait for a place, in order.
         steps: gradient steps that its rows have been given.
-        urgent: whether it goes before those that are not.
     """
 
     caller: str
     waiting: "deque[Ticket]" = field(default_factory=deque)
     steps: int = 0
-    urgent: bool = False
 
 
 @dataclass(eq=False)
@@ -65,7 +56,6 @@ class Turns:
         self._quantum = quantum
         self._flows: list[Flow] = []
         self._given: Counter[str] = Counter()
-        self._urgent_in_a_row = 0
 
     def join(self, flow: Flow) -> None:
         """Take in a request whose rows wait.
@@ -90,13 +80,17 @@ class Turns:
         ticket.flow.steps += steps
         self._given[ticket.flow.caller] += steps
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any row waits."""
+        return self._first_waiting() is not None
+
     def next(self) -> Ticket | None:
         """The row that joins next, taken from those that wait; None where none does."""
         flow = self._first_waiting()
         if flow is None:
             return None
         ticket = flow.waiting.popleft()
-        self._urgent_in_a_row = self._urgent_in_a_row + 1 if flow.urgent else 0
         # The next row of the same request comes after other requests of the same standing.
         self._flows.remove(flow)
         self._flows.append(flow)
@@ -108,16 +102,10 @@ class Turns:
         least = self._first_waiting()
         if least is None:
             return None
-        served = [
-            ticket
-            for ticket in advancing
-            if ticket.stay >= self._quantum or (least.urgent and not ticket.flow.urgent and ticket.stay > 0)
-        ]
+        served = [ticket for ticket in advancing if ticket.stay >= self._quantum]
         if not served:
             return None
-        most = max(served, key=lambda ticket: (not ticket.flow.urgent, self._standing(ticket.flow)))
-        if least.urgent != most.flow.urgent:
-            return most if least.urgent else None
+        most = max(served, key=lambda ticket: self._standing(ticket.flow))
         of_caller, of_request = 0, 1
         compared = of_request if most.flow.caller == least.caller else of_caller
         ahead = self._standing(most.flow)[compared] - self._standing(least)[compared]
@@ -134,10 +122,7 @@ class Turns:
         ticket.flow.waiting.append(ticket)
 
     def _first_waiting(self) -> Flow | None:
-        waiting = [flow for flow in self._flows if flow.waiting]
-        urgent, others = ([flow for flow in waiting if flow.urgent == wanted] for wanted in (True, False))
-        first = urgent if urgent and (not others or self._urgent_in_a_row < URGENT_IN_A_ROW) else others
-        return min(first, key=self._standing, default=None)
+        return min((flow for flow in self._flows if flow.waiting), key=self._standing, default=None)
 
     def _standing(self, flow: Flow) -> tuple[int, int]:
         return self._given[flow.caller], flow.steps

@@ -35,11 +35,12 @@ class Replica:
         self.load = 0.0
         self._thread = DeviceThread()
         solver = Solver(bundle.description.inversion, LONGEST_BLOCK)
-        # A row keeps its place for as long as the default takes: usual requests are interrupted by urgent ones alone.
+        # A row keeps its place for as long as the default takes: usual requests are never interrupted.
         quantum = max(1, solver.specification.default_steps)
         self._batch = InversionBatch(solver, engine, self._thread, maximum_rows, quantum)
         self.networks = Networks(bundle, engine, self._thread, maximum_rows)
-        self.explainer = Explainer(bundle, engine, self._thread, self._batch, self.networks)
+        urgent = Networks(bundle, engine, self._thread, maximum_rows, urgent=True)
+        self.explainer = Explainer(bundle, engine, self._thread, self._batch, self.networks, urgent)
 
     def watch(self, on_block: Callable[[int], None]) -> None:
         """Call a function after every block of gradient steps, with the number of inversions that advanced together."""

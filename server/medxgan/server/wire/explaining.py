@@ -75,8 +75,8 @@ class Explaining:
             with model.admission.enter(caller, cost), model.place(cost) as replica:
                 stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, stopwatch)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
+                opened = await self._open(model, replica, image, stopwatch, urgent=urgent)
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
                 )
@@ -112,15 +112,17 @@ class Explaining:
         apart = self._uploads.image_bytes()
         return SentImage(image, apart) if apart else SentImage.of(image)
 
-    async def _open(self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch) -> OpenedImage:
+    async def _open(
+        self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch, *, urgent: bool = False
+    ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
         began = time.perf_counter()
         try:
-            async with self._decoder.film(sent, model.reduction) as film:
+            async with self._decoder.film(sent, model.reduction, urgent=urgent) as film:
                 self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
                 self._uploads.release()
-                return await replica.explainer.open(film, stopwatch)
+                return await replica.explainer.open(film, stopwatch, urgent=urgent)
         finally:
             sent.take()  # as above
 

@@ -157,6 +157,25 @@ def test_no_more_films_than_workers_exist_at_a_time(running, form: str) -> None:
     assert highest == 2
 
 
+@pytest.mark.parametrize("form", ["encoded", "tensor"])
+def test_an_urgent_film_waits_for_urgent_ones_alone(running, form: str) -> None:
+    tensor = Tensor(shape=SMOOTH.shape, data_type=bundle_pb2.DATA_TYPE_UINT8, data=SMOOTH.tobytes())
+    image = Image(encoded=tiff()) if form == "encoded" else Image(tensor=tensor)
+
+    async def full() -> None:
+        async with (
+            running.pool.film(SentImage.of(image)),
+            running.pool.film(SentImage.of(image)),
+            running.pool.film(SentImage.of(image), urgent=True) as film,
+        ):
+            assert film.levels.shape == SMOOTH.shape
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), running.pool.film(SentImage.of(image), urgent=True):
+                    pass
+
+    running.runner.run(full())
+
+
 def test_more_bytes_than_a_worker_has_room_for_are_refused() -> None:
     pool = DecoderPool(LIMITS, maximum_file_bytes=1000)
     with pytest.raises(ImageTooLargeError, match="1000 bytes"):

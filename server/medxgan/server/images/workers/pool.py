@@ -31,12 +31,13 @@ _SPARE = 1
 class DecoderPool:
     """Decodes images. Used from one event loop, between `start` and `stop` or as a context manager.
 
-    A tensor never waits for a file. Of files, `workers` are decoded at a time; the others wait. Cancelling a task that
+    A tensor never waits for a file. Of files, `workers` are decoded at a time; the others wait. An urgent image waits
+    for urgent ones alone, of which one more is decoded at a time. Cancelling a task that
     awaits `decode` ends the process that decodes its file at once, and a fresh one takes its place.
 
     Args:
         limits: the largest image taken.
-        workers: files decoded at a time, and films that exist at a time where `film` is used.
+        workers: files decoded at a time, beside an urgent one, and films that exist at a time where `film` is used.
         memory_bytes: most bytes of private memory of a worker. A file whose decoding needs more is refused. Beside it
             a worker has the file and the film in shared memory, at most `maximum_file_bytes` and four bytes for each
             of `limits.maximum_pixels`.
@@ -66,8 +67,8 @@ class DecoderPool:
             shared_bytes=maximum_file_bytes + 4 * limits.maximum_pixels + 4096,
         )
         self._fork_server = ForkServer(self._worker_limits)
-        self._places = asyncio.Semaphore(workers)
-        self._tensor_places = asyncio.Semaphore(workers)
+        self._places = _Places(workers)
+        self._tensor_places = _Places(workers)
         self._ready: asyncio.Queue[Worker] = asyncio.Queue()
         self._starting: set[asyncio.Task[None]] = set()
         self._stopped = False
@@ -120,21 +121,25 @@ class DecoderPool:
             return film.in_single_precision()
 
     @contextlib.asynccontextmanager
-    async def film(self, sent: SentImage, reduction: Reduction | None = None) -> AsyncIterator[Film]:
+    async def film(
+        self, sent: SentImage, reduction: Reduction | None = None, *, urgent: bool = False
+    ) -> AsyncIterator[Film]:
         """Decode an image, and keep its place until the film is no longer needed.
 
-        So no more than `workers` films of files and as many of tensors exist at a time, however many requests wait.
+        So no more than `workers` films of files, as many of tensors, and an urgent one of each exist at a time, however
+        many requests wait.
 
         Args:
             sent: the image, whose bytes are taken.
             reduction: what to reduce the film to, where only that is wanted of it. A small tensor stays whole.
+            urgent: whether it waits for urgent ones alone.
 
         Raises:
             As `decode`.
         """
         sent.check()
         if sent.form == "tensor":
-            async with self._tensor_places:
+            async with self._tensor_places.of(urgent=urgent):
                 if sent.size > _LARGE_TENSOR_BYTES:
                     yield await asyncio.to_thread(_tensor_film, sent, self._limits, reduction)
                 else:
@@ -144,7 +149,7 @@ class DecoderPool:
                 raise ImageTooLargeError(
                     f"image.{sent.form}", f"expected at most {self._maximum_file_bytes} bytes, got {sent.size}"
                 )
-            async with self._places:
+            async with self._places.of(urgent=urgent):
                 yield await self._decode_file(sent, reduction)
 
     async def _decode_file(self, sent: SentImage, reduction: Reduction | None) -> Film:
@@ -210,6 +215,17 @@ class DecoderPool:
             worker.end()
             raise
         return worker
+
+
+class _Places:
+    """Places for films: so many, and one for those that are urgent."""
+
+    def __init__(self, number: int) -> None:
+        self._others = asyncio.Semaphore(number)
+        self._urgent = asyncio.Semaphore(1)
+
+    def of(self, *, urgent: bool) -> asyncio.Semaphore:
+        return self._urgent if urgent else self._others
 
 
 def _tensor_film(sent: SentImage, limits: ImageLimits, reduction: Reduction | None) -> Film:

@@ -1,0 +1,169 @@
+"""Requests of one urgency, and those of their rows that advance together. Used on the event loop."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from medxgan.server.engine.port import Engine, InversionState
+from medxgan.server.inversion.block import AdvancingRows, Block, Change
+from medxgan.server.inversion.solver import Row, Solver, Start
+from medxgan.server.inversion.turns import Flow, Ticket, Turns
+
+OnRows = Callable[[Sequence[Row]], None]
+"""Called on the event loop with all the rows of a request, in order, after a block that any of them took part in."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A row that terminated.
+
+    Attributes:
+        row: how it ended.
+        state: its state, a batch of one.
+        began: `time.perf_counter()` before its first gradient step.
+        ended: the same after its last.
+    """
+
+    row: Row
+    state: InversionState
+    began: float
+    ended: float
+
+
+Outcome = asyncio.Future[list[Ended]]
+"""What a request waits for: how its rows ended, in order."""
+
+
+class Lane:
+    """Keeps the books of its requests: which of their rows advance, which wait, and who is told what.
+
+    Args:
+        solver: takes the steps.
+        engine: runs them.
+        maximum_rows: most rows that advance together, >= 1.
+        quantum: gradient steps for which a row keeps its place while others wait, >= 1.
+    """
+
+    def __init__(self, solver: Solver, engine: Engine, maximum_rows: int, quantum: int) -> None:
+        self._on_device = partial(AdvancingRows, solver, engine)
+        self._rows = self._on_device()
+        self._maximum_rows = maximum_rows
+        self._turns = Turns(quantum)
+        self._requests: dict[Flow, _Request] = {}
+        self._advancing: list[Ticket] = []
+        self._change = Change([], {}, [])
+
+    def join(self, starts: Sequence[Start], caller: str, on_rows: OnRows | None) -> tuple[Flow, Outcome]:
+        """Take in the rows of a request, which wait for their turn.
+
+        Returns:
+            What it leaves by, and what its caller waits for.
+        """
+        flow = Flow(caller)
+        flow.waiting.extend(Ticket(flow, index, state) for index, (_, state) in enumerate(starts))
+        request = _Request([row for row, _ in starts], on_rows, asyncio.get_running_loop().create_future())
+        self._requests[flow] = request
+        self._turns.join(flow)
+        return flow, request.done
+
+    def leave(self, flow: Flow) -> None:
+        """Drop a request: all its rows are done, or nobody waits for it any more."""
+        self._turns.leave(flow)
+        del self._requests[flow]
+
+    def settle(self) -> None:
+        """Drop the rows that are done and those whose caller has gone, which leaves by itself a moment later."""
+        for flow, request in self._requests.items():
+            if request.done.done():
+                self._turns.leave(flow)
+        if not self.is_busy:
+            self._advancing, self._rows = [], self._on_device()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there are rows to advance."""
+        return self._turns.has_waiting or any(map(self._goes_on, self._advancing))
+
+    def prepare(self) -> Callable[[], Block]:
+        """Let rows leave and join, and make the next block, which is to be run on the device thread."""
+        staying = {ticket: place for place, ticket in enumerate(self._advancing) if self._goes_on(ticket)}
+        leaving: dict[Ticket, int] = {}
+        joining: list[Ticket] = []
+        while True:
+            if len(staying) + len(joining) == self._maximum_rows:
+                gives_way = self._turns.gives_way(staying)
+                if gives_way is None:
+                    break
+                leaving[gives_way] = staying.pop(gives_way)
+            ticket = self._turns.next()
+            if ticket is None:
+                break
+            joining.append(ticket)
+        self._advancing = [*staying, *joining]
+        self._change = Change(list(staying.values()), leaving, [ticket.state for ticket in joining])
+        advancing = [self._requests[ticket.flow].rows[ticket.index] for ticket in self._advancing]
+        return partial(self._rows.advance, self._change, advancing)
+
+    def take(self, block: Block) -> None:
+        """Tell the callers what a block brought, and let the rows wait that gave their places up for it."""
+        self._hand_out(block)
+        for ticket, place in self._change.leaving.items():
+            if self._is_awaited(ticket):
+                self._turns.hand_back(ticket, block.left[place])
+
+    def give_up(self, error: BaseException) -> None:
+        """Tell those whose rows took part in a block that failed; the next begins afresh."""
+        failed = [ticket.flow for ticket in (*self._advancing, *self._change.leaving) if self._is_awaited(ticket)]
+        _fail((self._requests[flow] for flow in failed), error)
+        self._advancing, self._rows = [], self._on_device()
+
+    def stop(self, error: BaseException) -> None:
+        """Tell all who still wait."""
+        _fail(self._requests.values(), error)
+
+    def _goes_on(self, ticket: Ticket) -> bool:
+        return self._is_awaited(ticket) and ticket.index not in self._requests[ticket.flow].ended
+
+    def _is_awaited(self, ticket: Ticket) -> bool:
+        request = self._requests.get(ticket.flow)
+        return request is not None and not request.done.done()
+
+    def _hand_out(self, block: Block) -> None:
+        advanced: dict[Flow, _Request] = {}
+        for place, (ticket, row) in enumerate(zip(self._advancing, block.rows, strict=True)):
+            request = self._requests.get(ticket.flow)
+            if request is None:
+                continue
+            self._turns.count(ticket, row.steps_taken - request.rows[ticket.index].steps_taken)
+            request.rows[ticket.index] = row
+            request.began.setdefault(ticket.index, block.began)
+            if place in block.terminated:
+                state, began = block.terminated[place], request.began[ticket.index]
+                request.ended[ticket.index] = Ended(row, state, began, block.ended)
+            advanced[ticket.flow] = request
+        for request in advanced.values():
+            if request.done.done():
+                continue
+            if request.on_rows is not None:
+                # Through the loop: a callback that raises must not end the batch.
+                asyncio.get_running_loop().call_soon(request.on_rows, tuple(request.rows))
+            if len(request.ended) == len(request.rows):
+                request.done.set_result([request.ended[index] for index in range(len(request.rows))])
+
+
+@dataclass(eq=False)
+class _Request:
+    """The rows of one request, how far each is, and who waits for all of them."""
+
+    rows: list[Row]
+    on_rows: OnRows | None
+    done: Outcome
+    began: dict[int, float] = field(default_factory=dict)
+    ended: dict[int, Ended] = field(default_factory=dict)
+
+
+def _fail(requests: "Iterable[_Request]", error: BaseException) -> None:
+    for request in requests:
+        if not request.done.done():
+            request.done.set_exception(error)
