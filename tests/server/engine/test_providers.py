@@ -2,7 +2,7 @@
 
 import pytest
 
-from medxgan.server.engine.providers import CPU, CUDA, TENSORRT, available_chain, fallback_reason
+from medxgan.server.engine.providers import CPU, CUDA, OPENVINO, TENSORRT, available_chain, fallback_reason
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,9 @@ from medxgan.server.engine.providers import CPU, CUDA, TENSORRT, available_chain
         ("cuda", [CUDA, CPU], [CUDA, CPU], CPU, "did not start"),
         ("tensorrt", [TENSORRT, CUDA, CPU], [TENSORRT, CUDA, CPU], TENSORRT, ""),
         ("tensorrt", [CUDA, CPU], [CUDA, CPU], CUDA, "not in this build"),
+        ("openvino", [OPENVINO, CPU], [OPENVINO, CPU], OPENVINO, ""),
+        ("openvino", [CPU], [CPU], CPU, "not in this build"),
+        ("auto", [OPENVINO, CPU], [CPU], CPU, ""),
     ],
 )
 def test_providers_of_a_choice(choice, available, chain, running, reason):

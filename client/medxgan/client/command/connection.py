@@ -25,6 +25,7 @@ class Provider(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
     TENSORRT = "tensorrt"
+    OPENVINO = "openvino"
     TORCH = "torch"
 
 

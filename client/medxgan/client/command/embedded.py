@@ -40,7 +40,7 @@ def embedded_server(models: Path, provider: str) -> Iterator[str]:
 
     Args:
         models: folder of NAME/VERSION/ bundles.
-        provider: "auto", "cpu", "cuda", "tensorrt" or "torch".
+        provider: "auto", "cpu", "cuda", "tensorrt", "openvino" or "torch".
 
     Raises:
         MissingExtraError: the server is not installed.

@@ -19,7 +19,7 @@ class Execution:
     Attributes:
         engine: "onnxruntime" or "torch".
         provider: execution provider that really runs the gradient steps: "CPUExecutionProvider".
-        requested: what the operator asked for: "auto", "cpu", "cuda", "tensorrt" or "torch".
+        requested: what the operator asked for: "auto", "cpu", "cuda", "tensorrt", "openvino" or "torch".
         fallback: whether what runs is less than what was asked for.
         fallback_reason: why it fell back; empty when it did not.
     """

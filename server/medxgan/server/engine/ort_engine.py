@@ -7,13 +7,13 @@ import numpy as np
 import onnxruntime as ort
 
 from medxgan.bundle import BundleError, LoadedBundle
-from medxgan.server.engine import tensorrt
+from medxgan.server.engine import openvino, tensorrt
 from medxgan.server.engine.buckets import bucket_sizes
 from medxgan.server.engine.port import Execution, FloatArray, InversionState
 from medxgan.server.engine.providers import (
-    CPU,
     CUDA,
     CUDA_OPTIONS,
+    OPENVINO,
     TENSORRT,
     available_chain,
     device_type,
@@ -34,7 +34,7 @@ STEP = bundle_pb2.GRAPH_ROLE_INVERSION_STEP
 
 
 class OrtEngine:
-    """Runs a bundle's ONNX graphs on the CPU, CUDA or TensorRT. Implements `Engine`.
+    """Runs a bundle's ONNX graphs on the CPU, CUDA, TensorRT or OpenVINO. Implements `Engine`.
 
     Args:
         bundle: a bundle that passed `load_bundle`.
@@ -66,9 +66,9 @@ class OrtEngine:
         reason = fallback_reason(settings.provider, available, running)
         self._execution = Execution("onnxruntime", running, settings.provider, reason)
         if sizes is None:
-            sizes = () if running == CPU else bucket_sizes(settings.maximum_rows)
+            sizes = () if device_type(running) == "cpu" else bucket_sizes(settings.maximum_rows)
         self._sizes = sizes
-        device = device_type(running), 0 if running == CPU else settings.device
+        device = device_type(running), 0 if device_type(running) == "cpu" else settings.device
         if bundle.has_generator:
             self._slots = SlotPool(self._session(STEP), device, sizes, captures=self._captures)
 
@@ -118,7 +118,10 @@ class OrtEngine:
             else:
                 self._captures = session.get_providers()[0] == CUDA
                 return session
-        return open_session(bundle, graph, providers, settings.threads)
+        content = None
+        if providers[0][0] == OPENVINO:
+            content = openvino.with_weights_apart(bundle.folder / graph.file)
+        return open_session(bundle, graph, providers, settings.threads, content)
 
     def _session(self, role: GraphRole, outputs: Sequence[str] = ()) -> ort.InferenceSession:
         return next(
@@ -143,10 +146,14 @@ def providers_of(
     for provider in chain:
         if provider == CUDA:
             found.append((provider, {"device_id": str(settings.device), **CUDA_OPTIONS}))
-        elif provider != TENSORRT:
+        elif provider == TENSORRT:
+            if tensorrt.takes(graph):
+                found.append((provider, tensorrt.options(bundle, graph, settings)))
+        elif provider == OPENVINO:
+            if openvino.takes(graph):
+                found.append((provider, openvino.options(settings)))
+        else:
             found.append((provider, {}))
-        elif tensorrt.takes(graph):
-            found.append((provider, tensorrt.options(bundle, graph, settings)))
     return found
 
 

@@ -19,7 +19,7 @@ class Execution:
     Attributes:
         engine: "onnxruntime" or "torch".
         provider: the execution provider that runs the gradient steps, as the engine itself reports it.
-        requested: the operator's choice: "auto", "cpu", "cuda", "tensorrt" or "torch".
+        requested: the operator's choice: "auto", "cpu", "cuda", "tensorrt", "openvino" or "torch".
         fallback_reason: why less than the choice runs; empty when the choice was met.
     """
 

@@ -7,12 +7,13 @@ from typing import Literal
 
 import onnxruntime as ort
 
-ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "torch"]
+ProviderChoice = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "torch"]
 """What an operator may ask for. `auto`: CUDA where this ONNX Runtime has it, else the CPU."""
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
 
 CHAINS: dict[ProviderChoice, tuple[str, ...]] = {
     # TensorRT builds its engines at the first run, which takes minutes: only who asks for it gets it.
@@ -20,6 +21,8 @@ CHAINS: dict[ProviderChoice, tuple[str, ...]] = {
     "cpu": (CPU,),
     "cuda": (CUDA, CPU),
     "tensorrt": (TENSORRT, CUDA, CPU),
+    # Another way to run on the CPU.
+    "openvino": (OPENVINO, CPU),
     # The stateless graphs beside the Torch engine.
     "torch": (CPU,),
 }
@@ -64,7 +67,7 @@ def missing_library(provider: str, folder: Path = Path(ort.__file__).parent / "c
     """What the provider's own library misses, in the words of the system.
 
     Args:
-        provider: CUDA or TensorRT.
+        provider: CUDA, TensorRT or OpenVINO.
         folder: that the libraries of ONNX Runtime's providers lie in.
     """
     library = folder / f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"

@@ -32,7 +32,11 @@ Provider = tuple[str, dict[str, str]]
 
 
 def open_session(
-    bundle: LoadedBundle, graph: bundle_pb2.Graph, providers: Sequence[Provider], threads: int
+    bundle: LoadedBundle,
+    graph: bundle_pb2.Graph,
+    providers: Sequence[Provider],
+    threads: int,
+    content: bytes | None = None,
 ) -> ort.InferenceSession:
     """Open a graph of a bundle.
 
@@ -41,6 +45,7 @@ def open_session(
         graph: one of its ONNX graphs.
         providers: the wanted one first.
         threads: threads within an operator on the CPU, where the process has no pool for all; 0: as many as cores.
+        content: of the graph, where a provider needs it otherwise than it lies in the bundle.
 
     Raises:
         BundleError: ONNX Runtime can't load the graph, or its tensors are not those that the bundle states.
@@ -62,7 +67,7 @@ def open_session(
         options.add_session_config_entry("session.use_env_allocators", "1")
     where = f"{bundle.name}: {graph.file}"
     try:
-        session = ort.InferenceSession(bundle.folder / graph.file, options, list(providers))
+        session = ort.InferenceSession(content or bundle.folder / graph.file, options, list(providers))
     except _LOAD_ERRORS as error:
         raise BundleError(f"{where}: ONNX Runtime {ort.__version__} can't load it: {error}") from error
     # Else a provider that fails during a request would be swapped for another behind our back.

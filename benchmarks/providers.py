@@ -1,17 +1,17 @@
-"""Inversions on a GPU: CUDA, CUDA graphs and TensorRT behind the server's engine, against PyTorch eager and compiled.
+"""Inversions by every provider of the server's engine that runs here, against PyTorch eager and compiled.
 
-    python benchmarks/gpu.py models/chest/5 --run training/weights/chest-128
+    python benchmarks/providers.py models/chest/5 --run training/weights/chest-128
 
 All have the same weights, images and starts, and take the bundle's default number of Adam's steps; the compiled peer
 is `torch.compile` with CUDA graphs (`mode="reduce-overhead"`). Each is warmed up at every batch first; then they take
-turns. What this machine does not have is left out and named, so that the command also runs on a CPU. Writes
-gpu-NAME.json and .md.
+turns. What this machine does not have is left out and named. Writes providers-NAME.json and .md.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +32,7 @@ from medxgan.training.runs import load_trained_model
 BATCHES = (1, 8, 32)
 ENGINES = {
     "CPU": EngineSettings("cpu", maximum_rows=max(BATCHES)),
+    "OpenVINO": EngineSettings("openvino", maximum_rows=max(BATCHES)),
     "CUDA": EngineSettings("cuda", maximum_rows=max(BATCHES), cuda_graphs=False),
     "CUDA graphs": EngineSettings("cuda", maximum_rows=max(BATCHES)),
     "TensorRT": EngineSettings("tensorrt", maximum_rows=max(BATCHES)),
@@ -122,17 +123,21 @@ def main(
     for batch in BATCHES:
         timings += compare(ways, start(drawing, batch), batch, repeats)
         print(timings[-len(ways) :], flush=True)
-    cuda = torch.cuda.is_available()
     report = {
-        **conditions(torch.get_num_threads(), "torch", "onnxruntime-gpu" if cuda else "onnxruntime"),
-        "device": torch.cuda.get_device_name() if cuda else "no GPU",
+        **conditions(torch.get_num_threads(), "torch", installed_runtime()),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU",
         "bundle": f"{bundle.parent.name}/{bundle.name}",
         "steps": steps,
         "repeats": repeats,
         "missing": missing,
         "timings": [asdict(timing) for timing in timings],
     }
-    write_results(out, f"gpu-{bundle.parent.name}", report, page(report, timings))
+    write_results(out, f"providers-{bundle.parent.name}", report, page(report, timings))
+
+
+def installed_runtime() -> str:
+    """The distribution of ONNX Runtime in this environment."""
+    return next(name for name in metadata.packages_distributions()["onnxruntime"])
 
 
 def found_ways(folder: Path, model: TrainedModel, steps: int) -> tuple[dict[str, Invert], dict[str, str]]:
@@ -196,9 +201,9 @@ def page(report: Mapping[str, object], timings: list[Timing]) -> str:
     """The report as a page."""
     missing: dict[str, str] = report["missing"]  # type: ignore[assignment]
     lines = [
-        f"# Inversions on {report['device']}: {report['bundle']}, {report['steps']} steps of Adam",
+        f"# Inversions by provider: {report['bundle']}, {report['steps']} steps of Adam",
         "",
-        f"{machine(report)}. Medians of {report['repeats']} inversions, taken in turn.",
+        f"{machine(report)}; {report['device']}. Medians of {report['repeats']} inversions, taken in turn.",
         "",
         f"    {report['command']}",
         "",
