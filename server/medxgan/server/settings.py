@@ -93,6 +93,9 @@ class ServerSettings(BaseSettings):
         "auto",
         description="Whether callers may ask for the services' descriptions; auto: where there are no identities.",
     )
+    maximum_connections: int = Field(
+        2000, ge=1, description="Connections that may be open at once; a further one is closed before it is heard."
+    )
     connection_age_seconds: float = Field(
         3600.0, gt=0, description="Seconds after which a connection is ended, once its calls are answered."
     )
@@ -188,6 +191,15 @@ class ServerSettings(BaseSettings):
         16, ge=1, description="Its streams of requests that may be open at once, each with one message that arrives."
     )
     maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller.")
+    stream_idle_seconds: float = Field(
+        600.0, gt=0, description="Seconds after which such a stream is ended that sends nothing and waits for nothing."
+    )
+    maximum_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes of memory of the server's process above which new requests are refused; 0: nine tenths of "
+        "the limit of its control group (version 2), measured for all processes in it, where there is one.",
+    )
     shutdown_grace_seconds: float = Field(
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )

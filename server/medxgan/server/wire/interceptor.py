@@ -5,7 +5,7 @@ import secrets
 import time
 import traceback
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +16,9 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
+from medxgan.server.identity.roles import role_of
 from medxgan.server.log import get_logger
+from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.callers import caller_of, current_identity
 from medxgan.server.wire.detaching import detached
@@ -45,9 +47,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         service: full name of the service; other services' methods are left alone.
         uploads: receives the requests.
         metrics: counts the requests.
+        shedding: refuses requests while memory is short, but for those that are open to all: probes.
         detach: takes the bytes of its image out of a request.
         stream_error: what a stream of requests answers to one that fails, of the status and of the request, where it
             could be read: the others go on. Not needed by a service without such streams.
+        stream_idle_seconds: after which a stream of requests is ended that sends nothing and waits for nothing.
     """
 
     def __init__(
@@ -55,15 +59,19 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         service: str,
         uploads: Uploads,
         metrics: Metrics,
+        shedding: Shedding,
         detach: Detach = detached,
         stream_error: StreamError | None = None,
+        stream_idle_seconds: float = 600.0,
     ) -> None:
         self._metrics = metrics
         self._service = service
         self._prefix = f"/{service}/"
         self._uploads = uploads
         self._detach = detach
+        self._shedding = shedding
         self._stream_error = stream_error
+        self._stream_idle_seconds = stream_idle_seconds
         self._running = 0
         self._refuses = False
         self._idle = asyncio.Event()
@@ -114,9 +122,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
             with self._counted():
                 async with _Answer("request", name, context, _aborting(context), self._metrics):
-                    self._check_running()
-                    async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
-                        return await method(await self._parsed(deserialize, upload), context)
+                    with self._let_in(name):
+                        async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
+                            return await method(await self._parsed(deserialize, upload), context)
             return None
 
         return answer
@@ -138,13 +146,13 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
                     with self._counted():
                         async with _Answer("request", name, context, refuse, self._metrics):
-                            self._check_running()
-                            request = await self._parsed(deserialize, upload)
-                            await method(request, stream)
+                            with self._let_in(name):
+                                request = await self._parsed(deserialize, upload)
+                                await method(request, stream)
 
             async with _Answer("stream", name, context, _aborting(context)):
                 with self._uploads.stream(caller):
-                    await answer_each(answer_one)
+                    await answer_each(answer_one, self._stream_idle_seconds)
 
         return answer
 
@@ -160,9 +168,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             if self._running == 0:
                 self._idle.set()
 
-    def _check_running(self) -> None:
+    def _let_in(self, name: str) -> AbstractContextManager[None]:
+        """The time in which one request is answered, if it may be."""
         if self._refuses:
             raise StoppingError("the server is stopping")
+        is_probe = role_of(self._prefix + name) is None
+        return nullcontext() if is_probe else self._shedding.request()
 
     async def _parsed(self, deserialize: Deserialize, upload: Upload) -> Message:
         """The request, without the bytes of its image, which stay with the upload."""
