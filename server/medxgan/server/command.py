@@ -96,6 +96,7 @@ def serve(
     maximum_memory_bytes: Annotated[int | None, option("maximum_memory_bytes")] = None,
     shutdown_grace_seconds: Annotated[float | None, option("shutdown_grace_seconds")] = None,
     telemetry: Annotated[str | None, option("telemetry")] = None,
+    traces_endpoint: Annotated[str | None, option("traces_endpoint")] = None,
     audit: Annotated[Path | None, option("audit")] = None,
     log_format: Annotated[LogFormat | None, option("log_format")] = None,
     log_level: Annotated[LogLevel | None, option("log_level")] = None,

@@ -31,6 +31,7 @@ from medxgan.server.telemetry.audit import AuditTrail
 from medxgan.server.telemetry.endpoint import TelemetryEndpoint
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.telemetry import Telemetry
+from medxgan.server.telemetry.tracing import open_traces
 from medxgan.server.wire.access import AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
@@ -76,6 +77,7 @@ class Server:
 
     Raises:
         SecurityFileError: a file of certificates, keys or identities can't be used.
+        UnsupportedError: traces are wanted, and OpenTelemetry is not installed.
     """
 
     def __init__(self, settings: ServerSettings, repository: ModelRepository) -> None:
@@ -97,18 +99,20 @@ class Server:
                 retry_delay_seconds=settings.retry_delay_seconds,
             )
         )
+        self._traces = open_traces(settings.traces_endpoint)
         self._trail = None if settings.audit is None else AuditTrail(settings.audit)
         telemetry = Telemetry(self._trail)
         self._metrics = metrics = telemetry.metrics
         bound = memory_bound(settings.maximum_memory_bytes)
         shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
         self._requests = [
-            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding),
+            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces),
             RequestInterceptor(
                 open_inference.SERVICE_NAME,
                 uploads,
                 metrics,
                 shedding,
+                self._traces,
                 inputs.detached,
                 open_inference.stream_error,
                 settings.stream_idle_seconds,
@@ -229,6 +233,7 @@ class Server:
         await self._repository.stop()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.stop)
+        await asyncio.to_thread(self._traces.end)
         if self._trail is not None:
             _log.info("audit_closed", last_hash=self._trail.last_hash)
             self._trail.close()

@@ -38,6 +38,12 @@ def _host_and_port(address: str) -> str:
     return _listenable(address) if address else address
 
 
+def _collector(endpoint: str) -> str:
+    if endpoint and re.fullmatch(r"https?://[^\s/?#@]+:\d{1,5}/?", endpoint) is None:
+        raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
+    return endpoint
+
+
 Address = Annotated[str, AfterValidator(_listenable)]
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
@@ -205,6 +211,11 @@ class ServerSettings(BaseSettings):
     )
     telemetry: OptionalAddress = Field(
         "", description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /v2/health/ready; empty: none."
+    )
+    traces_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        "",
+        description="URL of an OpenTelemetry collector (OTLP over gRPC, http://HOST:4317) that traces go to; empty: "
+        "none are made. The rest, such as the sampler, is as OpenTelemetry's variables OTEL_* say.",
     )
     audit: Path | None = Field(
         None, description="File that who asked for what, and the verdict, are appended to; empty: none is kept."

@@ -20,6 +20,7 @@ from medxgan.server.identity.roles import role_of
 from medxgan.server.log import get_logger
 from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
+from medxgan.server.telemetry.tracing import UNTRACED, RequestTrace, Traces, current_trace, enter_trace
 from medxgan.server.wire.callers import caller_of, current_identity
 from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import internal_status, known_status
@@ -32,6 +33,7 @@ Handler = Callable[[Message, grpc.aio.ServicerContext | RequestStream], Awaitabl
 RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
 Deserialize = Callable[[bytes], Message]
 Detach = Callable[[Message], tuple[Message, bytes]]
+Refuse = Callable[[status_pb2.Status], Awaitable[None]]
 StreamError = Callable[[status_pb2.Status, Message | None], Message]
 
 _LARGE_BYTES = 2**20
@@ -48,6 +50,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         uploads: receives the requests.
         metrics: counts the requests.
         shedding: refuses requests while memory is short, but for those that are open to all: probes.
+        traces: are told of the requests.
         detach: takes the bytes of its image out of a request.
         stream_error: what a stream of requests answers to one that fails, of the status and of the request, where it
             could be read: the others go on. Not needed by a service without such streams.
@@ -60,6 +63,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         uploads: Uploads,
         metrics: Metrics,
         shedding: Shedding,
+        traces: Traces,
         detach: Detach = detached,
         stream_error: StreamError | None = None,
         stream_idle_seconds: float = 600.0,
@@ -70,6 +74,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._uploads = uploads
         self._detach = detach
         self._shedding = shedding
+        self._traces = traces
         self._stream_error = stream_error
         self._stream_idle_seconds = stream_idle_seconds
         self._running = 0
@@ -121,7 +126,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def _answered(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
             with self._counted():
-                async with _Answer("request", name, context, _aborting(context), self._metrics):
+                async with self._answer(name, context, _aborting(context)):
                     with self._let_in(name):
                         async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
                             return await method(await self._parsed(deserialize, upload), context)
@@ -145,7 +150,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             await stream.write(self._stream_error(status, request))
 
                     with self._counted():
-                        async with _Answer("request", name, context, refuse, self._metrics):
+                        async with self._answer(name, context, refuse):
                             with self._let_in(name):
                                 request = await self._parsed(deserialize, upload)
                                 await method(request, stream)
@@ -155,6 +160,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                     await answer_each(answer_one, self._stream_idle_seconds)
 
         return answer
+
+    def _answer(self, name: str, context: grpc.aio.ServicerContext, refuse: Refuse) -> "_Answer":
+        trace = self._traces.request(self._service, name, context.invocation_metadata() or ())
+        return _Answer("request", name, context, refuse, self._metrics, trace)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -181,8 +190,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             # Each copy of the bytes holds Python's lock; between two of them others have their turn.
             request = await asyncio.to_thread(self._parsed_at_once, deserialize, upload)
             self._uploads.give_back_memory()
-            return request
-        return self._parsed_at_once(deserialize, upload)
+        else:
+            request = self._parsed_at_once(deserialize, upload)
+        current_trace().received()
+        return request
 
     def _parsed_at_once(self, deserialize: Deserialize, upload: Upload) -> Message:
         try:
@@ -192,7 +203,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             raise InvalidRequestError("", f"expected a message of {self._service}, got other bytes") from error
 
 
-def _aborting(context: grpc.aio.ServicerContext) -> Callable[[status_pb2.Status], Awaitable[None]]:
+def _aborting(context: grpc.aio.ServicerContext) -> Refuse:
     """Ends a call with a status."""
 
     async def abort(status: status_pb2.Status) -> None:
@@ -211,6 +222,7 @@ class _Answer:
         context: of the call.
         refuse: answers with the status of an error.
         metrics: counts it, if it counts.
+        trace: is told of it.
     """
 
     def __init__(
@@ -218,10 +230,12 @@ class _Answer:
         event: str,
         method: str,
         context: grpc.aio.ServicerContext,
-        refuse: Callable[[status_pb2.Status], Awaitable[None]],
+        refuse: Refuse,
         metrics: Metrics | None = None,
+        trace: RequestTrace = UNTRACED,
     ) -> None:
         self._metrics = metrics
+        self._trace = trace
         self._event = event
         self._method = method
         self._context = context
@@ -231,6 +245,7 @@ class _Answer:
         structlog.contextvars.clear_contextvars()
         if identity := current_identity():
             structlog.contextvars.bind_contextvars(identity=identity)
+        enter_trace(self._trace)
         self._began = time.perf_counter()
         if self._metrics is not None:
             self._metrics.began()
@@ -267,6 +282,7 @@ class _Answer:
         seconds = time.perf_counter() - self._began
         if self._metrics is not None:
             self._metrics.ended(self._method, code, seconds)
+        self._trace.ended(code)
         _log.info(self._event, method=self._method, code=code, duration_ms=round(1000 * seconds, 1))
 
 
