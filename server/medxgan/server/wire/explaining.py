@@ -77,7 +77,7 @@ class Explaining:
             with model.admission.enter(caller, cost), model.place(cost) as replica:
                 stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, stopwatch)
+                opened = await self._open(model, replica, image, caller, stopwatch)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
@@ -99,7 +99,7 @@ class Explaining:
             model = self.select(request.model)
             with model.admission.enter(caller), model.place() as replica:
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, stopwatch)
+                opened = await self._open(model, replica, image, caller, stopwatch)
                 await self._telemetry.classified(caller, digest, model)
                 return model, opened
         finally:
@@ -116,12 +116,14 @@ class Explaining:
         apart = self._uploads.image_bytes()
         return SentImage(image, apart) if apart else SentImage.of(image)
 
-    async def _open(self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch) -> OpenedImage:
+    async def _open(
+        self, model: ServedModel, replica: Replica, sent: SentImage, caller: str, stopwatch: Stopwatch
+    ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
         began = time.perf_counter()
         try:
-            async with self._decoder.film(sent, model.reduction) as film:
+            async with self._decoder.film(sent, model.reduction, caller) as film:
                 self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
                 current_trace().decoded(sent.form, began)
                 self._uploads.release()
