@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 import grpc
+import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
+
+LIST_MODELS = "/medxgan.v1.ExplanationService/ListModels"
 
 
 class ColdRepository(ModelRepository):
@@ -49,6 +52,32 @@ def test_a_server_is_healthy_from_warm_models_to_the_call_to_stop() -> None:
             HealthCheckResponse.SERVING,
             HealthCheckResponse.NOT_SERVING,
         ]
+
+
+def test_a_server_ends_in_order_health_then_new_requests_then_those_that_run() -> None:
+    async def end() -> None:
+        server = Server(ServerSettings(address="127.0.0.1:0"), ModelRepository([]))
+        address = f"127.0.0.1:{await server.listen()}"
+        await server.warm_up()
+        async with grpc.aio.insecure_channel(address) as channel:
+            running = channel.stream_unary(LIST_MODELS)()
+            await running.wait_for_connection()
+            await channel.unary_unary(LIST_MODELS)(b"")  # so that the server has heard of the one before
+            health = HealthStub(channel)
+            stopping = asyncio.create_task(server.stop())
+            while (await health.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING:
+                await asyncio.sleep(0)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(LIST_MODELS)(b"")
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert refused.value.details() == "the server is stopping"
+            assert not stopping.done(), "one is under way"
+            await running.write(b"")
+            await running.done_writing()
+            assert await running
+            await stopping
+
+    asyncio.run(asyncio.wait_for(end(), 60))
 
 
 STARTS_AND_STOPS = """

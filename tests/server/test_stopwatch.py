@@ -1,5 +1,6 @@
 """The stopwatch: every moment belongs to one phase."""
 
+import itertools
 import time
 
 import pytest
@@ -50,3 +51,16 @@ def test_a_phase_does_not_begin_before_the_last_one_did() -> None:
     stopwatch.switch(Phase.INVERSION, at=now + 5)
     stopwatch.switch(Phase.MAPS, at=now + 1)
     assert stopwatch.milliseconds()[Phase.INVERSION] == 0
+
+
+def test_intervals_follow_each_other_without_a_gap_and_add_up() -> None:
+    stopwatch = Stopwatch()
+    for phase in (Phase.PREPROCESS, Phase.QUEUED, Phase.INVERSION, Phase.MAPS):
+        stopwatch.milliseconds()
+        stopwatch.switch(phase)
+    intervals = stopwatch.intervals()
+    order = [Phase.QUEUED, Phase.PREPROCESS, Phase.QUEUED, Phase.INVERSION, Phase.MAPS]
+    assert [phase for phase, _, _ in intervals] == order
+    assert all(ended == began for (_, _, ended), (_, began, _) in itertools.pairwise(intervals))
+    in_all = sum(ended - began for _, began, ended in intervals)
+    assert in_all == pytest.approx(sum(stopwatch.milliseconds().values()) / 1000, abs=0.1)

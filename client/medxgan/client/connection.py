@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from medxgan.client.retries import Tries
 from medxgan.client.security import Tls, bearer, refuse_in_the_clear
+from medxgan.client.tracing import trace_headers
 from medxgan.v1 import explanation_pb2_grpc
 
 KEEPALIVE = 310.0
@@ -93,7 +94,8 @@ class Connection:
 
     def _headers(self) -> tuple[tuple[str, str], ...]:
         """What goes with one call: a token that a file holds may have been exchanged since the last."""
-        return self._metadata if self._token is None else (*self._metadata, ("authorization", bearer(self._token)))
+        token = () if self._token is None else (("authorization", bearer(self._token)),)
+        return (*self._metadata, *trace_headers(), *token)
 
     def _tries(self) -> Tries:
         return Tries(self._timeout, self._patience, hint=proxy_hint(self._address))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from typer.models import OptionInfo
 
 from medxgan.bundle import BundleError
+from medxgan.server.descriptors import allow_connections
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
@@ -58,6 +59,7 @@ def serve(
     identities: Annotated[Path | None, option("identities")] = None,
     insecure: Annotated[bool | None, option("insecure")] = None,
     reflection: Annotated[Reflection | None, option("reflection")] = None,
+    maximum_connections: Annotated[int | None, option("maximum_connections")] = None,
     connection_age_seconds: Annotated[float | None, option("connection_age_seconds")] = None,
     connection_idle_seconds: Annotated[float | None, option("connection_idle_seconds")] = None,
     deadline_ceiling_seconds: Annotated[float | None, option("deadline_ceiling_seconds")] = None,
@@ -90,8 +92,11 @@ def serve(
     shared_memory: Annotated[SharedMemoryChoice | None, option("shared_memory")] = None,
     maximum_streams: Annotated[int | None, option("maximum_streams")] = None,
     maximum_streams_per_caller: Annotated[int | None, option("maximum_streams_per_caller")] = None,
+    stream_idle_seconds: Annotated[float | None, option("stream_idle_seconds")] = None,
+    maximum_memory_bytes: Annotated[int | None, option("maximum_memory_bytes")] = None,
     shutdown_grace_seconds: Annotated[float | None, option("shutdown_grace_seconds")] = None,
     telemetry: Annotated[str | None, option("telemetry")] = None,
+    traces_endpoint: Annotated[str | None, option("traces_endpoint")] = None,
     audit: Annotated[Path | None, option("audit")] = None,
     log_format: Annotated[LogFormat | None, option("log_format")] = None,
     log_level: Annotated[LogLevel | None, option("log_level")] = None,
@@ -103,6 +108,7 @@ def serve(
     settings = read_settings(locals())
     try:
         with logging_to_standard_error(settings.log_format, settings.log_level):
+            allow_connections(settings.maximum_connections)
             share_between_sessions(settings.threads)
             asyncio.run(serve_until_signal(settings, load_models(settings)))
     except (AuditError, BundleError, OSError, SecurityFileError, UnsupportedError) as error:

@@ -9,6 +9,7 @@ MedxganError
 ├── UnknownRegionError       no such region of shared memory
 ├── RegionExistsError        a region of shared memory of that name is there already
 ├── BusyError                the queue is full; try again later
+│   └── MemoryShortageError      memory is nearly full; try again later
 ├── SlowUploadError          the request took too long to arrive
 ├── TimedOutError            the answer was not there in the time that the request gave it
 ├── DeadlineError            the answer took longer than the server lets any take
@@ -70,6 +71,10 @@ class BusyError(MedxganError):
         self.retry_delay = retry_delay
 
 
+class MemoryShortageError(BusyError):
+    """Memory is nearly full: what is under way goes first."""
+
+
 class SlowUploadError(MedxganError):
     """The request took too long to arrive."""
 
@@ -115,6 +120,7 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     UnknownRegionError: StatusCode.NOT_FOUND,
     RegionExistsError: StatusCode.ALREADY_EXISTS,
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
+    MemoryShortageError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
     TimedOutError: StatusCode.DEADLINE_EXCEEDED,
     DeadlineError: StatusCode.DEADLINE_EXCEEDED,

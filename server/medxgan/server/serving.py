@@ -26,10 +26,12 @@ from medxgan.server.open_inference import inputs, messages
 from medxgan.server.open_inference import service as open_inference
 from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.settings import ServerSettings
+from medxgan.server.shedding import Shedding, memory_bound
 from medxgan.server.telemetry.audit import AuditTrail
 from medxgan.server.telemetry.endpoint import TelemetryEndpoint
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.telemetry import Telemetry
+from medxgan.server.telemetry.tracing import open_traces
 from medxgan.server.wire.access import AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
@@ -48,6 +50,12 @@ LAST_ANSWERS_SECONDS = 1.0
 
 MAXIMUM_HEADER_BYTES = 16 * 2**10
 """Bytes of a call's headers, a token among them; a call with more is refused before anything sees it."""
+
+HANDSHAKE_SECONDS = 20.0
+"""Seconds that a connection has to greet as HTTP/2 does, over TLS where it is spoken."""
+
+LEAST_STREAMS = 100
+"""Calls that a connection may have open in any case, as HTTP/2 (RFC 9113) advises."""
 
 KEEPALIVE = (
     # Dead peers are found: a connection without traffic is asked for a sign of life.
@@ -69,6 +77,7 @@ class Server:
 
     Raises:
         SecurityFileError: a file of certificates, keys or identities can't be used.
+        UnsupportedError: traces are wanted, and OpenTelemetry is not installed.
     """
 
     def __init__(self, settings: ServerSettings, repository: ModelRepository) -> None:
@@ -90,13 +99,23 @@ class Server:
                 retry_delay_seconds=settings.retry_delay_seconds,
             )
         )
+        self._traces = open_traces(settings.traces_endpoint)
         self._trail = None if settings.audit is None else AuditTrail(settings.audit)
         telemetry = Telemetry(self._trail)
         self._metrics = metrics = telemetry.metrics
+        bound = memory_bound(settings.maximum_memory_bytes)
+        shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
         self._requests = [
-            RequestInterceptor(SERVICE_NAME, uploads, metrics),
+            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces),
             RequestInterceptor(
-                open_inference.SERVICE_NAME, uploads, metrics, inputs.detached, open_inference.stream_error
+                open_inference.SERVICE_NAME,
+                uploads,
+                metrics,
+                shedding,
+                self._traces,
+                inputs.detached,
+                open_inference.stream_error,
+                settings.stream_idle_seconds,
             ),
         ]
         self._grpc = grpc.aio.server(
@@ -110,6 +129,10 @@ class Server:
                 # The soft limit as high as the hard one, or gRPC refuses what is between them at random.
                 ("grpc.max_metadata_size", MAXIMUM_HEADER_BYTES),
                 ("grpc.absolute_max_metadata_size", MAXIMUM_HEADER_BYTES),
+                ("grpc.max_allowed_incoming_connections", settings.maximum_connections),
+                ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE_SECONDS)),
+                # More than one caller may have, so that it hears that it has too many.
+                ("grpc.max_concurrent_streams", max(LEAST_STREAMS, 2 * settings.maximum_requests_per_caller)),
                 ("grpc.max_connection_age_ms", round(1000 * settings.connection_age_seconds)),
                 ("grpc.max_connection_age_grace_ms", round(1000 * settings.deadline_ceiling_seconds)),
                 ("grpc.max_connection_idle_ms", round(1000 * settings.connection_idle_seconds)),
@@ -210,6 +233,7 @@ class Server:
         await self._repository.stop()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.stop)
+        await asyncio.to_thread(self._traces.end)
         if self._trail is not None:
             _log.info("audit_closed", last_hash=self._trail.last_hash)
             self._trail.close()

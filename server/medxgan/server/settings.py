@@ -38,6 +38,12 @@ def _host_and_port(address: str) -> str:
     return _listenable(address) if address else address
 
 
+def _collector(endpoint: str) -> str:
+    if endpoint and re.fullmatch(r"https?://[^\s/?#@]+:\d{1,5}/?", endpoint) is None:
+        raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
+    return endpoint
+
+
 Address = Annotated[str, AfterValidator(_listenable)]
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
@@ -92,6 +98,9 @@ class ServerSettings(BaseSettings):
     reflection: Reflection = Field(
         "auto",
         description="Whether callers may ask for the services' descriptions; auto: where there are no identities.",
+    )
+    maximum_connections: int = Field(
+        2000, ge=1, description="Connections that may be open at once; a further one is closed before it is heard."
     )
     connection_age_seconds: float = Field(
         3600.0, gt=0, description="Seconds after which a connection is ended, once its calls are answered."
@@ -188,11 +197,25 @@ class ServerSettings(BaseSettings):
         16, ge=1, description="Its streams of requests that may be open at once, each with one message that arrives."
     )
     maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller.")
+    stream_idle_seconds: float = Field(
+        600.0, gt=0, description="Seconds after which such a stream is ended that sends nothing and waits for nothing."
+    )
+    maximum_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes of memory of the server's process above which new requests are refused; 0: nine tenths of "
+        "the limit of its control group (version 2), measured for all processes in it, where there is one.",
+    )
     shutdown_grace_seconds: float = Field(
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )
     telemetry: OptionalAddress = Field(
         "", description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /v2/health/ready; empty: none."
+    )
+    traces_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        "",
+        description="URL of an OpenTelemetry collector (OTLP over gRPC, http://HOST:4317) that traces go to; empty: "
+        "none are made. The rest, such as the sampler, is as OpenTelemetry's variables OTEL_* say.",
     )
     audit: Path | None = Field(
         None, description="File that who asked for what, and the verdict, are appended to; empty: none is kept."

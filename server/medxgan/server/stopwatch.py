@@ -21,6 +21,7 @@ class Stopwatch:
         self._seconds = dict.fromkeys(Phase, 0.0)
         self._phase = Phase.QUEUED
         self._since = time.perf_counter()
+        self._intervals: list[tuple[Phase, float, float]] = []
 
     def switch(self, phase: Phase, at: float | None = None) -> None:
         """Go over to another phase.
@@ -32,9 +33,19 @@ class Stopwatch:
         """
         at = max(self._since, time.perf_counter() if at is None else at)
         self._seconds[self._phase] += at - self._since
+        last = self._intervals[-1] if self._intervals else None
+        if last is not None and last[0] is self._phase:
+            self._intervals[-1] = (self._phase, last[1], at)
+        else:
+            self._intervals.append((self._phase, self._since, at))
         self._phase, self._since = phase, at
 
     def milliseconds(self) -> dict[Phase, float]:
         """The time of each phase up to now."""
         self.switch(self._phase)
         return {phase: 1000 * seconds for phase, seconds in self._seconds.items()}
+
+    def intervals(self) -> list[tuple[Phase, float, float]]:
+        """Every phase up to now in its turn, from when to when by `time.perf_counter()`."""
+        self.switch(self._phase)
+        return list(self._intervals)

@@ -25,7 +25,9 @@ from medxgan.server.errors import (
     MedxganError,
     UnknownModelError,
 )
+from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
+from medxgan.server.telemetry.tracing import Traces
 from medxgan.server.wire.interceptor import RequestInterceptor
 from medxgan.server.wire.service import SERVICE_NAME
 from medxgan.server.wire.status import known_status, status_code
@@ -103,7 +105,8 @@ class FaultyService(ExplanationServiceServicer):
 
 async def call_faulty_service(method: str, request: Message, stopping: bool = False) -> grpc.aio.AioRpcError | None:
     """What a caller of one method gets to hear, also of a server that is stopping."""
-    interceptor = RequestInterceptor(SERVICE_NAME, Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)), Metrics())
+    uploads = Uploads(UploadLimits(8, 8, 2**26, 2**26, 30))
+    interceptor = RequestInterceptor(SERVICE_NAME, uploads, Metrics(), Shedding(), Traces())
     if stopping:
         interceptor.refuse()
     server = grpc.aio.server(interceptors=[interceptor])

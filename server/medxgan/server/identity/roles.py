@@ -57,10 +57,8 @@ METHOD_ROLES: dict[str, Role | None] = {
 """The one table from a method to the role that it takes, None for open to all; a test proves it complete."""
 
 
-STREAMS_OF_REQUESTS = frozenset(
-    {_OPEN_INFERENCE + "ModelStreamInfer", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
-)
-"""Methods that answer request after request for as long as their caller likes."""
+STREAMS_OF_REQUESTS = frozenset({_OPEN_INFERENCE + "ModelStreamInfer"})
+"""Methods that answer request after request for as long as their caller has some; reflection has no such need."""
 
 
 def role_of(method: str) -> Role | None:

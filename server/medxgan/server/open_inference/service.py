@@ -23,7 +23,7 @@ SERVICE_NAME = SERVICE.full_name
 
 _LOADING = "models are loaded when the server starts; loading and unloading while it runs is not built yet"
 _CUDA = "this server takes no CUDA shared memory: images are decoded by the host; use system shared memory"
-_TRACING = "this server makes no traces; trace_level is OFF and can't be changed"
+_TRACING = "traces are set when the server starts, by traces_endpoint, and can't be changed while it runs"
 _LOGGING = "the log is set when the server starts, by log_level and log_format, and can't be changed while it runs"
 
 
@@ -210,7 +210,7 @@ class OpenInferenceService:
         if request.model_name:
             self._catalogue.versions(request.model_name)
         response = inference.TraceSettingResponse()
-        response.settings["trace_level"].value.append("OFF")
+        response.settings["trace_level"].value.append("TIMESTAMPS" if self._settings.traces_endpoint else "OFF")
         return response
 
     async def LogSettings(

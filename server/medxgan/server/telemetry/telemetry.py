@@ -11,6 +11,7 @@ from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Stopwatch
 from medxgan.server.telemetry.audit import AuditTrail
 from medxgan.server.telemetry.metrics import Metrics
+from medxgan.server.telemetry.tracing import current_trace
 from medxgan.server.wire.descriptions import settings_in_force
 from medxgan.v1.explanation_pb2 import MapKind, VerdictStatus
 
@@ -57,6 +58,7 @@ class Telemetry:
         verdict = VerdictStatus.Name(explanation.verdict.status).removeprefix("VERDICT_STATUS_")
         steps = None if inverted is None else inverted.steps_taken
         self.metrics.explained(model.bundle.name, stopwatch.milliseconds(), steps, verdict)
+        current_trace().answered(model.bundle.name, verdict, steps)
         await self._note(
             caller,
             digest,
@@ -69,6 +71,7 @@ class Telemetry:
 
     async def classified(self, caller: str, digest: str, model: ServedModel) -> None:
         """An image was classified, and this is about to be answered; as `explained`."""
+        current_trace().answered(model.bundle.name)
         await self._note(caller, digest, model, method="Classify")
 
     async def _note(self, caller: str, digest: str, model: ServedModel, **what: object) -> None:

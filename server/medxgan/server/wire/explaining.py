@@ -18,6 +18,7 @@ from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
 from medxgan.server.telemetry.telemetry import Telemetry
+from medxgan.server.telemetry.tracing import current_trace
 from medxgan.server.wire.uploads import Uploads
 from medxgan.server.wire.validation import validate
 from medxgan.v1 import explanation_pb2
@@ -67,6 +68,7 @@ class Explaining:
         Raises:
             MedxganError: any that errors.py has.
         """
+        current_trace().follow(stopwatch)
         try:
             validate(request)
             model = self.select(request.model)
@@ -76,7 +78,7 @@ class Explaining:
                 stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
-                opened = await self._open(model, replica, image, stopwatch, urgent=urgent)
+                opened = await self._open(model, replica, image, caller, stopwatch, urgent=urgent)
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
                 )
@@ -90,12 +92,14 @@ class Explaining:
         self, request: explanation_pb2.ClassifyRequest, image: SentImage, caller: str
     ) -> tuple[ServedModel, OpenedImage]:
         """Open one image with the model that a request names; as `explain`."""
+        stopwatch = Stopwatch()
+        current_trace().follow(stopwatch)
         try:
             validate(request)
             model = self.select(request.model)
             with model.admission.enter(caller), model.place() as replica:
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, Stopwatch())
+                opened = await self._open(model, replica, image, caller, stopwatch)
                 await self._telemetry.classified(caller, digest, model)
                 return model, opened
         finally:
@@ -113,14 +117,22 @@ class Explaining:
         return SentImage(image, apart) if apart else SentImage.of(image)
 
     async def _open(
-        self, model: ServedModel, replica: Replica, sent: SentImage, stopwatch: Stopwatch, *, urgent: bool = False
+        self,
+        model: ServedModel,
+        replica: Replica,
+        sent: SentImage,
+        caller: str,
+        stopwatch: Stopwatch,
+        *,
+        urgent: bool = False,
     ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
         began = time.perf_counter()
         try:
-            async with self._decoder.film(sent, model.reduction, urgent=urgent) as film:
+            async with self._decoder.film(sent, model.reduction, caller, urgent=urgent) as film:
                 self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
+                current_trace().decoded(sent.form, began)
                 self._uploads.release()
                 return await replica.explainer.open(film, stopwatch, urgent=urgent)
         finally:

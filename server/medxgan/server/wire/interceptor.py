@@ -5,7 +5,7 @@ import secrets
 import time
 import traceback
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +16,11 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
+from medxgan.server.identity.roles import role_of
 from medxgan.server.log import get_logger
+from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
+from medxgan.server.telemetry.tracing import UNTRACED, RequestTrace, Traces, current_trace, enter_trace
 from medxgan.server.wire.callers import caller_of, current_identity
 from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import internal_status, known_status
@@ -30,6 +33,7 @@ Handler = Callable[[Message, grpc.aio.ServicerContext | RequestStream], Awaitabl
 RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
 Deserialize = Callable[[bytes], Message]
 Detach = Callable[[Message], tuple[Message, bytes]]
+Refuse = Callable[[status_pb2.Status], Awaitable[None]]
 StreamError = Callable[[status_pb2.Status, Message | None], Message]
 
 _LARGE_BYTES = 2**20
@@ -45,9 +49,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         service: full name of the service; other services' methods are left alone.
         uploads: receives the requests.
         metrics: counts the requests.
+        shedding: refuses requests while memory is short, but for those that are open to all: probes.
+        traces: are told of the requests.
         detach: takes the bytes of its image out of a request.
         stream_error: what a stream of requests answers to one that fails, of the status and of the request, where it
             could be read: the others go on. Not needed by a service without such streams.
+        stream_idle_seconds: after which a stream of requests is ended that sends nothing and waits for nothing.
     """
 
     def __init__(
@@ -55,15 +62,21 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         service: str,
         uploads: Uploads,
         metrics: Metrics,
+        shedding: Shedding,
+        traces: Traces,
         detach: Detach = detached,
         stream_error: StreamError | None = None,
+        stream_idle_seconds: float = 600.0,
     ) -> None:
         self._metrics = metrics
         self._service = service
         self._prefix = f"/{service}/"
         self._uploads = uploads
         self._detach = detach
+        self._shedding = shedding
+        self._traces = traces
         self._stream_error = stream_error
+        self._stream_idle_seconds = stream_idle_seconds
         self._running = 0
         self._refuses = False
         self._idle = asyncio.Event()
@@ -113,10 +126,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
     def _answered(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
             with self._counted():
-                async with _Answer("request", name, context, _aborting(context), self._metrics):
-                    self._check_running()
-                    async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
-                        return await method(await self._parsed(deserialize, upload), context)
+                async with self._answer(name, context, _aborting(context)):
+                    with self._let_in(name):
+                        async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
+                            return await method(await self._parsed(deserialize, upload), context)
             return None
 
         return answer
@@ -137,16 +150,20 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             await stream.write(self._stream_error(status, request))
 
                     with self._counted():
-                        async with _Answer("request", name, context, refuse, self._metrics):
-                            self._check_running()
-                            request = await self._parsed(deserialize, upload)
-                            await method(request, stream)
+                        async with self._answer(name, context, refuse):
+                            with self._let_in(name):
+                                request = await self._parsed(deserialize, upload)
+                                await method(request, stream)
 
             async with _Answer("stream", name, context, _aborting(context)):
                 with self._uploads.stream(caller):
-                    await answer_each(answer_one)
+                    await answer_each(answer_one, self._stream_idle_seconds)
 
         return answer
+
+    def _answer(self, name: str, context: grpc.aio.ServicerContext, refuse: Refuse) -> "_Answer":
+        trace = self._traces.request(self._service, name, context.invocation_metadata() or ())
+        return _Answer("request", name, context, refuse, self._metrics, trace)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -160,9 +177,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             if self._running == 0:
                 self._idle.set()
 
-    def _check_running(self) -> None:
+    def _let_in(self, name: str) -> AbstractContextManager[None]:
+        """The time in which one request is answered, if it may be."""
         if self._refuses:
             raise StoppingError("the server is stopping")
+        is_probe = role_of(self._prefix + name) is None
+        return nullcontext() if is_probe else self._shedding.request()
 
     async def _parsed(self, deserialize: Deserialize, upload: Upload) -> Message:
         """The request, without the bytes of its image, which stay with the upload."""
@@ -170,8 +190,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             # Each copy of the bytes holds Python's lock; between two of them others have their turn.
             request = await asyncio.to_thread(self._parsed_at_once, deserialize, upload)
             self._uploads.give_back_memory()
-            return request
-        return self._parsed_at_once(deserialize, upload)
+        else:
+            request = self._parsed_at_once(deserialize, upload)
+        current_trace().received()
+        return request
 
     def _parsed_at_once(self, deserialize: Deserialize, upload: Upload) -> Message:
         try:
@@ -181,7 +203,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             raise InvalidRequestError("", f"expected a message of {self._service}, got other bytes") from error
 
 
-def _aborting(context: grpc.aio.ServicerContext) -> Callable[[status_pb2.Status], Awaitable[None]]:
+def _aborting(context: grpc.aio.ServicerContext) -> Refuse:
     """Ends a call with a status."""
 
     async def abort(status: status_pb2.Status) -> None:
@@ -200,6 +222,7 @@ class _Answer:
         context: of the call.
         refuse: answers with the status of an error.
         metrics: counts it, if it counts.
+        trace: is told of it.
     """
 
     def __init__(
@@ -207,10 +230,12 @@ class _Answer:
         event: str,
         method: str,
         context: grpc.aio.ServicerContext,
-        refuse: Callable[[status_pb2.Status], Awaitable[None]],
+        refuse: Refuse,
         metrics: Metrics | None = None,
+        trace: RequestTrace = UNTRACED,
     ) -> None:
         self._metrics = metrics
+        self._trace = trace
         self._event = event
         self._method = method
         self._context = context
@@ -220,6 +245,7 @@ class _Answer:
         structlog.contextvars.clear_contextvars()
         if identity := current_identity():
             structlog.contextvars.bind_contextvars(identity=identity)
+        enter_trace(self._trace)
         self._began = time.perf_counter()
         if self._metrics is not None:
             self._metrics.began()
@@ -256,6 +282,7 @@ class _Answer:
         seconds = time.perf_counter() - self._began
         if self._metrics is not None:
             self._metrics.ended(self._method, code, seconds)
+        self._trace.ended(code)
         _log.info(self._event, method=self._method, code=code, duration_ms=round(1000 * seconds, 1))
 
 

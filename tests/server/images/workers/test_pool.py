@@ -135,26 +135,34 @@ def test_a_film_outlives_its_worker_and_others(running) -> None:
     np.testing.assert_array_equal(first.levels, SMOOTH)
 
 
-@pytest.mark.parametrize("form", ["encoded", "tensor"])
-def test_no_more_films_than_workers_exist_at_a_time(running, form: str) -> None:
-    tensor = Tensor(shape=SMOOTH.shape, data_type=bundle_pb2.DATA_TYPE_UINT8, data=SMOOTH.tobytes())
-    image = Image(encoded=tiff()) if form == "encoded" else Image(tensor=tensor)
+LARGE = np.resize(SMOOTH, (1200, 1200))
+
+
+@pytest.mark.parametrize(
+    ("image", "most"),
+    [
+        (Image(encoded=tiff()), 2),
+        (Image(tensor=Tensor(shape=LARGE.shape, data_type=bundle_pb2.DATA_TYPE_UINT8, data=LARGE.tobytes())), 2),
+        (Image(tensor=Tensor(shape=SMOOTH.shape, data_type=bundle_pb2.DATA_TYPE_UINT8, data=SMOOTH.tobytes())), 16),
+    ],
+    ids=["file", "large tensor", "small tensor"],
+)
+def test_no_more_films_than_there_are_places_exist_at_a_time(running, image: Image, most: int) -> None:
     there = highest = 0
 
     async def use() -> None:
         nonlocal there, highest
-        async with running.pool.film(SentImage.of(image)) as film:
+        async with running.pool.film(SentImage.of(image)):
             there += 1
             highest = max(highest, there)
-            assert film.levels.shape == SMOOTH.shape
             await asyncio.sleep(0.01)
             there -= 1
 
     async def many() -> None:
-        await asyncio.gather(*(use() for _ in range(12)))
+        await asyncio.gather(*(use() for _ in range(20)))
 
     running.runner.run(many())
-    assert highest == 2
+    assert highest == most
 
 
 @pytest.mark.parametrize("form", ["encoded", "tensor"])

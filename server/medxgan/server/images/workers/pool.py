@@ -12,6 +12,7 @@ from medxgan.server.errors import ImageError, ImageTooLargeError, StoppingError
 from medxgan.server.images.decoding import decode_sent_tensor
 from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
+from medxgan.server.images.places import Places
 from medxgan.server.images.reduction import Reduction, reduced
 from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.messages import OUT_OF_MEMORY, WorkerFailureError
@@ -22,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 _LARGE_TENSOR_BYTES = 2**20
 """Tensors above this size are decoded off the event loop."""
+_SMALL_TENSORS = 16
+"""Small tensors that are films at a time: a full batch must not wait for them to be opened two by two."""
 _RETRY_SECONDS = 1.0
 _START_SECONDS = 60.0
 _SPARE = 1
@@ -31,9 +34,9 @@ _SPARE = 1
 class DecoderPool:
     """Decodes images. Used from one event loop, between `start` and `stop` or as a context manager.
 
-    A tensor never waits for a file. Of files, `workers` are decoded at a time; the others wait. An urgent image waits
-    for urgent ones alone, of which one more is decoded at a time. Cancelling a task that
-    awaits `decode` ends the process that decodes its file at once, and a fresh one takes its place.
+    A tensor never waits for a file. Of files, `workers` are decoded at a time; the others wait, and callers take turns.
+    An urgent image waits for urgent ones alone, of which one more is decoded at a time. Cancelling a task that awaits
+    `decode` ends the process that decodes its file at once, and a fresh one takes its place.
 
     Args:
         limits: the largest image taken.
@@ -67,8 +70,9 @@ class DecoderPool:
             shared_bytes=maximum_file_bytes + 4 * limits.maximum_pixels + 4096,
         )
         self._fork_server = ForkServer(self._worker_limits)
-        self._places = _Places(workers)
-        self._tensor_places = _Places(workers)
+        self._places = _and_an_urgent_one(workers)
+        self._large_tensor_places = _and_an_urgent_one(workers)
+        self._small_tensor_places = _and_an_urgent_one(_SMALL_TENSORS)
         self._ready: asyncio.Queue[Worker] = asyncio.Queue()
         self._starting: set[asyncio.Task[None]] = set()
         self._stopped = False
@@ -122,34 +126,35 @@ class DecoderPool:
 
     @contextlib.asynccontextmanager
     async def film(
-        self, sent: SentImage, reduction: Reduction | None = None, *, urgent: bool = False
+        self, sent: SentImage, reduction: Reduction | None = None, caller: str = "", *, urgent: bool = False
     ) -> AsyncIterator[Film]:
         """Decode an image, and keep its place until the film is no longer needed.
 
-        So no more than `workers` films of files, as many of tensors, and an urgent one of each exist at a time, however
-        many requests wait.
+        So no more than `workers` films of files, as many of large tensors, some of small ones and an urgent one of each
+        kind exist at a time, however many requests wait.
 
         Args:
             sent: the image, whose bytes are taken.
             reduction: what to reduce the film to, where only that is wanted of it. A small tensor stays whole.
+            caller: who sent it.
             urgent: whether it waits for urgent ones alone.
 
         Raises:
             As `decode`.
         """
         sent.check()
-        if sent.form == "tensor":
-            async with self._tensor_places.of(urgent=urgent):
-                if sent.size > _LARGE_TENSOR_BYTES:
-                    yield await asyncio.to_thread(_tensor_film, sent, self._limits, reduction)
-                else:
-                    yield _tensor_film(sent, self._limits, None)
+        if sent.form == "tensor" and sent.size > _LARGE_TENSOR_BYTES:
+            async with self._large_tensor_places[urgent].place(caller):
+                yield await asyncio.to_thread(_tensor_film, sent, self._limits, reduction)
+        elif sent.form == "tensor":
+            async with self._small_tensor_places[urgent].place(caller):
+                yield _tensor_film(sent, self._limits, None)
         else:
             if sent.size > self._maximum_file_bytes:
                 raise ImageTooLargeError(
                     f"image.{sent.form}", f"expected at most {self._maximum_file_bytes} bytes, got {sent.size}"
                 )
-            async with self._places.of(urgent=urgent):
+            async with self._places[urgent].place(caller):
                 yield await self._decode_file(sent, reduction)
 
     async def _decode_file(self, sent: SentImage, reduction: Reduction | None) -> Film:
@@ -217,15 +222,9 @@ class DecoderPool:
         return worker
 
 
-class _Places:
-    """Places for films: so many, and one for those that are urgent."""
-
-    def __init__(self, number: int) -> None:
-        self._others = asyncio.Semaphore(number)
-        self._urgent = asyncio.Semaphore(1)
-
-    def of(self, *, urgent: bool) -> asyncio.Semaphore:
-        return self._urgent if urgent else self._others
+def _and_an_urgent_one(count: int) -> dict[bool, Places]:
+    """So many places for images that are not urgent, and one for those that are."""
+    return {False: Places(count), True: Places(1)}
 
 
 def _tensor_film(sent: SentImage, limits: ImageLimits, reduction: Reduction | None) -> Film:
