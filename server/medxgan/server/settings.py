@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, FilePath, ValidationError, Validatio
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from medxgan.server.engine.providers import ProviderChoice
+from medxgan.server.models.version_policy import VersionPolicies
 
 
 def _listenable(address: str) -> str:
@@ -43,6 +44,7 @@ OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
 LogFormat = Literal["console", "json"]
 Reflection = Literal["auto", "on", "off"]
+ModelControlMode = Literal["none", "explicit", "poll"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -64,6 +66,24 @@ class ServerSettings(BaseSettings):
         "",
         description="Name of the model that answers a request which names none; empty: the one that the file "
         "default-model of the folder names, else the only one there is.",
+    )
+    version_policy: str = Field(
+        "all",
+        description="Which versions of a bundle are served: all, latest:N or specific:V,V; for some names another, "
+        "behind semicolons: latest:1;chest=specific:4,5. Where a request names no version, the highest answers.",
+    )
+    model_control: ModelControlMode = Field(
+        "none",
+        description="How the models change while the server runs: none, explicit (by the calls RepositoryModelLoad and "
+        "RepositoryModelUnload) or poll (as the folder changes). With SIGHUP the folder is read again in any case.",
+    )
+    load_models: str = Field(
+        "*",
+        description="Names of the bundles that --model-control explicit loads at the start, between commas; * all, "
+        "empty none.",
+    )
+    model_poll_seconds: float = Field(
+        15.0, gt=0, description="Seconds between two looks at the folder, with --model-control poll."
     )
     address: Address = Field(
         "127.0.0.1:50051", description="HOST:PORT to listen on, port 0 takes a free one; or unix:PATH."
@@ -192,13 +212,21 @@ class ServerSettings(BaseSettings):
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )
     telemetry: OptionalAddress = Field(
-        "", description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /v2/health/ready; empty: none."
+        "",
+        description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /ready, and /v2/models/NAME/ready; "
+        "empty: none.",
     )
     audit: Path | None = Field(
         None, description="File that who asked for what, and the verdict, are appended to; empty: none is kept."
     )
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")
+
+    @field_validator("version_policy")
+    @classmethod
+    def _can_be_read(cls, text: str) -> str:
+        VersionPolicies.parse(text)
+        return text
 
     @field_validator("tls_key")
     @classmethod
@@ -233,6 +261,11 @@ class ServerSettings(BaseSettings):
     def device_numbers(self) -> tuple[int, ...]:
         """Of `devices`."""
         return tuple(int(number) for number in self.devices.split(","))
+
+    def loads_at_start(self, name: str) -> bool:
+        """Whether the bundles of a name are loaded when the server starts."""
+        names = [each.strip() for each in self.load_models.split(",")]
+        return self.model_control != "explicit" or names == ["*"] or name in names
 
     @property
     def takes_shared_memory(self) -> bool:
