@@ -59,6 +59,8 @@ def serve(
     models: Annotated[Path | None, option("models")] = None,
     strict: Annotated[bool | None, option("strict")] = None,
     default_model: Annotated[str | None, option("default_model")] = None,
+    trusted_keys: Annotated[Path | None, option("trusted_keys")] = None,
+    require_signature: Annotated[bool | None, option("require_signature")] = None,
     version_policy: Annotated[str | None, option("version_policy")] = None,
     model_control: Annotated[ModelControlMode | None, option("model_control")] = None,
     load_models: Annotated[str | None, option("load_models")] = None,

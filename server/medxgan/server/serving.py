@@ -308,7 +308,7 @@ def model_loader(settings: ServerSettings) -> ModelLoader:
     capacity = ModelCapacity(
         settings.maximum_batch, settings.maximum_waiting, settings.caller_share, settings.retry_delay_seconds
     )
-    return ModelLoader(replication_of(settings), capacity)
+    return ModelLoader(replication_of(settings), capacity, settings.trusted_keys, settings.require_signature)
 
 
 def replication_of(settings: ServerSettings) -> Replication:

@@ -39,6 +39,13 @@ def _host_and_port(address: str) -> str:
     return _listenable(address) if address else address
 
 
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError("expected a file or a folder that exists")
+    return path
+
+
+ExistingPath = Annotated[Path, AfterValidator(_existing)]
 Address = Annotated[str, AfterValidator(_listenable)]
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
@@ -66,6 +73,14 @@ class ServerSettings(BaseSettings):
         "",
         description="Name of the model that answers a request which names none; empty: the one that the file "
         "default-model of the folder names, else the only one there is.",
+    )
+    trusted_keys: ExistingPath | None = Field(
+        None,
+        description="PEM file of ed25519 public keys, or a folder of such files *.pem: a bundle that one of them is "
+        "said to have signed is refused where it did not. Read again for every bundle.",
+    )
+    require_signature: bool = Field(
+        False, validate_default=True, description="Whether bundles that no trusted key has signed are refused."
     )
     version_policy: str = Field(
         "all",
@@ -221,6 +236,13 @@ class ServerSettings(BaseSettings):
     )
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")
+
+    @field_validator("require_signature")
+    @classmethod
+    def _by_known_keys(cls, required: bool, info: ValidationInfo) -> bool:
+        if required and info.data.get("trusted_keys", "wrong") is None:
+            raise ValueError("expected together with trusted_keys")
+        return required
 
     @field_validator("version_policy")
     @classmethod

@@ -23,6 +23,8 @@ from medxgan.server.settings import LogFormat, LogLevel, ServerSettings
 def warm_up(
     config: Annotated[Path | None, option("config")] = None,
     models: Annotated[Path | None, option("models")] = None,
+    trusted_keys: Annotated[Path | None, option("trusted_keys")] = None,
+    require_signature: Annotated[bool | None, option("require_signature")] = None,
     version_policy: Annotated[str | None, option("version_policy")] = None,
     provider: Annotated[ProviderChoice | None, option("provider")] = None,
     devices: Annotated[str | None, option("devices")] = None,

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medxgan.bundle import BundleError
+from medxgan.bundle import BundleError, LoadedBundle
 from medxgan.bundle.schema import NAME_PATTERN
 from medxgan.server.errors import InvalidRequestError, StoppingError, UnknownModelError, UnsupportedError
 from medxgan.server.log import get_logger
@@ -21,6 +21,9 @@ _log = get_logger(__name__)
 
 UNLOADED = "unloaded"
 """The reason that Triton gives for a model that was unloaded."""
+
+LONGEST_REASON = 2000
+"""Characters that a caller is told of why bundles were refused: a status has to fit into the headers of an answer."""
 
 
 class ModelControl:
@@ -134,7 +137,7 @@ class ModelControl:
         if not wanted:
             raise UnknownModelError(f"no bundle {name} is in the folder of models")
         if reasons := await self._take_over(name, wanted):
-            raise InvalidRequestError("model_name", "; ".join(reasons))
+            raise InvalidRequestError("model_name", "; ".join(reasons)[:LONGEST_REASON])
 
     async def _unload(self, name: str) -> None:
         served = self._repository.versions(name)
@@ -198,7 +201,7 @@ class ModelControl:
             self._repository.forget(name, version)
         try:
             bundle = await asyncio.to_thread(self._loader.read, folder)
-            if served is not None and served.bundle.sha256 == bundle.sha256:
+            if served is not None and _same(served.bundle, bundle):
                 return
             model = await asyncio.to_thread(self._loader.open, bundle)
             await self._warm_up(model)
@@ -247,6 +250,10 @@ class ModelControl:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # who waits for it hears of it; nobody has to
+
+
+def _same(one: LoadedBundle, other: LoadedBundle) -> bool:
+    return (one.sha256, one.signed_by) == (other.sha256, other.signed_by)
 
 
 def _check_name(name: str) -> None:

@@ -89,6 +89,7 @@ def model_configuration(model: InferenceModel, policy: VersionPolicy = _EVERY) -
         "image": "BYTES [1], a PNG, JPEG, TIFF or DICOM file; or UINT8, UINT16 or FP32 [H, W], grey levels",
         "request_parameters": ", ".join(SETTINGS),
         "bundle_sha256": model.served.bundle.sha256,
+        "signed_by": model.served.bundle.signed_by,
     }
     for name, text in notes.items():
         configuration.parameters[name].string_value = text
