@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "models": ("client", "cli"),
     "serve": ("server", "server"),
     "warm-up": ("server", "server"),
+    "sign": ("bundle", "server"),
     "audit": ("server", "server"),
     "train": ("training", "training"),
     "evaluate": ("evaluation", "evaluation", "server"),

@@ -452,10 +452,6 @@ def test_what_the_server_does_not_do_it_says(client: triton.InferenceServerClien
             getattr(client, call)(*arguments)
         return error.value.status().removeprefix("StatusCode."), error.value.message()
 
-    loading = ("UNIMPLEMENTED", "models are loaded when the server starts; loading and unloading while it runs")
-    for call in ("load_model", "unload_model"):
-        status, text = refusal(call, "tiny")
-        assert (status, text[: len(loading[1])]) == loading
     status, text = refusal("register_cuda_shared_memory", "region", b"aGFuZGxl", 0, 64)
     assert (status, text.partition(":")[0]) == ("UNIMPLEMENTED", "this server takes no CUDA shared memory")
     assert not client.get_cuda_shared_memory_status().regions

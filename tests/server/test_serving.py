@@ -80,6 +80,25 @@ def test_a_server_ends_in_order_health_then_new_requests_then_those_that_run() -
     asyncio.run(asyncio.wait_for(end(), 60))
 
 
+async def watch_beside_one_who_leaves() -> int:
+    server = Server(ServerSettings(address="127.0.0.1:0"), ModelRepository([]))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.listen()}") as channel:
+        stays, leaves = (HealthStub(channel).Watch(HealthCheckRequest()) for _ in range(2))
+        assert [(await watch.read()).status for watch in (leaves, stays)] == [HealthCheckResponse.NOT_SERVING] * 2
+        leaves.cancel()
+        await asyncio.sleep(0.1)
+        await server.warm_up()
+        async with asyncio.timeout(10):
+            told = (await stays.read()).status
+        stays.cancel()
+        await server.stop()
+    return told
+
+
+def test_a_watch_of_the_health_goes_on_when_another_ends() -> None:
+    assert asyncio.run(watch_beside_one_who_leaves()) == HealthCheckResponse.SERVING
+
+
 STARTS_AND_STOPS = """
 import asyncio
 from medxgan.server.models.repository import ModelRepository

@@ -57,6 +57,9 @@ def test_the_environment_may_name_the_file(config: Path, monkeypatch: pytest.Mon
         ("reflection", "perhaps"),
         ("maximum_rate_per_caller", -1),
         ("deadline_ceiling_seconds", 0),
+        ("version_policy", "newest"),
+        ("model_control", "perhaps"),
+        ("model_poll_seconds", 0),
         ("maximum_bach", 4),
     ],
 )

@@ -15,7 +15,7 @@ from medxgan.bundle.graphs import (
     signature,
 )
 from medxgan.bundle.hashing import sha256_of
-from medxgan.bundle.schema import CARD_FILE, DESCRIPTION_FILE, parse_description
+from medxgan.bundle.schema import CARD_FILE, DESCRIPTION_FILE, SIGNATURES_FILE, parse_description
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphFormat, GraphRole
 
@@ -30,11 +30,13 @@ class LoadedBundle:
         folder: the folder NAME/VERSION/ that holds the graphs.
         description: the content of `bundle.json`.
         sha256: SHA-256 of `bundle.json`, lower-case hexadecimal; it holds the hash of every other file.
+        signed_by: id of a trusted key whose signature was checked; empty where none was, or none was asked for.
     """
 
     folder: Path
     description: bundle_pb2.Bundle
     sha256: str
+    signed_by: str = ""
 
     @property
     def name(self) -> str:
@@ -194,7 +196,7 @@ def _check_files(bundle: bundle_pb2.Bundle, folder: Path) -> None:
         if found != sha256:
             raise BundleError(f"{name}: SHA-256 is {found}, {DESCRIPTION_FILE} states {sha256}")
     for file in sorted(folder.iterdir()):
-        if file.name not in {*hashes, DESCRIPTION_FILE, CARD_FILE}:
+        if file.name not in {*hashes, DESCRIPTION_FILE, CARD_FILE, SIGNATURES_FILE}:
             raise BundleError(f"{file.name}: not named by {DESCRIPTION_FILE}, so that no hash covers what it holds")
     for graph in bundle.graphs:
         for weight in graph.weights:

@@ -18,6 +18,7 @@ that is added does not raise it, since readers ignore what they do not know.
 
 DESCRIPTION_FILE = "bundle.json"
 CARD_FILE = "MODEL_CARD.md"
+SIGNATURES_FILE = "signatures.json"
 WEIGHTS_FILE = "weights.bin"
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"

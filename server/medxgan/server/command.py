@@ -17,8 +17,16 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
 from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.log import logging_to_standard_error
-from medxgan.server.serving import load_models, serve_until_signal
-from medxgan.server.settings import LogFormat, LogLevel, Reflection, ServerSettings, SharedMemoryChoice, describe
+from medxgan.server.serving import loaded_models, serve_until_signal
+from medxgan.server.settings import (
+    LogFormat,
+    LogLevel,
+    ModelControlMode,
+    Reflection,
+    ServerSettings,
+    SharedMemoryChoice,
+    describe,
+)
 
 
 def option(name: str) -> OptionInfo:
@@ -52,6 +60,12 @@ def serve(
     models: Annotated[Path | None, option("models")] = None,
     strict: Annotated[bool | None, option("strict")] = None,
     default_model: Annotated[str | None, option("default_model")] = None,
+    trusted_keys: Annotated[Path | None, option("trusted_keys")] = None,
+    require_signature: Annotated[bool | None, option("require_signature")] = None,
+    version_policy: Annotated[str | None, option("version_policy")] = None,
+    model_control: Annotated[ModelControlMode | None, option("model_control")] = None,
+    load_models: Annotated[str | None, option("load_models")] = None,
+    model_poll_seconds: Annotated[float | None, option("model_poll_seconds")] = None,
     address: Annotated[str | None, option("address")] = None,
     tls_certificate: Annotated[Path | None, option("tls_certificate")] = None,
     tls_key: Annotated[Path | None, option("tls_key")] = None,
@@ -110,7 +124,7 @@ def serve(
         with logging_to_standard_error(settings.log_format, settings.log_level):
             allow_connections(settings.maximum_connections)
             share_between_sessions(settings.threads)
-            asyncio.run(serve_until_signal(settings, load_models(settings)))
+            asyncio.run(serve_until_signal(settings, loaded_models(settings)))
     except (AuditError, BundleError, OSError, SecurityFileError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)
         raise typer.Exit(1) from error

@@ -13,7 +13,7 @@ from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.errors import MedxganError, UnsupportedError
 from medxgan.server.models.repository import ModelRepository
-from medxgan.server.serving import Server, load_models
+from medxgan.server.serving import Server, loaded_models
 from medxgan.server.settings import ServerSettings, describe
 
 _HOST = "127.0.0.1"
@@ -62,7 +62,7 @@ class EmbeddedServer:
         return f"{_HOST}:{self._port}"
 
     def __enter__(self) -> Self:
-        repository = load_models(self._settings)
+        repository = loaded_models(self._settings)
         with ExitStack() as started:
             loop = asyncio.new_event_loop()
             started.callback(loop.close)

@@ -1,13 +1,13 @@
 """A server from its settings: the services, health and reflection behind one port."""
 
 import asyncio
+import os
 import signal
 from functools import partial
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE_NAME
-from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from medxgan.server.engine.replication import Replication
@@ -21,7 +21,12 @@ from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.log import get_logger
 from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.control import ModelControl
+from medxgan.server.models.folder import ModelFolder
+from medxgan.server.models.loading import ModelLoader
 from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.models.version_policy import VersionPolicies
 from medxgan.server.open_inference import inputs, messages
 from medxgan.server.open_inference import service as open_inference
 from medxgan.server.open_inference.models import Catalogue
@@ -35,6 +40,7 @@ from medxgan.server.telemetry.tracing import open_traces
 from medxgan.server.wire.access import AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
+from medxgan.server.wire.health import MODEL_PREFIX, Health
 from medxgan.server.wire.interceptor import RequestInterceptor
 from medxgan.server.wire.reflection import pool_of
 from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
@@ -86,7 +92,12 @@ class Server:
         self._credentials = _credentials(settings)
         self._settings = settings
         self._repository = repository
-        self._health = health.HealthServicer()
+        self._health = Health(_HEALTH_OF)
+        folder = model_folder(settings)
+        self._control = ModelControl(
+            repository, folder, model_loader(settings), states_default=not settings.default_model
+        )
+        self._polling: asyncio.Task[None] | None = None
         uploads = Uploads(
             UploadLimits(
                 settings.maximum_receiving,
@@ -154,7 +165,10 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         services = [SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME]
         described = [explanation_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
-        self._open_inference = open_inference.OpenInferenceService(Catalogue(repository), explaining, uploads, settings)
+        self._catalogue = Catalogue(repository, folder.policies)
+        self._open_inference = open_inference.OpenInferenceService(
+            self._catalogue, self._control, explaining, uploads, settings
+        )
         if settings.open_inference:
             self._open_inference.add_to(self._grpc)
             services.append(open_inference.SERVICE_NAME)
@@ -162,7 +176,10 @@ class Server:
         if settings.reflection == "on" or (settings.reflection == "auto" and settings.identities is None):
             reflection.enable_server_reflection(services, self._grpc, pool_of(described))
         self._endpoint: TelemetryEndpoint | None = None
-        self._watch_models()
+        self._metrics.watch(lambda: {model.bundle.name: model.admission.inside for model in repository})
+        repository.on_change = self._model_changed
+        for model in repository:
+            self._model_changed(model, True)
 
     @property
     def telemetry_port(self) -> int | None:
@@ -178,10 +195,12 @@ class Server:
         Raises:
             OSError: the address can't be listened on.
         """
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if self._settings.telemetry:
             self._endpoint = TelemetryEndpoint(
-                self._settings.telemetry, self._metrics.registry, lambda: self._open_inference.ready
+                self._settings.telemetry,
+                self._metrics.registry,
+                lambda: self._open_inference.ready,
+                self._open_inference.is_model_ready,
             )
             self._endpoint.start()
         try:
@@ -202,11 +221,16 @@ class Server:
             UnsupportedError: this installation can't start the processes that decode files.
         """
         try:
-            await asyncio.gather(self._repository.start(), self._decoder.start())
+            await asyncio.gather(self._control.start(), self._decoder.start())
         except WorkerFailureError as error:
             raise UnsupportedError(f"no process that decodes files could be started: {error}") from error
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         self._tell_ready(True)
+        if self._settings.model_control == "poll":
+            self._polling = asyncio.create_task(self._control.poll(self._settings.model_poll_seconds))
+
+    def read_models_again(self) -> None:
+        """Serve the models that lie in the folder now, soon; where calls load them, only of names that are served."""
+        self._control.read_again_soon(loaded=self._settings.model_control == "explicit")
 
     async def stop(self, at_once: asyncio.Event | None = None) -> None:
         """Call itself unhealthy, take no more requests, give those that run their grace, and end the compute.
@@ -216,8 +240,10 @@ class Server:
         Args:
             at_once: ends the grace when it is set.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         self._tell_ready(False)
+        if self._polling is not None:
+            self._polling.cancel()
         for requests in self._requests:
             requests.refuse()
         waits: list[asyncio.Task[object]] = [asyncio.create_task(self._idle())]
@@ -230,7 +256,7 @@ class Server:
         is_idle = all(requests.is_idle for requests in self._requests)
         await self._grpc.stop(LAST_ANSWERS_SECONDS if is_idle else None)
         await self._decoder.stop()
-        await self._repository.stop()
+        await self._control.stop()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.stop)
         await asyncio.to_thread(self._traces.end)
@@ -241,23 +267,30 @@ class Server:
     def _tell_ready(self, is_ready: bool) -> None:
         self._open_inference.ready = is_ready
         self._metrics.ready(is_ready)
-
-    def _watch_models(self) -> None:
+        for service in _HEALTH_OF:
+            self._health.set(service, is_ready)
         for model in self._repository:
-            name = model.bundle.name
-            running = model.engine.execution
+            self._tell_health(model)
+
+    def _model_changed(self, model: ServedModel, is_served: bool) -> None:
+        name, running = model.bundle.name, model.engine.execution
+        if is_served:
             self._metrics.serve(name, {"engine": running.engine, "provider": running.provider})
             for replica in model.replicas:
                 replica.watch(partial(self._metrics.advanced, name))
-        self._metrics.watch(lambda: {model.bundle.name: model.admission.inside for model in self._repository})
+        else:
+            self._metrics.withdraw(name)
+        self._tell_health(model)
+
+    def _tell_health(self, model: ServedModel) -> None:
+        """Say of a model's version, and of its name, whether requests are answered."""
+        name, version = model.bundle.description.name, model.bundle.description.version
+        for service, stated in ((name, ""), (f"{name}/{version}", version)):
+            self._health.set(MODEL_PREFIX + service, self._open_inference.is_model_ready(name, stated))
 
     async def _idle(self) -> None:
         for requests in self._requests:
             await requests.idle()
-
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in _HEALTH_OF:
-            await self._health.set(service, status)
 
 
 def _access(settings: ServerSettings, authentication: Authentication | None, metrics: Metrics) -> AccessInterceptor:
@@ -273,7 +306,7 @@ def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
     return server_credentials(TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority))
 
 
-def load_models(settings: ServerSettings) -> ModelRepository:
+def loaded_models(settings: ServerSettings) -> ModelRepository:
     """Load the models that the settings name.
 
     Raises:
@@ -281,14 +314,25 @@ def load_models(settings: ServerSettings) -> ModelRepository:
         UnsupportedError: this installation has not what the provider needs.
     """
     return ModelRepository.load(
-        settings.models,
-        replication_of(settings),
-        ModelCapacity(
-            settings.maximum_batch, settings.maximum_waiting, settings.caller_share, settings.retry_delay_seconds
-        ),
+        model_folder(settings),
+        model_loader(settings),
         settings.default_model,
         strict=settings.strict,
+        wanted=settings.loads_at_start,
     )
+
+
+def model_folder(settings: ServerSettings) -> ModelFolder:
+    """Where the models come from."""
+    return ModelFolder(settings.models, VersionPolicies.parse(settings.version_policy))
+
+
+def model_loader(settings: ServerSettings) -> ModelLoader:
+    """What makes models of bundles."""
+    capacity = ModelCapacity(
+        settings.maximum_batch, settings.maximum_waiting, settings.caller_share, settings.retry_delay_seconds
+    )
+    return ModelLoader(replication_of(settings), capacity, settings.trusted_keys, settings.require_signature)
 
 
 def replication_of(settings: ServerSettings) -> Replication:
@@ -306,6 +350,8 @@ def replication_of(settings: ServerSettings) -> Replication:
 async def serve_until_signal(settings: ServerSettings, repository: ModelRepository) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the grace of those requests that still run.
 
+    SIGHUP has the folder of models read again, save where it means that the terminal was closed.
+
     Raises:
         OSError: the address can't be listened on.
     """
@@ -317,6 +363,8 @@ async def serve_until_signal(settings: ServerSettings, repository: ModelReposito
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     server = Server(settings, repository)
+    if not _has_terminal():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.read_models_again)
     port = await server.listen()
     address = settings.address
     if not address.startswith("unix"):
@@ -328,3 +376,12 @@ async def serve_until_signal(settings: ServerSettings, repository: ModelReposito
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
     await server.stop(at_once)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a terminal, which sends SIGHUP when it is closed: that has to end the process as ever."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

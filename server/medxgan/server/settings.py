@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, FilePath, ValidationError, Validatio
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from medxgan.server.engine.providers import ProviderChoice
+from medxgan.server.models.version_policy import VersionPolicies
 
 
 def _listenable(address: str) -> str:
@@ -44,11 +45,19 @@ def _collector(endpoint: str) -> str:
     return endpoint
 
 
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError("expected a file or a folder that exists")
+    return path
+
+
+ExistingPath = Annotated[Path, AfterValidator(_existing)]
 Address = Annotated[str, AfterValidator(_listenable)]
 OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
 LogFormat = Literal["console", "json"]
 Reflection = Literal["auto", "on", "off"]
+ModelControlMode = Literal["none", "explicit", "poll"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -70,6 +79,32 @@ class ServerSettings(BaseSettings):
         "",
         description="Name of the model that answers a request which names none; empty: the one that the file "
         "default-model of the folder names, else the only one there is.",
+    )
+    trusted_keys: ExistingPath | None = Field(
+        None,
+        description="PEM file of ed25519 public keys, or a folder of such files *.pem: a bundle that one of them is "
+        "said to have signed is refused where it did not. Read again for every bundle.",
+    )
+    require_signature: bool = Field(
+        False, validate_default=True, description="Whether bundles that no trusted key has signed are refused."
+    )
+    version_policy: str = Field(
+        "all",
+        description="Which versions of a bundle are served: all, latest:N or specific:V,V; for some names another, "
+        "behind semicolons: latest:1;chest=specific:4,5. Where a request names no version, the highest answers.",
+    )
+    model_control: ModelControlMode = Field(
+        "none",
+        description="How the models change while the server runs: none, explicit (by the calls RepositoryModelLoad and "
+        "RepositoryModelUnload) or poll (as the folder changes). With SIGHUP the folder is read again in any case.",
+    )
+    load_models: str = Field(
+        "*",
+        description="Names of the bundles that --model-control explicit loads at the start, between commas; * all, "
+        "empty none.",
+    )
+    model_poll_seconds: float = Field(
+        15.0, gt=0, description="Seconds between two looks at the folder, with --model-control poll."
     )
     address: Address = Field(
         "127.0.0.1:50051", description="HOST:PORT to listen on, port 0 takes a free one; or unix:PATH."
@@ -210,7 +245,9 @@ class ServerSettings(BaseSettings):
         30.0, ge=0, description="Seconds that running requests have to finish once the server is told to stop."
     )
     telemetry: OptionalAddress = Field(
-        "", description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /v2/health/ready; empty: none."
+        "",
+        description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /ready, and /v2/models/NAME/ready; "
+        "empty: none.",
     )
     traces_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
         "",
@@ -222,6 +259,19 @@ class ServerSettings(BaseSettings):
     )
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")
+
+    @field_validator("require_signature")
+    @classmethod
+    def _by_known_keys(cls, required: bool, info: ValidationInfo) -> bool:
+        if required and info.data.get("trusted_keys", "wrong") is None:
+            raise ValueError("expected together with trusted_keys")
+        return required
+
+    @field_validator("version_policy")
+    @classmethod
+    def _can_be_read(cls, text: str) -> str:
+        VersionPolicies.parse(text)
+        return text
 
     @field_validator("tls_key")
     @classmethod
@@ -256,6 +306,11 @@ class ServerSettings(BaseSettings):
     def device_numbers(self) -> tuple[int, ...]:
         """Of `devices`."""
         return tuple(int(number) for number in self.devices.split(","))
+
+    def loads_at_start(self, name: str) -> bool:
+        """Whether the bundles of a name are loaded when the server starts."""
+        names = [each.strip() for each in self.load_models.split(",")]
+        return self.model_control != "explicit" or names == ["*"] or name in names
 
     @property
     def takes_shared_memory(self) -> bool:

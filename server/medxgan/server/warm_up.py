@@ -8,22 +8,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from medxgan.bundle import BundleError, LoadedBundle, load_bundle
+from medxgan.bundle import BundleError, LoadedBundle
 from medxgan.server.command import option, read_settings
 from medxgan.server.engine.port import Execution
 from medxgan.server.engine.providers import ProviderChoice
-from medxgan.server.engine.replication import open_engines
+from medxgan.server.engine.replication import Replication, open_engines
 from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import logging_to_standard_error
-from medxgan.server.models.repository import bundle_folders
-from medxgan.server.serving import replication_of
+from medxgan.server.serving import model_folder, model_loader
 from medxgan.server.settings import LogFormat, LogLevel, ServerSettings
 
 
 def warm_up(
     config: Annotated[Path | None, option("config")] = None,
     models: Annotated[Path | None, option("models")] = None,
+    trusted_keys: Annotated[Path | None, option("trusted_keys")] = None,
+    require_signature: Annotated[bool | None, option("require_signature")] = None,
+    version_policy: Annotated[str | None, option("version_policy")] = None,
     provider: Annotated[ProviderChoice | None, option("provider")] = None,
     devices: Annotated[str | None, option("devices")] = None,
     half_precision: Annotated[bool | None, option("half_precision")] = None,
@@ -54,16 +56,16 @@ def warm_up(
 
 def _make_ready(settings: ServerSettings, console: Console) -> bool:
     """Make every model ready; whether what was asked for runs them all."""
-    folders = bundle_folders(settings.models)
+    folders, loader = model_folder(settings).bundles(), model_loader(settings)
     met = True
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(folders))
         for folder in folders:
-            bundle = load_bundle(folder)
+            bundle = loader.read(folder)
             progress.update(task, description=bundle.name)
             began = time.perf_counter()
-            execution = _made_ready(bundle, settings)
+            execution = _made_ready(bundle, loader.replication)
             seconds = time.perf_counter() - began
             reason = f" ({execution.fallback_reason})" if execution.fallback_reason else ""
             console.print(f"{bundle.name}: {execution.provider}{reason}, ready in {seconds:.1f} s", soft_wrap=True)
@@ -72,8 +74,8 @@ def _make_ready(settings: ServerSettings, console: Console) -> bool:
     return met
 
 
-def _made_ready(bundle: LoadedBundle, settings: ServerSettings) -> Execution:
-    engines = open_engines(bundle, replication_of(settings))
+def _made_ready(bundle: LoadedBundle, replication: Replication) -> Execution:
+    engines = open_engines(bundle, replication)
     for engine in engines:
         engine.warm_up()
     return engines[0].execution

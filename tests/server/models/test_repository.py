@@ -12,25 +12,28 @@ from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
 from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.folder import ModelFolder
+from medxgan.server.models.loading import ModelLoader
 from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.version_policy import VersionPolicies
 from medxgan.v1.explanation_pb2 import ModelSelector
 
 Load = Callable[..., ModelRepository]
 
 
-def on_cpu(threads: int) -> Replication:
-    return Replication(EngineSettings("cpu", threads))
+def on_cpu(threads: int) -> ModelLoader:
+    return ModelLoader(Replication(EngineSettings("cpu", threads)), ModelCapacity(maximum_rows=1))
 
 
-def load_folder(folder: Path, default: str = "") -> ModelRepository:
-    return ModelRepository.load(folder, on_cpu(1), capacity=ModelCapacity(maximum_rows=1), default=default)
+def load_folder(folder: Path, default: str = "", policy: str = "all") -> ModelRepository:
+    return ModelRepository.load(ModelFolder(folder, VersionPolicies.parse(policy)), on_cpu(1), default)
 
 
 @pytest.fixture
 def load(several_folder: Path, tmp_path: Path) -> Load:
     """Loads a repository of copies of a bundle, by name and version."""
 
-    def load_copies(*identities: str, default: str = "") -> ModelRepository:
+    def load_copies(*identities: str, default: str = "", policy: str = "all") -> ModelRepository:
         for identity in identities:
             name, version = identity.split("/")
             shutil.copytree(several_folder, tmp_path / name / version)
@@ -38,7 +41,7 @@ def load(several_folder: Path, tmp_path: Path) -> Load:
             description = json.loads(file.read_text()) | {"name": name, "version": version}
             file.write_text(json.dumps(description))
         (tmp_path / "README.md").write_text("A file beside the bundles.")
-        return load_folder(tmp_path, default)
+        return load_folder(tmp_path, default, policy)
 
     return load_copies
 
@@ -104,5 +107,43 @@ def test_no_bundles_at_all(folder: str, tmp_path: Path) -> None:
 def test_models_are_loaded_twice_in_one_process(load: Load, tmp_path: Path) -> None:
     """As where a program embeds one server after the other, with other threads."""
     load("lung/9")
-    again = ModelRepository.load(tmp_path, on_cpu(2), capacity=ModelCapacity())
+    again = ModelRepository.load(ModelFolder(tmp_path), on_cpu(2))
     assert again.names() == ["lung/9"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [
+        ("all", ["brain/2", "lung/9", "lung/10", "lung/11"]),
+        ("latest", ["brain/2", "lung/11"]),
+        ("latest:2", ["brain/2", "lung/10", "lung/11"]),
+        ("all;lung=specific:9,10", ["brain/2", "lung/9", "lung/10"]),
+        ("latest:1;lung=all", ["brain/2", "lung/9", "lung/10", "lung/11"]),
+        ("specific:10,2", ["brain/2", "lung/10"]),
+    ],
+)
+def test_the_policy_says_which_versions_are_served(load: Load, policy: str, served: list[str]) -> None:
+    repository = load("lung/9", "lung/10", "lung/11", "brain/2", policy=policy)
+    assert repository.names() == served
+    assert chosen(repository, "lung") == served[-1], "no version means the numerically highest that is served"
+
+
+def test_a_version_that_the_policy_leaves_out_is_not_even_read(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "lung" / "9").mkdir(parents=True)
+    assert load("lung/10", policy="latest").names() == ["lung/10"]
+
+
+def test_a_policy_that_leaves_nothing_is_no_server(load: Load) -> None:
+    with pytest.raises(BundleError, match="found none"):
+        load("lung/9", policy="specific:8")
+
+
+def test_a_bundle_that_is_refused_is_known_with_its_reason(load: Load, tmp_path: Path) -> None:
+    load("lung/9", "lung/10")
+    (tmp_path / "lung" / "10" / "bundle.json").write_text("{}")
+    repository = ModelRepository.load(ModelFolder(tmp_path), on_cpu(1), strict=False)
+    assert repository.names() == ["lung/9"]
+    first, second = repository.statuses()
+    assert (first.version, first.state) == ("9", "UNAVAILABLE"), "it is not warm yet"
+    assert (second.version, second.state) == ("10", "UNAVAILABLE")
+    assert second.reason == "lung/10: bundle.json: schema_version: expected an integer"

@@ -18,7 +18,10 @@ class Answering:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.endpoint = TelemetryEndpoint("127.0.0.1:0", self.metrics.registry, lambda: self.ready)
+        self.models = {("chest", ""), ("chest", "5")}
+        self.endpoint = TelemetryEndpoint(
+            "127.0.0.1:0", self.metrics.registry, lambda: self.ready, lambda *model: model in self.models
+        )
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=10)
@@ -50,11 +53,33 @@ def test_probes_say_whether_it_lives_and_is_ready(answering: Answering) -> None:
     assert answering.ask("/v2/health/ready")[0] == 503
 
 
+def test_probes_say_of_every_model_whether_it_is_ready(answering: Answering) -> None:
+    for path, status in (
+        ("/v2/models/chest/ready", 200),
+        ("/v2/models/chest/versions/5/ready", 200),
+        ("/v2/models/chest/versions/4/ready", 503),
+        ("/v2/models/lung/ready", 503),
+        ("/v2/models/chest", 404),
+        ("/v2/models/chest/ready/", 404),
+        ("/v2/models/../ready", 503),
+    ):
+        assert answering.ask(path)[0] == status, path
+    answering.models.clear()
+    assert answering.ask("/v2/models/chest/ready") == (503, "not ready\n")
+
+
 def test_readiness_is_a_figure_too(answering: Answering) -> None:
     assert answering.figure("medxgan_ready") == 0
     for is_ready in (True, False):
         answering.metrics.ready(is_ready)
         assert answering.figure("medxgan_ready") == is_ready
+
+
+def test_what_runs_a_model_is_told_as_long_as_it_is_served(answering: Answering) -> None:
+    answering.metrics.serve("chest/5", {"provider": "cpu"})
+    assert answering.figure("medxgan_model_info", "chest/5", "cpu") == 1
+    answering.metrics.withdraw("chest/5")
+    assert answering.figure("medxgan_model_info", "chest/5", "cpu") is None
 
 
 def test_figures_add_up(answering: Answering) -> None:

@@ -55,6 +55,7 @@ SUBCOMMANDS = (
         "server",
         found_models,
     ),
+    Subcommand("sign", "Sign a model bundle.", "medxgan.bundle.command:sign", "server"),
     Subcommand("audit", "Check what a server noted of who asked for what.", "medxgan.server.audit:audit_app", "server"),
     Subcommand("train", "Train a classifier, a generator or an encoder.", "medxgan.training.command:train", "training"),
     Subcommand(

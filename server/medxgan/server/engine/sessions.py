@@ -69,7 +69,9 @@ def open_session(
     try:
         session = ort.InferenceSession(content or bundle.folder / graph.file, options, list(providers))
     except _LOAD_ERRORS as error:
-        raise BundleError(f"{where}: ONNX Runtime {ort.__version__} can't load it: {error}") from error
+        # Where the file lies on this machine is no caller's business.
+        said = str(error).replace(f"{bundle.folder}/", "")
+        raise BundleError(f"{where}: ONNX Runtime {ort.__version__} can't load it: {said}") from error
     # Else a provider that fails during a request would be swapped for another behind our back.
     session.disable_fallback()
     _check_tensors(f"{where}: inputs", session.get_inputs(), graph.inputs)

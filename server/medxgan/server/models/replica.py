@@ -23,6 +23,7 @@ class Replica:
         networks: the bundle's networks, by rows.
         explainer: answers questions about films.
         load: what the requests cost that it has under way, in explanations with the default steps.
+        is_running: whether it is warm and takes requests.
 
     Args:
         bundle: the bundle served.
@@ -33,6 +34,7 @@ class Replica:
     def __init__(self, bundle: LoadedBundle, engine: Engine, maximum_rows: int) -> None:
         self.engine = engine
         self.load = 0.0
+        self.is_running = False
         self._thread = DeviceThread()
         solver = Solver(bundle.description.inversion, LONGEST_BLOCK)
         # A row keeps its place for as long as the default takes: usual requests are never interrupted.
@@ -51,8 +53,10 @@ class Replica:
         self._thread.start()
         self._batch.start()
         await self._thread.call(self.engine.warm_up)
+        self.is_running = True
 
     async def stop(self) -> None:
         """Take no more requests and end after the block that runs. May be called again."""
+        self.is_running = False
         await self._batch.stop()
         await self._thread.stop()

@@ -1,107 +1,138 @@
-"""The models that a server serves."""
+"""The models that a server serves, and the state of every bundle that it knows of."""
 
-import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
-from medxgan.bundle import BundleError, load_bundle
-from medxgan.bundle.schema import NAME_PATTERN, VERSION_PATTERN
-from medxgan.server.engine.replication import Replication, open_engines
+from medxgan.bundle import BundleError
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
-from medxgan.server.explanation.opening import reduction_of
 from medxgan.server.log import get_logger
-from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.folder import ModelFolder
+from medxgan.server.models.loading import ModelLoader
 from medxgan.server.models.served_model import ServedModel
 from medxgan.v1 import explanation_pb2
 
 _log = get_logger(__name__)
 
-DEFAULT_MODEL_FILE = "default-model"
-"""File beside the bundles that holds the name of the model which answers a request that names none."""
+WARMING_UP = "the model is warming up"
+
+
+class ModelState(StrEnum):
+    """What becomes of a bundle, by Triton's names."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+    """It takes no more requests, and answers those that it has."""
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """The state of one version of a bundle.
+
+    Attributes:
+        name: of the bundle.
+        version: of the bundle.
+        state: what becomes of it.
+        reason: why it is not served, or not as it lies in the folder; else empty.
+    """
+
+    name: str
+    version: str
+    state: ModelState
+    reason: str = ""
 
 
 class ModelRepository:
-    """The served models by name and version.
+    """The served models by name and version. Changed from one event loop, and may be read from any thread.
+
+    Attributes:
+        default_name: of the model that answers a request which names none. Empty: the only one, where all models have
+            one name, else none.
+        on_change: called when a model is served from now on, and when it no longer is.
 
     Args:
-        models: at least one.
-        default: name of the model that answers a request which names none. Empty: the only one, where all models have
-            one name, else none.
-
-    Raises:
-        BundleError: no model has the default's name.
+        models: that are served from the start.
+        default: name of the default.
     """
 
     def __init__(self, models: Iterable[ServedModel], default: str = "") -> None:
+        # Replaced as a whole by every change: who reads it sees one state.
         self._models: dict[str, dict[int, ServedModel]] = {}
+        self._notes: dict[tuple[str, int], tuple[ModelState, str]] = {}
+        self.default_name = default
+        self.on_change: Callable[[ServedModel, bool], None] = lambda model, is_served: None  # noqa: ARG005
         for model in models:
-            description = model.bundle.description
-            self._models.setdefault(description.name, {})[int(description.version)] = model
-        if default and default not in self._models:
-            raise BundleError(f"default_model: expected one of {', '.join(sorted(self._models))}, got {default}")
-        self._default = default or (next(iter(self._models)) if len(self._models) == 1 else "")
+            self.serve(model)
 
     @classmethod
     def load(
         cls,
-        folder: Path,
-        replication: Replication,
-        capacity: ModelCapacity,
+        folder: ModelFolder,
+        loader: ModelLoader,
         default: str = "",
         *,
         strict: bool = True,
+        wanted: Callable[[str], bool] = lambda name: True,  # noqa: ARG005
     ) -> "ModelRepository":
-        """Load every bundle NAME/VERSION/ of a folder. What is no such folder is left alone, with a log line.
+        """Load the bundles of a folder.
 
         Args:
             folder: holds the bundles.
-            replication: what runs each model.
-            capacity: how much each model takes on.
-            default: name of the model that answers a request which names none; empty: as the folder's file
-                `default-model` says, if there is one.
+            loader: makes models of them.
+            default: name of the model that answers a request which names none; empty: as the folder states.
             strict: whether one bundle that can't be served is an error; else it is logged, and the others are served.
+            wanted: says of a name whether its bundles are loaded now; where not, they may be later.
 
         Raises:
             BundleError: the folder holds no bundle, one that can't be served, or none that can; or no model has the
                 default's name.
             UnsupportedError: this installation has not what the provider needs.
         """
-        versions = bundle_folders(folder)
-        models, refused = [], []
-        for version in versions:
+        bundles = folder.bundles()
+        repository, refused = cls([], default or folder.stated_default()), []
+        for version in bundles:
+            if not wanted(version.parent.name):
+                continue
             try:
-                bundle = load_bundle(version)
-                engines = open_engines(bundle, replication)
-                models.append(ServedModel(bundle, engines, capacity, reduction_of(bundle.description, engines[0])))
+                repository.serve(loader.open(loader.read(version)))
             except BundleError as error:
                 if strict:
                     raise
                 _log.error("bundle_refused", bundle=f"{version.parent.name}/{version.name}", reason=str(error))
+                repository.note(version.parent.name, int(version.name), ModelState.UNAVAILABLE, str(error))
                 refused.append(str(error))
-        if not models:
+        if refused and not repository.names():
             raise BundleError("; ".join(refused))
-        return cls(models, default or _stated_default(folder))
+        may_be_default = {version.parent.name for version in bundles if not wanted(version.parent.name)}
+        may_be_default |= {model.bundle.description.name for model in repository}
+        if repository.default_name and repository.default_name not in may_be_default:
+            listed = ", ".join(sorted(may_be_default))
+            raise BundleError(f"default_model: expected one of {listed}, got {repository.default_name}")
+        return repository
 
     def __iter__(self) -> Iterator[ServedModel]:
         """The models by name and version."""
-        for name in sorted(self._models):
-            for version in sorted(self._models[name]):
-                yield self._models[name][version]
+        models = self._models
+        for name in sorted(models):
+            for version in sorted(models[name]):
+                yield models[name][version]
 
     @property
     def default(self) -> ServedModel | None:
         """What answers a request that names no model; None where a model has to be named."""
-        versions = self._models.get(self._default)
+        versions = self._models.get(self._name_of_default())
         return None if versions is None else versions[max(versions)]
 
     def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
-        """Find a model. No name means the default, no version the highest.
+        """Find a model. No name means the default, no version the numerically highest.
 
         Raises:
             InvalidRequestError: no name was given and there is no default.
             UnknownModelError: no such model or version is served.
         """
-        name = selector.name or self._default
+        name = selector.name or self._name_of_default()
         if not name:
             raise InvalidRequestError("model.name", f"expected the name of a model; there is {self._listed()}")
         versions = self._models.get(name)
@@ -111,6 +142,61 @@ class ModelRepository:
         if model is None:
             raise UnknownModelError(f"no model {name}/{selector.version} is served; there is {self._listed()}")
         return model
+
+    def versions(self, name: str) -> dict[int, ServedModel]:
+        """The served models of one name, by version."""
+        return self._models.get(name, {})
+
+    def known_versions(self, name: str) -> set[int]:
+        """The versions of one name that are served, or whose state is noted."""
+        return {*self.versions(name), *(version for noted, version in self._notes if noted == name)}
+
+    def known_names(self) -> set[str]:
+        """The names that are served, or of which something is noted."""
+        return {*self._models, *(name for name, _ in self._notes)}
+
+    def statuses(self) -> list[ModelStatus]:
+        """The state of every version that is known of."""
+        found = []
+        for name in sorted(self.known_names()):
+            for version in sorted(self.known_versions(name)):
+                model = self.versions(name).get(version)
+                state, reason = self._notes.get((name, version), (ModelState.READY, ""))
+                if model is not None:
+                    is_ready = model.is_running
+                    state = ModelState.READY if is_ready else ModelState.UNAVAILABLE
+                    reason = reason if is_ready else WARMING_UP
+                found.append(ModelStatus(name, str(version), state, reason))
+        return found
+
+    def serve(self, model: ServedModel) -> ServedModel | None:
+        """Serve a model from now on.
+
+        Returns:
+            The one of its name and version that it takes the place of.
+        """
+        name, version = _identity(model)
+        replaced = self.versions(name).get(version)
+        self._models = self._models | {name: self.versions(name) | {version: model}}
+        self._notes.pop((name, version), None)
+        self.on_change(model, True)
+        return replaced
+
+    def withdraw(self, model: ServedModel) -> None:
+        """Give a model to no more requests."""
+        name, version = _identity(model)
+        others = {number: each for number, each in self.versions(name).items() if number != version}
+        models = {each: versions for each, versions in self._models.items() if each != name}
+        self._models = models | {name: others} if others else models
+        self.on_change(model, False)
+
+    def note(self, name: str, version: int, state: ModelState, reason: str = "") -> None:
+        """Note the state of a version that is not served, or why it is not served as it lies in the folder."""
+        self._notes[name, version] = (state, reason)
+
+    def forget(self, name: str, version: int) -> None:
+        """Know nothing of a version that is not served any more."""
+        self._notes.pop((name, version), None)
 
     async def start(self) -> None:
         """Warm every model up."""
@@ -126,39 +212,14 @@ class ModelRepository:
         """NAME/VERSION of every model."""
         return [model.bundle.name for model in self]
 
+    def _name_of_default(self) -> str:
+        models = self._models
+        return self.default_name or (next(iter(models)) if len(models) == 1 else "")
+
     def _listed(self) -> str:
-        return ", ".join(self.names())
+        return ", ".join(self.names()) or "none"
 
 
-def _stated_default(folder: Path) -> str:
-    """The name in the file that states a folder's default model; empty without one."""
-    file = folder / DEFAULT_MODEL_FILE
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
-
-
-def bundle_folders(folder: Path) -> list[Path]:
-    """The folders NAME/VERSION of a folder, in order. Others, such as `.git`, `lost+found` or `..data`, are logged.
-
-    Raises:
-        BundleError: there is none.
-    """
-    found = list(_version_folders(folder))
-    if not found:
-        raise BundleError(f"{folder}: expected bundles in folders NAME/VERSION, found none")
-    return found
-
-
-def _version_folders(folder: Path) -> Iterator[Path]:
-    for name in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not name.is_dir():
-            continue
-        if not re.fullmatch(NAME_PATTERN, name.name):
-            _log.warning("folder_ignored", folder=name.name, reason="not the name of a model")
-            continue
-        for version in sorted(name.iterdir()):
-            if version.is_dir() and re.fullmatch(VERSION_PATTERN, version.name):
-                yield version
-            elif version.is_dir():
-                _log.warning(
-                    "folder_ignored", folder=f"{name.name}/{version.name}", reason="not the version of a model"
-                )
+def _identity(model: ServedModel) -> tuple[str, int]:
+    description = model.bundle.description
+    return description.name, int(description.version)

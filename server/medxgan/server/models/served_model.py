@@ -1,5 +1,6 @@
 """One served model: a bundle, its replicas, and how much it takes on."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -39,6 +40,14 @@ class ServedModel:
         self.bundle = bundle
         self.replicas = [Replica(bundle, engine, capacity.maximum_rows) for engine in engines]
         self.admission = Admission(capacity, len(self.replicas))
+        self._holders = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is warm and takes requests."""
+        return all(replica.is_running for replica in self.replicas)
 
     @property
     def engine(self) -> Engine:
@@ -68,6 +77,22 @@ class ServedModel:
             yield replica
         finally:
             replica.load -= cost
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the time of one request it goes on running, also where it is taken out of service meanwhile."""
+        self._holders += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if self._holders == 0:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request holds it."""
+        await self._idle.wait()
 
     async def start(self) -> None:
         """Warm the engines up and begin to take requests."""

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from medxgan.server.explanation.table import MAPS
+from medxgan.server.models.version_policy import VersionPolicy
 from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import INPUTS, InferenceModel, TensorSpecification
 from medxgan.server.open_inference.parameters import PRIORITIES, SETTINGS
@@ -12,6 +13,8 @@ PLATFORM = "medxgan"
 
 _CONFIGURATION_TYPES = {"BYTES": "TYPE_STRING"}
 """Where ModelConfig has another name for a type than TYPE_ and its name."""
+
+_EVERY = VersionPolicy()
 
 _REQUESTS_OF_ONE_IMAGE = 0
 """Tensors have no axis of a batch: a request is one image, with settings and a verdict of its own. The server makes
@@ -44,15 +47,20 @@ def model_metadata(model: InferenceModel, versions: list[InferenceModel]) -> inf
     )
 
 
-def model_configuration(model: InferenceModel) -> inference.ModelConfig:
-    """How a model is set up."""
+def model_configuration(model: InferenceModel, policy: VersionPolicy = _EVERY) -> inference.ModelConfig:
+    """How a model is set up.
+
+    Args:
+        model: the model.
+        policy: by which its versions are chosen.
+    """
     running = model.served.engine.execution
     on_cpu = running.provider.startswith("CPU")
     configuration = inference.ModelConfig(
         name=model.name,
         platform=PLATFORM,
         backend=PLATFORM,
-        version_policy=inference.ModelVersionPolicy(all=inference.ModelVersionPolicy.All()),
+        version_policy=_version_policy(policy),
         max_batch_size=_REQUESTS_OF_ONE_IMAGE,
         input=[
             inference.ModelInput(name=each.name, data_type=_configuration_type(each), dims=each.shape)
@@ -81,10 +89,20 @@ def model_configuration(model: InferenceModel) -> inference.ModelConfig:
         "image": "BYTES [1], a PNG, JPEG, TIFF or DICOM file; or UINT8, UINT16 or FP32 [H, W], grey levels",
         "request_parameters": ", ".join(SETTINGS),
         "bundle_sha256": model.served.bundle.sha256,
+        "signed_by": model.served.bundle.signed_by,
     }
     for name, text in notes.items():
         configuration.parameters[name].string_value = text
     return configuration
+
+
+def _version_policy(policy: VersionPolicy) -> inference.ModelVersionPolicy:
+    kinds = inference.ModelVersionPolicy
+    if policy.specific:
+        return kinds(specific=kinds.Specific(versions=sorted(policy.specific)))
+    if policy.latest is not None:
+        return kinds(latest=kinds.Latest(num_versions=policy.latest))
+    return kinds(all=kinds.All())
 
 
 def _tensor_metadata(each: TensorSpecification) -> inference.ModelMetadataResponse.TensorMetadata:

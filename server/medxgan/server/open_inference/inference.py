@@ -13,7 +13,7 @@ from medxgan.server.models.served_model import ServedModel
 from medxgan.server.open_inference import parameters
 from medxgan.server.open_inference.inputs import image_of, image_place
 from medxgan.server.open_inference.messages import inference
-from medxgan.server.open_inference.models import Catalogue, InferenceModel
+from medxgan.server.open_inference.models import InferenceModel
 from medxgan.server.open_inference.outputs import infer_response, requested_outputs
 from medxgan.server.open_inference.shared_memory import SharedMemory
 from medxgan.server.open_inference.statistics import Statistics, Timing
@@ -27,7 +27,6 @@ class Inferences:
     """Answers inferences by the way that every explanation takes. Used from one event loop.
 
     Args:
-        catalogue: the models.
         explaining: makes the explanations.
         uploads: holds the images of the requests.
         regions: of shared memory.
@@ -37,14 +36,12 @@ class Inferences:
 
     def __init__(
         self,
-        catalogue: Catalogue,
         explaining: Explaining,
         uploads: Uploads,
         regions: SharedMemory,
         statistics: Statistics,
         maximum_bytes: int,
     ) -> None:
-        self._catalogue = catalogue
         self._explaining = explaining
         self._uploads = uploads
         self._regions = regions
@@ -54,28 +51,29 @@ class Inferences:
     async def infer(
         self,
         request: inference.ModelInferRequest,
+        model: InferenceModel,
         caller: str,
-        tell: Callable[[InferenceModel, Progress], Awaitable[None]] | None = None,
+        tell: Callable[[Progress], Awaitable[None]] | None = None,
     ) -> inference.ModelInferResponse:
         """Answer one request.
 
         Args:
             request: whose image is apart, with its upload.
+            model: that it names.
             caller: who asks.
             tell: tells the caller after every block of gradient steps.
 
         Raises:
             MedxganError: any that errors.py has; fields are named as the caller knows them.
         """
-        model = self._catalogue.find(request.model_name, request.model_version)
-        with self._statistics.counted(model) as timing, parameters.named_as_sent():
+        with model.served.held(), self._statistics.counted(model) as timing, parameters.named_as_sent():
             seconds = parameters.timeout_seconds(request.parameters)
             start = partial(self._explain, request, model, caller, timing)
             try:
                 async with asyncio.timeout(seconds) as limit:
                     if tell is None or not model.decoupled:
                         return await start(None)
-                    return await telling(start, partial(tell, model))
+                    return await telling(start, tell)
             except TimeoutError as error:
                 if not limit.expired():
                     raise
@@ -115,4 +113,4 @@ class Inferences:
             timing.output_seconds = time.perf_counter() - began
             return response
 
-        return await self._explaining.explain(asked, sent, caller, timing.stopwatch, respond, on_progress)
+        return await self._explaining.explain(asked, sent, caller, timing.stopwatch, respond, on_progress, model.served)

@@ -1,14 +1,15 @@
 """What models there are: for each bundle NAME, whose outputs are the default explanation, and NAME.MAP for each map."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
 from medxgan.server.explanation.request import default_maps
 from medxgan.server.explanation.table import MAPS, map_name, served_maps
-from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.repository import ModelRepository, ModelStatus
 from medxgan.server.models.served_model import ServedModel
+from medxgan.server.models.version_policy import VersionPolicies
 from medxgan.server.open_inference.messages import shown
 from medxgan.v1.explanation_pb2 import MAP_NEED_INVERSION, MAP_NEED_RESTARTS, MapKind
 
@@ -104,20 +105,31 @@ class InferenceModel:
 class Catalogue:
     """The models by name and version.
 
+    Attributes:
+        policies: by which the versions that are served are chosen.
+
     Args:
         repository: the bundles served.
+        policies: see above.
     """
 
-    def __init__(self, repository: ModelRepository) -> None:
+    def __init__(self, repository: ModelRepository, policies: VersionPolicies | None = None) -> None:
         self._repository = repository
+        self.policies = policies or VersionPolicies()
 
     def __iter__(self) -> Iterator[InferenceModel]:
         """All models, by bundle."""
         for served in self._repository:
-            bundle = served.bundle.description
-            yield InferenceModel(bundle.name, bundle.version, served, tuple(default_maps(bundle)))
-            for kind in served_maps(bundle):
-                yield InferenceModel(f"{bundle.name}.{map_name(kind)}", bundle.version, served, (kind,))
+            yield from _models_of(served)
+
+    def statuses(self) -> Iterator[ModelStatus]:
+        """The state of every model that is served, and of every bundle that is known of and not."""
+        for status in self._repository.statuses():
+            served = self._repository.versions(status.name).get(int(status.version))
+            if served is None:
+                yield status
+            else:
+                yield from (replace(status, name=model.name) for model in _models_of(served))
 
     def versions(self, name: str) -> list[InferenceModel]:
         """The versions of a model, the highest last.
@@ -148,3 +160,10 @@ class Catalogue:
                 return model
         listed = ", ".join(model.version for model in versions)
         raise UnknownModelError(f"no version {shown(version)} of {name} is served; there is {listed}")
+
+
+def _models_of(served: ServedModel) -> Iterator[InferenceModel]:
+    bundle = served.bundle.description
+    yield InferenceModel(bundle.name, bundle.version, served, tuple(default_maps(bundle)))
+    for kind in served_maps(bundle):
+        yield InferenceModel(f"{bundle.name}.{map_name(kind)}", bundle.version, served, (kind,))

@@ -6,10 +6,12 @@ from google.rpc import status_pb2
 
 from medxgan.server.errors import InvalidRequestError, UnknownRegionError, UnsupportedError
 from medxgan.server.explanation.explain import Progress
+from medxgan.server.models.control import ModelControl
+from medxgan.server.models.repository import ModelState
 from medxgan.server.open_inference import descriptions, parameters
 from medxgan.server.open_inference.inference import Inferences
 from medxgan.server.open_inference.messages import SERVICE, inference, shown
-from medxgan.server.open_inference.models import Catalogue, InferenceModel
+from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.open_inference.outputs import final_response, progress_response
 from medxgan.server.open_inference.shared_memory import SharedMemory
 from medxgan.server.open_inference.statistics import Statistics
@@ -21,7 +23,7 @@ from medxgan.server.wire.uploads import Uploads
 
 SERVICE_NAME = SERVICE.full_name
 
-_LOADING = "models are loaded when the server starts; loading and unloading while it runs is not built yet"
+_CONTROL = "models are loaded and unloaded by calls only where the server was started with --model-control explicit"
 _CUDA = "this server takes no CUDA shared memory: images are decoded by the host; use system shared memory"
 _TRACING = "traces are set when the server starts, by traces_endpoint, and can't be changed while it runs"
 _LOGGING = "the log is set when the server starts, by log_level and log_format, and can't be changed while it runs"
@@ -38,20 +40,27 @@ class OpenInferenceService:
 
     Args:
         catalogue: the models.
+        control: loads and unloads their bundles.
         explaining: makes the explanations.
         uploads: holds the images of the requests.
         settings: of the server.
     """
 
     def __init__(
-        self, catalogue: Catalogue, explaining: Explaining, uploads: Uploads, settings: ServerSettings
+        self,
+        catalogue: Catalogue,
+        control: ModelControl,
+        explaining: Explaining,
+        uploads: Uploads,
+        settings: ServerSettings,
     ) -> None:
         self.ready = False
         self._catalogue = catalogue
+        self._control = control
         self._regions = SharedMemory(allowed=settings.takes_shared_memory)
         self._statistics = Statistics()
         self._inferences = Inferences(
-            catalogue, explaining, uploads, self._regions, self._statistics, settings.maximum_message_bytes
+            explaining, uploads, self._regions, self._statistics, settings.maximum_message_bytes
         )
         self._settings = settings
 
@@ -71,6 +80,13 @@ class OpenInferenceService:
             )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 
+    def is_model_ready(self, name: str, version: str = "") -> bool:
+        """Whether a model's requests are answered; an empty version stands for any. May be called from any thread."""
+        return self.ready and any(
+            model.name == name and version in ("", model.version) and model.served.is_running
+            for model in self._catalogue
+        )
+
     async def ServerLive(
         self, request: inference.ServerLiveRequest, context: grpc.aio.ServicerContext
     ) -> inference.ServerLiveResponse:
@@ -84,8 +100,7 @@ class OpenInferenceService:
     async def ModelReady(
         self, request: inference.ModelReadyRequest, context: grpc.aio.ServicerContext
     ) -> inference.ModelReadyResponse:
-        served = any(model.name == request.name and request.version in ("", model.version) for model in self._catalogue)
-        return inference.ModelReadyResponse(ready=self.ready and served)
+        return inference.ModelReadyResponse(ready=self.is_model_ready(request.name, request.version))
 
     async def ServerMetadata(
         self, request: inference.ServerMetadataRequest, context: grpc.aio.ServicerContext
@@ -102,7 +117,8 @@ class OpenInferenceService:
         self, request: inference.ModelConfigRequest, context: grpc.aio.ServicerContext
     ) -> inference.ModelConfigResponse:
         model = self._catalogue.find(request.name, request.version)
-        return inference.ModelConfigResponse(config=descriptions.model_configuration(model))
+        policy = self._catalogue.policies.of(model.bundle_name)
+        return inference.ModelConfigResponse(config=descriptions.model_configuration(model, policy))
 
     async def ModelStatistics(
         self, request: inference.ModelStatisticsRequest, context: grpc.aio.ServicerContext
@@ -118,15 +134,17 @@ class OpenInferenceService:
     async def ModelInfer(
         self, request: inference.ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> inference.ModelInferResponse:
-        return await self._inferences.infer(request, caller_of(context))
+        model = self._catalogue.find(request.model_name, request.model_version)
+        return await self._inferences.infer(request, model, caller_of(context))
 
     async def ModelStreamInfer(self, request: inference.ModelInferRequest, context: RequestStream) -> None:
-        async def tell(model: InferenceModel, progress: Progress) -> None:
+        model = self._catalogue.find(request.model_name, request.model_version)
+
+        async def tell(progress: Progress) -> None:
             await context.write(progress_response(request, model, progress))
 
         empty = parameters.wants_empty_final_response(request.parameters)
-        response = await self._inferences.infer(request, caller_of(context), tell)
-        model = self._catalogue.find(response.model_name, response.model_version)
+        response = await self._inferences.infer(request, model, caller_of(context), tell)
         # A model without progress has one response, which is the last by itself.
         empty = empty and model.decoupled
         response.parameters[parameters.FINAL_RESPONSE].bool_param = not empty
@@ -137,31 +155,43 @@ class OpenInferenceService:
     async def RepositoryIndex(
         self, request: inference.RepositoryIndexRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryIndexResponse:
-        if request.repository_name:
-            raise InvalidRequestError("repository_name", "expected none: there is one repository, without a name")
-        if request.ready and not self.ready:
-            return inference.RepositoryIndexResponse()
-        return inference.RepositoryIndexResponse(
-            models=[
-                inference.RepositoryIndexResponse.ModelIndex(
-                    name=model.name,
-                    version=model.version,
-                    state="READY" if self.ready else "UNAVAILABLE",
-                    reason="" if self.ready else "the server is warming up or stopping",
-                )
-                for model in self._catalogue
-            ]
-        )
+        _check_repository(request.repository_name)
+        index = inference.RepositoryIndexResponse()
+        for status in self._catalogue.statuses():
+            state, reason = status.state, status.reason
+            if state is ModelState.READY and not self.ready:
+                state, reason = ModelState.UNAVAILABLE, "the server is warming up or stopping"
+            if state is ModelState.READY or not request.ready:
+                index.models.add(name=status.name, version=status.version, state=state, reason=reason)
+        if not request.ready:
+            for name in await self._control.names():
+                index.models.add(name=name)
+        return index
 
     async def RepositoryModelLoad(
         self, request: inference.RepositoryModelLoadRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryModelLoadResponse:
-        raise UnsupportedError(_LOADING)
+        self._check_control(request.repository_name)
+        for name in request.parameters:
+            raise InvalidRequestError(f"parameters.{shown(name)}", "expected none: a bundle is served as it lies there")
+        await self._control.load(request.model_name)
+        return inference.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(
         self, request: inference.RepositoryModelUnloadRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryModelUnloadResponse:
-        raise UnsupportedError(_LOADING)
+        self._check_control(request.repository_name)
+        for name in request.parameters:
+            # No model depends on another's.
+            if name != "unload_dependents":
+                raise InvalidRequestError(f"parameters.{shown(name)}", "unknown; there is unload_dependents")
+        await self._control.unload(request.model_name)
+        return inference.RepositoryModelUnloadResponse()
+
+    def _check_control(self, repository: str) -> None:
+        _check_repository(repository)
+        if self._settings.model_control != "explicit":
+            raise UnsupportedError(_CONTROL)
 
     async def SystemSharedMemoryStatus(
         self, request: inference.SystemSharedMemoryStatusRequest, context: grpc.aio.ServicerContext
@@ -227,6 +257,11 @@ class OpenInferenceService:
         response.settings["log_verbose_level"].uint32_param = 1 if level == "debug" else 0
         response.settings["log_format"].string_param = self._settings.log_format
         return response
+
+
+def _check_repository(name: str) -> None:
+    if name:
+        raise InvalidRequestError("repository_name", "expected none: there is one repository, without a name")
 
 
 def stream_error(status: status_pb2.Status, request: Message | None) -> inference.ModelStreamInferResponse:

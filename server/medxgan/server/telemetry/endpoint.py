@@ -14,7 +14,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class TelemetryEndpoint:
-    """Answers `/metrics`, `/v2/health/live` and `/v2/health/ready` on a port of its own, from threads of its own.
+    """Answers `/metrics`, `/v2/health/live|ready` and `/v2/models/NAME/ready` on a port and from threads of its own.
 
     The probes have the names of the Open Inference Protocol, so that what probes Triton probes this. Answers hold no
     patient data; the port still tells how much is asked: it belongs on a network for operators.
@@ -23,14 +23,22 @@ class TelemetryEndpoint:
         address: HOST:PORT; port 0 takes a free one.
         registry: the figures.
         is_ready: whether requests are answered, asked at every probe.
+        is_model_ready: the same of a model, by name and version; an empty version stands for any.
 
     Raises:
         OSError: the address can't be listened on.
     """
 
-    def __init__(self, address: str, registry: CollectorRegistry, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        address: str,
+        registry: CollectorRegistry,
+        is_ready: Callable[[], bool],
+        is_model_ready: Callable[[str, str], bool],
+    ) -> None:
         self._registry = registry
         self._is_ready = is_ready
+        self._is_model_ready = is_model_ready
         host, _, port = address.rpartition(":")
         self._server = make_server(
             host.strip("[]"), int(port), self._answer, server_class=_ThreadingServer, handler_class=_Quiet
@@ -60,17 +68,24 @@ class TelemetryEndpoint:
     def _found(self, method: str, path: str) -> tuple[HTTPStatus, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"expected GET\n"
-        match path:
-            case "/metrics":
+        match path.split("/")[1:]:
+            case ["metrics"]:
                 return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
-            case "/v2/health/live":
+            case ["v2", "health", "live"]:
                 return HTTPStatus.OK, _TEXT, b"live\n"
-            case "/v2/health/ready" if self._is_ready():
-                return HTTPStatus.OK, _TEXT, b"ready\n"
-            case "/v2/health/ready":
-                return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
+            case ["v2", "health", "ready"]:
+                return _readiness(self._is_ready())
+            case ["v2", "models", name, "ready"]:
+                return _readiness(self._is_model_ready(name, ""))
+            case ["v2", "models", name, "versions", version, "ready"]:
+                return _readiness(self._is_model_ready(name, version))
             case _:
-                return HTTPStatus.NOT_FOUND, _TEXT, b"expected /metrics, /v2/health/live or /v2/health/ready\n"
+                expected = b"expected /metrics, /v2/health/live, /v2/health/ready or /v2/models/NAME/ready\n"
+                return HTTPStatus.NOT_FOUND, _TEXT, expected
+
+
+def _readiness(is_ready: bool) -> tuple[HTTPStatus, str, bytes]:
+    return (HTTPStatus.OK, _TEXT, b"ready\n") if is_ready else (HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n")
 
 
 class _ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):

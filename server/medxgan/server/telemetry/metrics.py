@@ -89,6 +89,10 @@ class Metrics:
         """
         self._models.labels(model).info(dict(execution))
 
+    def withdraw(self, model: str) -> None:
+        """A model is served no longer."""
+        self._models.remove(model)
+
     def watch(self, inside: Callable[[], Mapping[str, float]]) -> None:
         """Tell how much the models have to do whenever somebody collects.
 

@@ -54,6 +54,7 @@ class Explaining:
         stopwatch: Stopwatch,
         respond: Respond[Answer],
         on_progress: OnProgress | None = None,
+        model: ServedModel | None = None,
     ) -> Answer:
         """Explain one image.
 
@@ -64,6 +65,7 @@ class Explaining:
             stopwatch: of the request.
             respond: makes the answer.
             on_progress: called after every block of gradient steps.
+            model: that explains it; None: the one that the request names.
 
         Raises:
             MedxganError: any that errors.py has.
@@ -71,10 +73,10 @@ class Explaining:
         current_trace().follow(stopwatch)
         try:
             validate(request)
-            model = self.select(request.model)
+            model = self.select(request.model) if model is None else _named_in_log(model)
             settings = resolve_settings(request, model.bundle.description)
             cost = request_cost(settings, model.bundle.description)
-            with model.admission.enter(caller, cost), model.place(cost) as replica:
+            with model.held(), model.admission.enter(caller, cost), model.place(cost) as replica:
                 stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
@@ -97,7 +99,7 @@ class Explaining:
         try:
             validate(request)
             model = self.select(request.model)
-            with model.admission.enter(caller), model.place() as replica:
+            with model.held(), model.admission.enter(caller), model.place() as replica:
                 digest = await self._telemetry.digest(image)
                 opened = await self._open(model, replica, image, caller, stopwatch)
                 await self._telemetry.classified(caller, digest, model)
@@ -107,9 +109,7 @@ class Explaining:
 
     def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
         """Find a model, and name it in the request's log line."""
-        model = self._repository.select(selector)
-        structlog.contextvars.bind_contextvars(model=model.bundle.name)
-        return model
+        return _named_in_log(self._repository.select(selector))
 
     def sent(self, image: explanation_pb2.Image) -> SentImage:
         """The image of the current request, whose bytes are with its upload or in its message."""
@@ -157,3 +157,9 @@ async def telling(
         return await explaining
     finally:
         explaining.cancel()
+
+
+def _named_in_log(model: ServedModel) -> ServedModel:
+    """Name a model in the log line of the current request."""
+    structlog.contextvars.bind_contextvars(model=model.bundle.name)
+    return model

@@ -1,0 +1,468 @@
+"""Models come and go while a server runs: with real bundles, and with engines that wait for the test."""
+
+import asyncio
+import gc
+import hashlib
+import json
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medxgan.bundle import LoadedBundle
+from medxgan.server.engine.port import FloatArray
+from medxgan.server.engine.replication import Replication
+from medxgan.server.engine.settings import EngineSettings
+from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError, UnknownModelError
+from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.control import ModelControl
+from medxgan.server.models.folder import ModelFolder
+from medxgan.server.models.loading import ModelLoader
+from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.models.version_policy import VersionPolicies
+from medxgan.v1.explanation_pb2 import ModelSelector
+
+LOADER = ModelLoader(Replication(EngineSettings("cpu", 1)), ModelCapacity(maximum_rows=1))
+
+
+class House:
+    """A folder of copies of one bundle, and what is served of it."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.path = folder
+        self.source = source
+        self.loader = LOADER
+        self.policy = "all"
+
+    def put(self, identity: str, limitation: str = "") -> None:
+        """Put a bundle into the folder as it is meant to be: whole, beside it, and then in one step.
+
+        Bundles differ by their limitation alone, which makes another hash.
+        """
+        name, version = identity.split("/")
+        staged = shutil.copytree(self.source, self.path.parent / "staged" / name / version)
+        file = staged / "bundle.json"
+        description = json.loads(file.read_text()) | {"name": name, "version": version}
+        description["provenance"]["limitations"] = [limitation]
+        file.write_text(json.dumps(description))
+        target = self.path / name / version
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged.replace(target)
+
+    def spoil(self, identity: str) -> None:
+        """Change a byte that a hash covers."""
+        file = self.path / identity / "linear.bin"
+        changed = bytearray(file.read_bytes())
+        changed[0] ^= 1
+        file.unlink()
+        file.write_bytes(changed)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["Running"]:
+        folder = ModelFolder(self.path, VersionPolicies.parse(self.policy))
+        running = Running(ModelRepository.load(folder, LOADER), folder, self.loader)
+        await running.control.start()
+        try:
+            yield running
+        finally:
+            await running.control.stop()
+
+
+class Running:
+    def __init__(self, repository: ModelRepository, folder: ModelFolder, loader: ModelLoader) -> None:
+        self.repository = repository
+        self.control = ModelControl(repository, folder, loader)
+
+    def model(self, name: str, version: str = "") -> ServedModel:
+        return self.repository.select(ModelSelector(name=name, version=version))
+
+    def limitation(self, name: str, version: str = "") -> str:
+        return self.model(name, version).bundle.description.provenance.limitations[0]
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        return {f"{each.name}/{each.version}": (each.state, each.reason) for each in self.repository.statuses()}
+
+    async def until(self, identity: str, state: str) -> None:
+        async with asyncio.timeout(30):
+            while self.states().get(identity, ("",))[0] != state:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def house(several_folder: Path, tmp_path: Path) -> House:
+    found = House(tmp_path / "models", several_folder)
+    found.put("lung/9", "first")
+    return found
+
+
+async def refusal(change: Awaitable[None]) -> MedxganError:
+    with pytest.raises(MedxganError) as refused:
+        await change
+    return refused.value
+
+
+def test_a_new_version_is_served_once_it_is_warm(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("lung/10", "second")
+            assert running.repository.names() == ["lung/9"]
+            await running.control.load("lung")
+            assert running.repository.names() == ["lung/9", "lung/10"]
+            assert running.model("lung").is_running
+            assert running.limitation("lung") == "second", "the highest, where none is named"
+            assert running.limitation("lung", "9") == "first"
+            assert set(running.states().values()) == {("READY", "")}
+
+    asyncio.run(check())
+
+
+def test_a_policy_lets_the_old_version_out_after_the_new_one_is_in(house: House) -> None:
+    house.policy = "latest"
+
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("lung/10", "second")
+            seen = []
+            running.repository.on_change = lambda model, is_served: seen.append((model.bundle.name, is_served))
+            await running.control.load("lung")
+            assert seen == [("lung/10", True), ("lung/9", False)]
+            await running.until("lung/9", "UNAVAILABLE")
+            assert running.states() == {"lung/9": ("UNAVAILABLE", "unloaded"), "lung/10": ("READY", "")}
+
+    asyncio.run(check())
+
+
+def test_there_is_no_moment_without_a_model_and_requests_finish_on_theirs(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            before = running.model("lung")
+            house.put("lung/9", "second")
+            loading = asyncio.create_task(running.control.load("lung"))
+            with before.held():
+                looks = 0
+                while not loading.done():
+                    assert running.model("lung").is_running
+                    looks += 1
+                    await asyncio.sleep(0.001)
+                assert looks > 5, "the event loop had its turns while the bundle was loaded"
+                await loading
+                assert running.limitation("lung") == "second"
+                await asyncio.sleep(0.1)
+                assert before.is_running, "a request holds it"
+            async with asyncio.timeout(30):
+                while before.is_running:
+                    await asyncio.sleep(0.005)
+            assert running.states() == {"lung/9": ("READY", "")}
+
+    asyncio.run(check())
+
+
+def test_the_same_bundle_stays_as_it_is(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            before = running.model("lung")
+            await running.control.load("lung")
+            assert running.model("lung") is before
+
+    asyncio.run(check())
+
+
+def test_what_can_not_be_loaded_leaves_what_is_served_and_says_why(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("lung/10", "second")
+            house.put("lung/9", "third")
+            house.spoil("lung/9")
+            error = await refusal(running.control.load("lung"))
+            assert isinstance(error, InvalidRequestError)
+            assert str(error).startswith("model_name: lung/9: linear.bin: SHA-256 is ")
+            assert str(house.path) not in str(error)
+            assert running.limitation("lung", "9") == "first"
+            assert running.limitation("lung", "10") == "second", "what can be loaded is"
+            states = running.states()
+            assert states["lung/9"] == ("READY", error.expected), "served as it was, and why"
+            assert states["lung/10"] == ("READY", "")
+            house.put("lung/9", "fourth")
+            await running.control.load("lung")
+            assert running.limitation("lung", "9") == "fourth"
+            assert set(running.states().values()) == {("READY", "")}
+
+    asyncio.run(check())
+
+
+def test_a_graph_that_can_not_be_loaded_names_no_path_of_the_machine(house: House) -> None:
+    house.put("lung/10")
+    folder = house.path / "lung" / "10"
+    (folder / "classifier.onnx").write_bytes(b"no graph")
+    described = json.loads((folder / "bundle.json").read_text())
+    for graph in described["graphs"]:
+        if graph["file"] == "classifier.onnx":
+            graph["sha256"] = hashlib.sha256(b"no graph").hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(described))
+    spoilt = folder.rename(house.path / "later")
+
+    async def check() -> None:
+        async with house.serving() as running:
+            spoilt.rename(folder)
+            error = await refusal(running.control.load("lung"))
+            assert "lung/10: classifier.onnx: ONNX Runtime" in str(error)
+            assert str(house.path) not in str(error)
+            assert str(house.path.resolve()) not in str(error)
+
+    asyncio.run(check())
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What is named by nothing any more is freed at once; what is in a cycle is not."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_unloading_answers_what_has_begun_and_gives_its_memory_back(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("brain/1")
+            await running.control.load("brain")
+            threads = threading.active_count()
+            model = running.model("brain")
+            died = [weakref.ref(each) for each in (model, model.replicas[0], model.engine, model.explainer)]
+            died += [weakref.ref(session) for _, session in model.engine._graphs]
+            with model.held():
+                await running.control.unload("brain")
+                assert (await refusal(running.control.unload("heart"))).args[0].startswith("no model heart is served")
+                with pytest.raises(UnknownModelError, match="no model brain is served; there is lung/9"):
+                    running.model("brain")
+                assert running.states()["brain/1"] == ("UNLOADING", "")
+                logits, _ = await asyncio.gather(model.networks.positive_logits(x(model)), asyncio.sleep(0.05))
+                assert len(logits) == 1
+            del model
+            await running.until("brain/1", "UNAVAILABLE")
+            assert running.states()["brain/1"] == ("UNAVAILABLE", "unloaded")
+            # The engine's own thread ends; those of the event loop's executor stay, and may have become more.
+            assert sum(thread.name.startswith("engine") for thread in threading.enumerate()) == 1
+            assert threading.active_count() <= threads + 2
+            assert [each() for each in died] == [None] * len(died)
+            await running.control.unload("brain")
+            await running.control.load("brain")
+            assert running.model("brain").is_running
+
+    asyncio.run(check())
+
+
+def x(model: ServedModel) -> FloatArray:
+    """A picture without contrast."""
+    side = model.bundle.description.image.height
+    return np.zeros((1, 1, side, side), np.float32)
+
+
+NAMES = [
+    "..",
+    ".",
+    "../models",
+    "../../etc",
+    "lung/9",
+    "lung/../lung",
+    "/etc",
+    "lung\\9",
+    "lung\0",
+    "lung\n",
+    "Lung",
+    ".git",
+    "%2e%2e",
+    "-",
+    "l" * 64,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_does_not_lead_out_of_the_folder(house: House, name: str) -> None:
+    (house.path.parent / "secret" / "1").mkdir(parents=True)
+
+    async def check() -> None:
+        async with house.serving() as running:
+            for change in (running.control.load, running.control.unload):
+                error = await refusal(change(name))
+                assert isinstance(error, InvalidRequestError), error
+                assert error.field == "model_name"
+            assert running.repository.names() == ["lung/9"]
+
+    asyncio.run(check())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.one_of(st.text(), st.text("./\\lung9-"), st.sampled_from(NAMES)))
+def test_whatever_the_name_only_bundles_of_the_folder_are_found(house: House, name: str) -> None:
+    found = ModelFolder(house.path).versions(name)
+    assert found == ([house.path / "lung" / "9"] if name == "lung" else [])
+
+
+def test_what_is_no_bundle_is_said_to_be_so(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            assert "no bundle heart" in str(await refusal(running.control.load("heart")))
+            assert isinstance(await refusal(running.control.load("heart")), UnknownModelError)
+            assert "expected the name of a bundle, got none" in str(await refusal(running.control.load("")))
+            said = str(await refusal(running.control.unload("lung.grad_cam")))
+            assert said == "model_name: lung.grad_cam comes and goes with its bundle, lung"
+
+    asyncio.run(check())
+
+
+class SlowLoader(ModelLoader):
+    """Takes its time in the thread that loads, and counts how many bundles it has in hand."""
+
+    inside = 0
+    most = 0
+
+    def read(self, folder: Path) -> LoadedBundle:
+        SlowLoader.inside += 1
+        SlowLoader.most = max(SlowLoader.most, SlowLoader.inside)
+        time.sleep(0.2)
+        bundle = super().read(folder)
+        SlowLoader.inside -= 1
+        return bundle
+
+
+def test_models_are_loaded_one_at_a_time_and_whoever_leaves_does_not_stop_it(house: House) -> None:
+    house.loader = SlowLoader(LOADER.replication, LOADER.capacity)
+
+    async def check() -> None:
+        async with house.serving() as running:
+            for name in ("brain/1", "heart/1", "knee/1"):
+                house.put(name)
+            loading = [asyncio.create_task(running.control.load(name)) for name in ("brain", "heart", "knee")]
+            await asyncio.sleep(0.05)
+            assert running.states()["brain/1"] == ("LOADING", "")
+            loading[0].cancel()
+            await asyncio.gather(*loading, return_exceptions=True)
+            assert loading[0].cancelled()
+            assert running.repository.names() == ["brain/1", "heart/1", "knee/1", "lung/9"]
+            assert SlowLoader.most == 1
+
+    asyncio.run(check())
+
+
+class FailingModels(ModelLoader):
+    """Its engines can't be warmed up."""
+
+    def open(self, bundle: LoadedBundle) -> ServedModel:
+        model = super().open(bundle)
+        model.engine.warm_up = self.fail
+        return model
+
+    @staticmethod
+    def fail() -> None:
+        raise RuntimeError("out of memory, at /home/somebody")
+
+
+def test_what_fails_while_it_is_warmed_up_is_ended_and_never_served(house: House) -> None:
+    house.loader = FailingModels(LOADER.replication, LOADER.capacity)
+
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("lung/9", "second")
+            house.put("lung/10", "third")
+            threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("engine")]
+            with pytest.raises(RuntimeError):
+                await running.control.load("lung")
+            assert running.limitation("lung") == "first"
+            assert running.states()["lung/9"] == ("READY", "it could not be loaded; the log says more")
+            assert [each.name for each in threading.enumerate() if each.name.startswith("engine")] == threads
+
+    asyncio.run(check())
+
+
+def test_the_folder_is_watched(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            polling = asyncio.create_task(running.control.poll(0.02))
+            house.put("lung/10", "second")
+            house.put("brain/1", "third")
+            await running.until("lung/10", "READY")
+            await running.until("brain/1", "READY")
+            house.spoil("brain/1")
+            async with asyncio.timeout(30):
+                while "SHA-256" not in running.states()["brain/1"][1]:
+                    await asyncio.sleep(0.01)
+            assert running.model("brain").is_running
+            await asyncio.sleep(0.2)
+            refused = [record for record in caplog.records if record.msg["event"] == "bundle_refused"]
+            assert len(refused) == 1, "said once, and not whenever it is looked at"
+            shutil.rmtree(house.path / "lung" / "10")
+            await running.until("lung/10", "UNAVAILABLE")
+            assert running.limitation("lung") == "first"
+            house.path.rename(house.path.with_name("unmounted"))
+            await asyncio.sleep(0.1)
+            house.path.mkdir()
+            await asyncio.sleep(0.1)
+            assert running.repository.names() == ["brain/1", "lung/9"], "an empty folder is no order to serve nothing"
+            polling.cancel()
+
+    asyncio.run(check())
+
+
+def test_what_was_refused_is_looked_at_again_when_it_is_asked_for(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("brain/1")
+            house.put("lung/9", "second")
+            await running.control.read_again(changed=False, loaded=True)
+            assert running.repository.names() == ["lung/9"], "names that nobody has loaded are left alone"
+            assert running.limitation("lung") == "second"
+            await running.control.read_again(changed=False, loaded=False)
+            assert running.repository.names() == ["brain/1", "lung/9"]
+
+    asyncio.run(check())
+
+
+def test_the_default_model_follows_the_folder(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("brain/1")
+            (house.path / "default-model").write_text("brain\n")
+            await running.control.read_again(changed=True, loaded=False)
+            assert running.model("").bundle.name == "brain/1"
+            (house.path / "default-model").write_text("heart\n")
+            await running.control.read_again(changed=True, loaded=False)
+            assert running.model("").bundle.name == "brain/1"
+            assert "default_model_not_changed" in [record.msg["event"] for record in caplog.records]
+
+    asyncio.run(check())
+
+
+def test_stopping_ends_what_is_drained_and_takes_no_more(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            model = running.model("lung")
+            with model.held():
+                await running.control.unload("lung")
+                await running.control.stop()
+                assert not model.is_running
+            with pytest.raises(StoppingError):
+                await running.control.load("lung")
+
+    asyncio.run(check())
+
+
+def test_bundles_that_were_never_loaded_are_known_by_name(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("brain/1")
+            assert await running.control.names() == ["brain"]
+            await running.control.load("brain")
+            assert await running.control.names() == []
+
+    asyncio.run(check())
