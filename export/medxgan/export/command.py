@@ -1,4 +1,4 @@
-"""The commands `medxgan export` and `medxgan export-classifier`."""
+"""The commands `medxgan export`, `medxgan export-classifier` and `medxgan export-onnx`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from rich.console import Console
 from medxgan.bundle import BundleError
 from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import ExportError
+from medxgan.export.one_file import write_one_file
 from medxgan.export.sealing import export_measured_run
 from medxgan.training.configuration import load_served_classifier
 from medxgan.training.load_classifier import ClassifierSourceError
@@ -57,6 +58,28 @@ def export_classifier(
         raise _failure(f"{config}: {problems}") from error
     except FileNotFoundError as error:
         raise _failure(f"no such file: {error.filename}") from error
+
+
+def export_onnx(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle: models/NAME/VERSION.", file_okay=False)],
+    out: Annotated[Path, typer.Option("--out", help="File to write, such as explain.onnx.", dir_okay=False)],
+    defaults: Annotated[
+        bool,
+        typer.Option(help="Whether settings may be left out; not every runtime takes an input that has a default."),
+    ] = True,
+) -> None:
+    """Write a bundle's whole explanation as one ONNX file, the inversion a loop in it, for runtimes without medxgan.
+
+    A server of the bundle is faster, and the only way to its other maps: see docs/portability.md.
+    """
+    console = Console(stderr=True)
+    try:
+        with console.status("Writing one file that agrees with the bundle's graphs"):
+            write_one_file(bundle, out, with_defaults=defaults)
+    except (BundleError, ExportError) as error:
+        raise _failure(str(error)) from error
+    size = out.stat().st_size / 2**20
+    console.print(f"Wrote {out}, {size:.1f} MiB.", markup=False, highlight=False, soft_wrap=True)
 
 
 def _export(write: Callable[[], None], out: Path) -> None:

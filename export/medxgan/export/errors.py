@@ -1,10 +1,11 @@
 """Everything that can go wrong in an export.
 
 ExportError
-├── DestinationError           the folder to write can't be a bundle's
+├── DestinationError           what is to be written can't be written there
 ├── UnsupportedOperatorError   an operator, or its gradient, can't be stored
 ├── TracingError               a network can't be written as one graph
 ├── DescriptionError           what the model says of itself is not a valid bundle
+├── UnsupportedBundleError     a bundle has no form as one file
 └── VerificationError          a graph does not compute what PyTorch computes
 """
 
@@ -14,7 +15,7 @@ class ExportError(Exception):
 
 
 class DestinationError(ExportError):
-    """The folder is not NAME/VERSION, or holds something already."""
+    """The folder is not NAME/VERSION, or holds something already; or the file exists."""
 
 
 class UnsupportedOperatorError(ExportError):
@@ -41,6 +42,10 @@ class TracingError(ExportError):
 
 class DescriptionError(ExportError):
     """A field of the bundle breaks a rule of bundle.proto."""
+
+
+class UnsupportedBundleError(ExportError):
+    """A bundle has no generator, or is too large, to be one file."""
 
 
 class VerificationError(ExportError):

@@ -71,6 +71,12 @@ SUBCOMMANDS = (
         "medxgan.export.command:export_classifier",
         "export",
     ),
+    Subcommand(
+        "export-onnx",
+        "Write a model bundle as one ONNX file for other runtimes.",
+        "medxgan.export.command:export_onnx",
+        "export",
+    ),
 )
 
 # Everything behind the name, `--help` included, is for the room's own command to read.
