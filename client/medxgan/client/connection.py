@@ -76,6 +76,9 @@ class Connection:
             ("grpc.max_reconnect_backoff_ms", 1000),
             # By this name gRPC has the time for one attempt.
             ("grpc.min_reconnect_backoff_ms", round(CONNECT_TIMEOUT * 1000)),
+            # Another try is made by `Tries`. gRPC's own, made unseen, lost a stream that a restarting server had cut off:
+            # neither an answer nor its deadline ever came.
+            ("grpc.enable_retries", 0),
             ("grpc.keepalive_time_ms", round(keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT * 1000)),
             ("grpc.keepalive_permit_without_calls", 0),
