@@ -13,7 +13,7 @@ from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.familiarity import Familiarity, FamiliarityCheck
 from medxgan.training.model import TrainedModel
-from medxgan.training.networks import FeatureEncoder, MaskedGenerator, ResidualClassifier
+from medxgan.training.networks import CorrectedEncoder, FeatureEncoder, MaskedGenerator, ResidualClassifier
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import InversionSpecification
 
@@ -60,6 +60,30 @@ def models(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("models")
     export_bundle(model, folder / "masked" / "1")
     return folder
+
+
+def test_corrections_of_the_guess_are_part_of_the_graph(model: TrainedModel, tmp_path: Path) -> None:
+    """Export compares what OPEN finds with `torch.autograd`, and refuses to write another."""
+    assert isinstance(model.encoder, FeatureEncoder)
+    assert isinstance(model.generator, MaskedGenerator)
+    assert model.inversion is not None
+    held = InversionSpecification()
+    held.CopyFrom(model.inversion)
+    held.pathology_rate = 0
+    corrected = CorrectedEncoder(model.encoder, model.generator, model.classifier, 2, -3.0)
+    export_bundle(replace(model, encoder=corrected, inversion=held), tmp_path / "masked" / "1")
+    levels = np.random.default_rng(0).integers(0, 4096, (90, 120)).astype(np.uint16)
+    with EmbeddedServer(tmp_path, "cpu") as server, Client(server.address) as client:
+        explanation = client.explain(levels, maps=[MapKind.ORIGINAL, MapKind.APPLIED_NEGATIVE])
+    x = torch.from_numpy(explanation.original.copy())[None, None]
+    guessed, found = (
+        torch.sigmoid(
+            model.classifier((x - model.generator.pathology(z[:, model.generator.z1_size :])[0]).clamp(-1, 1))
+        )
+        for z in (model.encoder(x), corrected(x))
+    )
+    assert found.item() < guessed.item() - 1e-3
+    assert explanation.scores.applied_negative.probability == pytest.approx(found.item(), abs=1e-4)
 
 
 def test_what_is_served_is_what_the_networks_say(model: TrainedModel, models: Path) -> None:

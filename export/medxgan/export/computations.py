@@ -16,7 +16,7 @@ from medxgan.export.inversion_step import inversion_step
 from medxgan.export.served_modules import Closing, Generated, Opening, Scored
 from medxgan.export.tracing import trace
 from medxgan.training.model import TrainedModel
-from medxgan.training.networks import ExplainedClassifier, Generator
+from medxgan.training.networks import CorrectedEncoder, ExplainedClassifier, Generator
 from medxgan.v1.bundle_pb2 import (
     DATA_TYPE_FLOAT32,
     GRAPH_ROLE_ATTRIBUTION,
@@ -88,7 +88,10 @@ def computations(model: TrainedModel, description: Bundle) -> Iterator[Computati
 
     scored = trace(Scored(classifier), [x], gradient_decompositions(), classifier.body)
     yield _computation(GRAPH_ROLE_CLASSIFIER, scored, description)
-    encoder = None if model.encoder is None else folded(model.encoder)
+    encoder: nn.Module | None = None if model.encoder is None else folded(model.encoder)
+    if isinstance(encoder, CorrectedEncoder):
+        # It takes gradients, which no runtime does.
+        encoder = trace(encoder, [x], gradient_decompositions(), classifier.body)
     familiarity = None if model.familiarity is None else folded(model.familiarity.measures)
     opening = Opening(frozen(model.preprocess), scored, familiarity, encoder)
     yield _computation(GRAPH_ROLE_OPEN, opening, description, without=() if encoder is not None else ("z",))

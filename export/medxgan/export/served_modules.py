@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from medxgan.training.familiarity import Familiarity
-from medxgan.training.networks import Encoder, ExplainedClassifier, Generator
+from medxgan.training.networks import ExplainedClassifier, Generator
 from medxgan.training.preprocessing import Preprocess
 
 
@@ -19,7 +19,7 @@ class Opening(nn.Module):
     """
 
     def __init__(
-        self, preprocess: Preprocess, classifier: nn.Module, familiarity: Familiarity | None, encoder: Encoder | None
+        self, preprocess: Preprocess, classifier: nn.Module, familiarity: Familiarity | None, encoder: nn.Module | None
     ) -> None:
         super().__init__()
         self.preprocess = preprocess

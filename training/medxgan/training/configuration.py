@@ -236,6 +236,14 @@ class InversionConfig(Section):
     learning_rate: float = Field(0.05, gt=0, description="How far the first step moves each latent.")
     learning_rate_range: tuple[float, float] = (1e-4, 1.0)
     pathology_rate: float = Field(1.0, ge=0, le=1, description="Share of the learning rate that z2 moves by.")
+    corrections: int = Field(
+        0,
+        ge=0,
+        description="Steps in which the encoder's z2 is corrected: C calls the image less the difference negative.",
+    )
+    conviction: float = Field(
+        3.0, ge=0, description="How far below the decision threshold C's logit of it shall be after the corrections."
+    )
     reconstruction_weight: float = Field(4.0, gt=0, description="λ")
     reconstruction_weight_range: tuple[float, float] = (0.0, 1000.0)
     tolerance: float = Field(0.0, ge=0, lt=1)
@@ -280,6 +288,8 @@ class TrainingConfig(Section):
             raise ValueError(f"image.size: {error}") from error
         if self.generator.form == "masked" and self.classifier.form != "residual":
             raise ValueError('generator.form: "masked" needs classifier.form = "residual"')
+        if self.inversion.corrections and (self.generator.form != "masked" or self.inversion.pathology_rate > 0):
+            raise ValueError('inversion.corrections: needs generator.form = "masked" and inversion.pathology_rate = 0')
         if self.image.size // self.generator.judged_reduction < 2 * COARSEST_SIDE:
             raise ValueError(f"generator.judged_reduction: leaves less than {2 * COARSEST_SIDE} pixels")
         smallest = COARSEST_SIDE * FINE_STRIDE

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medxgan.training.familiarity import FamiliarityCheck
-from medxgan.training.networks import Encoder, ExplainedClassifier, Generator
+from medxgan.training.networks import CorrectedEncoder, Encoder, ExplainedClassifier, Generator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import (
     Classification,
@@ -34,7 +34,7 @@ class TrainedModel:
     preprocess: Preprocess
     classifier: ExplainedClassifier
     generator: Generator | None
-    encoder: Encoder | None
+    encoder: Encoder | CorrectedEncoder | None
     image: ImageSpecification
     classification: Classification
     inversion: InversionSpecification | None

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from medxgan.training import placing, sharpness, shortcuts
 from medxgan.training.configuration import InversionConfig
 from medxgan.training.data.samples import LabelledImages
 from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.inversion import invert
-from medxgan.training.networks import Encoder, ExplainedClassifier, Generator, MaskedGenerator
+from medxgan.training.networks import ExplainedClassifier, Generator, MaskedGenerator
 from medxgan.training.networks.classifier import Classifier, probability
 from medxgan.training.runs import Run, build_preprocess
 from medxgan.training.sampling import balancing_weights, draw_batch
@@ -67,7 +67,12 @@ def realize(generator: Generator, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def explained(
-    generator: Generator, encoder: Encoder, classifier: ExplainedClassifier, x: Tensor, steps: int, how: InversionConfig
+    generator: Generator,
+    encoder: nn.Module,
+    classifier: ExplainedClassifier,
+    x: Tensor,
+    steps: int,
+    how: InversionConfig,
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction and negative realization of x: [N, 1, S, S], after so many steps of inversion."""
     with torch.no_grad():
@@ -148,7 +153,8 @@ def _made_and_real(made: Pictures, real: Pictures) -> tuple[Tensor, Tensor, tupl
 def generator_figures(run: Run, train: Part, other: Part, steps: int, fresh: bool) -> dict[str, Any]:
     """Figures of the explanations of the true positives of `other`."""
     classifier = run.classifier()
-    generator, encoder = run.generator()
+    generator, guessing = run.generator()
+    encoder = run.explaining_encoder(generator, guessing, classifier)
     if encoder is None:
         raise ValueError("expected a run with an encoder")
     threshold = run.configuration.classes.decision_threshold

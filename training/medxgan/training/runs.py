@@ -9,6 +9,7 @@ RUN/familiarity/              checkpoint.safetensors, familiarity.json: measures
 
 import json
 import logging
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from medxgan.training.load_classifier import ClassifierSourceError, load_externa
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import (
     Classifier,
+    CorrectedEncoder,
     Discriminator,
     Encoder,
     ExplainedClassifier,
@@ -156,6 +158,18 @@ class Run:
             self._load("encoder", {"encoder": encoder})
         frozen = None if encoder is None else encoder.eval().requires_grad_(False)
         return generator.eval().requires_grad_(False), frozen
+
+    def explaining_encoder(
+        self, generator: Generator, encoder: Encoder | None, classifier: ExplainedClassifier
+    ) -> Encoder | CorrectedEncoder | None:
+        """What guesses the codes of an image to explain: the encoder, corrected where the configuration says so."""
+        settings = self.configuration.inversion
+        if not settings.corrections or not isinstance(generator, MaskedGenerator) or encoder is None:
+            return encoder
+        threshold = self.configuration.classes.decision_threshold
+        limit = math.log(threshold / (1 - threshold)) - settings.conviction
+        corrected = CorrectedEncoder(encoder, generator, classifier, settings.corrections, limit)
+        return corrected.eval().requires_grad_(False)
 
     def save_familiarity(self, check: FamiliarityCheck) -> None:
         """Keep the familiarity measures and their maxima."""
@@ -295,7 +309,8 @@ def load_trained_model(folder: Path) -> TrainedModel:
         sections["external_classifier"] = external_provenance(external)
     generator, encoder = None, None
     if run.has("generator"):
-        generator, encoder = run.generator()
+        generator, guessing = run.generator()
+        encoder = run.explaining_encoder(generator, guessing, classifier)
         sections["generator"] = configuration.generator.model_dump_json()
     return TrainedModel(
         preprocess=build_preprocess(configuration),

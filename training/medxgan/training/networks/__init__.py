@@ -1,6 +1,7 @@
 """The networks: a classifier of our own or a foreign one, a generator in two forms, a discriminator and an encoder."""
 
 from medxgan.training.networks.classifier import Classifier, ExplainedClassifier
+from medxgan.training.networks.corrected_encoder import CorrectedEncoder
 from medxgan.training.networks.discriminator import Discriminator
 from medxgan.training.networks.encoder import Encoder
 from medxgan.training.networks.external_classifier import ExternalClassifier
@@ -11,6 +12,7 @@ from medxgan.training.networks.residual_classifier import ResidualClassifier
 
 __all__ = [
     "Classifier",
+    "CorrectedEncoder",
     "Discriminator",
     "Encoder",
     "ExplainedClassifier",
