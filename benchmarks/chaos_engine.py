@@ -4,6 +4,7 @@ The server runs in this process, with the shipped phantom on the real engine and
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -100,6 +101,7 @@ class SpoiltEngine:
 
 def spoilt_engine(seconds: float) -> list[Finding]:  # noqa: ARG001 - so many rounds, however long they take
     """Both faults, with others in the batch."""
+    logging.getLogger("medxgan").setLevel(logging.CRITICAL)
     return asyncio.run(_spoilt_engine())
 
 

@@ -84,6 +84,7 @@ class InversionBatch:
             starts: rows and their states, from `Solver.init`; at least one.
             caller: who asked: callers share the batch.
             on_rows: called on the event loop with all the rows, in order, after every block that any took part in.
+                After a block that failed in the engine a row may be some steps back.
             urgent: whether its rows go before those that are not.
 
         Raises:
@@ -93,7 +94,8 @@ class InversionBatch:
             raise not_served()
         flow = Flow(caller, urgent=urgent)
         flow.waiting.extend(Ticket(flow, index, state) for index, (_, state) in enumerate(starts))
-        request = _Request([row for row, _ in starts], on_rows, asyncio.get_running_loop().create_future())
+        rows = [row for row, _ in starts]
+        request = _Request(rows, list(rows), on_rows, asyncio.get_running_loop().create_future())
         self._requests[flow] = request
         self._turns.join(flow)
         self._arrival.set()
@@ -121,12 +123,42 @@ class InversionBatch:
                 self._hand_out(block.result())
                 self._hand_back(change.leaving, block.result().left)
             else:
-                # Whatever went wrong in the engine is the business of these callers; the next batch starts afresh.
-                failed = [ticket for ticket in (*self._advancing, *change.leaving) if self._is_awaited(ticket)]
-                _fail((self._requests[ticket.flow] for ticket in failed), error)
+                await self._apart([*self._advancing, *change.leaving], error)
                 self._advancing, rows = [], _Rows(self.solver, self._engine)
             # Who was just told gets a turn first: to cancel, or to queue a call before the next block.
             await asyncio.sleep(0)
+
+    async def _apart(self, tickets: Sequence[Ticket], error: BaseException) -> None:
+        """A block has failed: one of its rows may have been too much for the engine, and the others are not to pay.
+
+        Each goes on by itself, from where it last was on the host, until it is beyond that block or fails alone.
+        """
+        awaited = [ticket for ticket in tickets if self._is_awaited(ticket)]
+        if len(awaited) == 1:
+            _fail([self._requests[awaited[0].flow]], error)
+            return
+        for ticket in awaited:
+            if self._is_awaited(ticket):
+                await self._alone(ticket, self._requests[ticket.flow])
+
+    async def _alone(self, ticket: Ticket, request: "_Request") -> None:
+        rows, change = _Rows(self.solver, self._engine), _Change([], {}, [ticket.state])
+        reached = request.rows[ticket.index].steps_taken
+        request.rows[ticket.index] = request.on_host[ticket.index]
+        self._advancing = [ticket]
+        while request.rows[ticket.index].steps_taken <= reached:
+            block = self._thread.submit(partial(rows.advance, change, [request.rows[ticket.index]]))
+            await asyncio.wait([block])
+            error = block.exception()
+            if error is not None:
+                _fail([request], error)
+                return
+            self.on_block(1)
+            self._hand_out(block.result())
+            if not self._is_awaited(ticket) or ticket.index in request.ended:
+                return
+            change = _Change([0], {}, [])
+        self._hand_back({ticket: 0}, await self._thread.call(lambda: rows.states([0])))
 
     def _regroup(self) -> "_Change":
         """Let rows leave and join before the next block."""
@@ -158,6 +190,8 @@ class InversionBatch:
         """Let rows wait that gave their places up."""
         for ticket, place in leaving.items():
             if self._is_awaited(ticket):
+                request = self._requests[ticket.flow]
+                request.on_host[ticket.index] = request.rows[ticket.index]
                 self._turns.hand_back(ticket, left[place])
 
     def _is_awaited(self, ticket: Ticket) -> bool:
@@ -189,9 +223,10 @@ class InversionBatch:
 
 @dataclass(eq=False)
 class _Request:
-    """The rows of one request, how far each is, and who waits for all of them."""
+    """The rows of one request, how far each is and was when its state last was on the host, and who waits for all."""
 
     rows: list[Row]
+    on_host: list[Row]
     on_rows: OnRows | None
     done: asyncio.Future[list[Ended]]
     began: dict[int, float] = field(default_factory=dict)
@@ -255,6 +290,10 @@ class _Rows:
         ended = time.perf_counter()
         indices = [index for index, row in enumerate(rows) if self._solver.terminate(row)]
         return _Block(rows, self._runs.states(indices), left, began, ended)
+
+    def states(self, places: Sequence[int]) -> dict[int, InversionState]:
+        """The states of these rows, a batch of one each."""
+        return {} if self._runs is None else self._runs.states(places)
 
 
 def _fail(requests: "Iterable[_Request]", error: BaseException) -> None:
