@@ -44,7 +44,8 @@ def page(findings: Sequence[Finding], notes: Sequence[str], load: tuple[float, f
         "# Chaos, measured",
         "",
         "What a server does while callers, the engine and the operator do their worst: a real `medxgan serve` on "
-        "loopback, the shipped phantom, short inversions. `make chaos` writes this page.",
+        "loopback, the shipped phantom; inversions of the default 50 steps under overload, of 10 elsewhere. "
+        "`make chaos` writes this page.",
         "",
         f"    {command}",
         "",
