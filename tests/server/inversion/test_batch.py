@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.server.linear import LinearRun
 
 from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.engine.port import InversionState
@@ -286,6 +287,25 @@ def test_who_leaves_while_rows_go_on_apart_is_not_waited_for(linear_engine):
         assert (await first).row.steps_taken == 500
         with pytest.raises(asyncio.CancelledError):
             await second
+        assert (await bench.invert(2)).row.steps_taken == 30
+
+    serve(linear_engine, 8, scenario)
+
+
+def test_a_row_that_can_not_be_brought_back_fails_alone_too(linear_engine, monkeypatch):
+    brought, failures = LinearRun.state, [RuntimeError("lost")]
+
+    def state(run: LinearRun) -> InversionState:
+        if failures:
+            raise failures.pop()
+        return brought(run)
+
+    async def scenario(bench: Bench) -> None:
+        linear_engine.fault = RuntimeError("once")
+        monkeypatch.setattr(LinearRun, "state", state)
+        first, second = await asyncio.gather(bench.invert(0), bench.invert(1), return_exceptions=True)
+        assert str(first) == "lost"
+        assert second.row.steps_taken == 30
         assert (await bench.invert(2)).row.steps_taken == 30
 
     serve(linear_engine, 8, scenario)

@@ -158,7 +158,13 @@ class InversionBatch:
             if not self._is_awaited(ticket) or ticket.index in request.ended:
                 return
             change = _Change([0], {}, [])
-        self._hand_back({ticket: 0}, await self._thread.call(lambda: rows.states([0])))
+        back = self._thread.submit(partial(rows.states, [0]))
+        await asyncio.wait([back])
+        error = back.exception()
+        if error is not None:
+            _fail([request], error)
+            return
+        self._hand_back({ticket: 0}, back.result())
 
     def _regroup(self) -> "_Change":
         """Let rows leave and join before the next block."""
