@@ -63,6 +63,7 @@ class Connection:
     ) -> None:
         self._metadata = tuple((name.lower(), value) for name, value in (metadata or {}).items())
         self._token = token
+        self._closed = False
         if tls is None and (token is not None or any(name == "authorization" for name, _ in self._metadata)):
             refuse_in_the_clear(address)
         options = [
@@ -93,7 +94,7 @@ class Connection:
         return (*self._metadata, *trace_headers(), *token)
 
     def _tries(self) -> Tries:
-        return Tries(self._timeout, self._patience, hint=proxy_hint(self._address))
+        return Tries(self._timeout, self._patience, hint=proxy_hint(self._address), is_closed=lambda: self._closed)
 
 
 def proxy_hint(address: str) -> str:
