@@ -89,9 +89,9 @@ def _descendants(process: int) -> list[int]:
 
 
 @contextmanager
-def served(*options: object, port: int = 0) -> Iterator[Server]:
+def served(*options: object, port: int = 0, models: Path = ROOT / "models") -> Iterator[Server]:
     """`medxgan serve` with the shipped bundles, on a free port or on this one; it must live to the end, or be ended."""
-    command = [Path(sys.executable).with_name("medxgan"), "serve", "--models", ROOT / "models"]
+    command = [Path(sys.executable).with_name("medxgan"), "serve", "--models", models]
     command += ["--address", f"127.0.0.1:{port}", "--log-format", "json", "--log-level", "info", *map(str, options)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         serving = _serving(process)
