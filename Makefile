@@ -7,7 +7,7 @@ DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(fi
 LOCKS := server/deployment/requirements
 EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header
 
-.PHONY: demo test test-fast check format protos release-contract models-wheel lock sbom abuse bench clean
+.PHONY: demo test test-fast check format protos release-contract models-wheel lock sbom abuse chaos bench clean
 
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
@@ -55,6 +55,9 @@ sbom: .venv/.development  ## what the images hold beside their base, in CycloneD
 
 abuse: .venv/.development  ## what a bystander feels while a server is abused; 100,000 damaged messages
 	$(BIN)/python benchmarks/abuse.py
+
+chaos: .venv/.development  ## overload, soak, clients that die, failing engines, signals, attacks: docs/chaos-figures.md
+	$(BIN)/python benchmarks/chaos.py
 
 bench: .venv/.development  ## every measured claim
 	$(BIN)/python benchmarks/inversion_step.py

@@ -16,17 +16,10 @@ import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
 
 import grpc
 import numpy as np
@@ -34,11 +27,11 @@ from attacks import ATTACKS, dicom, tensor
 from bystander import Bystander
 from PIL import Image as PillowImage
 from pydicom.uid import ExplicitVRLittleEndian
+from serving import ROOT, MemoryWatch, Server, served
 
 from medxgan.v1.explanation_pb2 import ClassifyRequest, ExplainRequest, ExplainSettings, Image, ModelSelector
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "reliability-figures.md"
 MODEL = ModelSelector(name="phantom")
 DEADLINE = 120.0
@@ -49,115 +42,6 @@ REFUSALS = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.UNIMPLEMENTED,
 }
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Megabytes of the server itself, which holds all that waits, and of its workers, which hold what they decode."""
-
-    server: float
-    workers: float
-
-    @property
-    def together(self) -> float:
-        """Both."""
-        return self.server + self.workers
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server under test."""
-
-    address: str
-    process: int
-
-    def memory_megabytes(self) -> "Memory":
-        """Private memory now."""
-        workers = sum(_private_kilobytes(process) for process in _descendants(self.process))
-        return Memory(_private_kilobytes(self.process) / 1024, workers / 1024)
-
-
-def _status(process: int) -> dict[str, str]:
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def _private_kilobytes(process: int) -> int:
-    status = _status(process)
-    return sum(int(status.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem"))
-
-
-def _descendants(process: int) -> list[int]:
-    parents = {int(entry.name): _status(int(entry.name)).get("PPid") for entry in Path("/proc").glob("[0-9]*")}
-    found, frontier = [], {str(process)}
-    while frontier:
-        children = [child for child, parent in parents.items() if parent in frontier]
-        found += children
-        frontier = {str(child) for child in children}
-    return found
-
-
-@contextmanager
-def served() -> Iterator[Server]:
-    """`medxgan serve` with the shipped bundles, on a free port."""
-    command = [Path(sys.executable).with_name("medxgan"), "serve", "--models", ROOT / "models"]
-    options = ["--address", "127.0.0.1:0", "--log-format", "json", "--log-level", "info"]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        address = ""
-        for line in process.stderr:
-            if '"serving"' in line:
-                address = line.partition('"address": "')[2].partition('"')[0]
-                break
-        threading.Thread(target=lambda: [None for _ in process.stderr], daemon=True).start()
-        try:
-            yield Server(address, process.pid)
-            if process.poll() is not None:
-                sys.exit(f"the server ended with status {process.returncode}")
-        finally:
-            process.terminate()
-
-
-class Repeated:
-    """Does something over and over in a thread of its own, for as long as its context lasts."""
-
-    pause: float
-    """Seconds between twice."""
-
-    def once(self) -> None:
-        """What is done."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._repeat)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join()
-
-    def _repeat(self) -> None:
-        while not self._ends.wait(self.pause):
-            self.once()
-
-
-class MemoryWatch(Repeated):
-    """Notes the highest private memory of the server and its workers together, and that of the server by itself."""
-
-    pause = 0.05
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.together = self.alone = 0.0
-
-    def once(self) -> None:
-        """Look."""
-        memory = self._server.memory_megabytes()
-        self.together, self.alone = max(self.together, memory.together), max(self.alone, memory.server)
 
 
 def attack(server: Server, image: Image, times: int) -> tuple[Counter[str], float]:

@@ -34,12 +34,19 @@ SUBCOMMANDS = {
 APART = {
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
+    "server/medxgan/server/telemetry/spans.py": "tracing",
     "training/medxgan/training/data/dicom_folder.py": "dicom",
     "training/medxgan/training/networks/onnx_*.py": "export",
 }
 """Files that are imported only where it is asked for what they do, and the extra for that."""
 
-BROUGHT_BY = {"google.rpc": "grpcio-status", "onnxruntime": "onnxruntime"}
+BROUGHT_BY = {
+    "google.rpc": "grpcio-status",
+    "onnxruntime": "onnxruntime",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry": "opentelemetry-api",
+}
 """Distributions of modules of which the metadata name several, or one that another brings."""
 
 

@@ -401,9 +401,10 @@ def test_a_token_may_stay_on_this_machine(make, address) -> None:
         pass
 
 
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_server_that_was_away_is_asked_again(service, client, grey, stream) -> None:
-    service.fail(StatusCode.UNAVAILABLE, "restarting", times=2)
+def test_a_server_that_was_away_is_asked_again(service, client, grey, stream, code) -> None:
+    service.fail(code, "restarting", times=2)
     explanation = client.explain_stream(grey, on_progress=lambda _: None) if stream else client.explain(grey)
     assert explanation.settings.seed == 0
     assert len(service.requests) == 3
@@ -461,6 +462,26 @@ def test_who_takes_a_connection_and_stays_silent_is_given_up(service, make, grey
             restarted = threads.submit(restart)
             assert client.explain(grey).settings.seed == 0
             restarted.result()
+
+
+def test_a_client_that_is_closed_makes_no_call_again(service, grey) -> None:
+    released, began = threading.Event(), threading.Event()
+    service.events = waiting_events(released)
+    ended: list[BaseException] = []
+
+    def ask(client: Client) -> None:
+        try:
+            client.explain_stream(grey, on_progress=lambda _: began.set())
+        except UnavailableError as error:
+            ended.append(error)
+
+    with Client(service.address) as client:
+        asker = threading.Thread(target=ask, args=(client,))
+        asker.start()
+        began.wait(30)
+    asker.join(30)
+    released.set()
+    assert [type(error) for error in ended] == [UnavailableError]
 
 
 def test_patience_begins_with_the_first_failure_and_ends(service, make, grey) -> None:

@@ -83,6 +83,7 @@ class LinearEngine:
     wanted: list[Sequence[str] | None] = field(default_factory=list)
     passes: int = 0
     on_run: Callable[[], None] = lambda: None
+    on_block: Callable[[InversionState], None] = lambda state: None
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -196,6 +197,7 @@ class LinearRun:
         if engine.fault is not None:
             fault, engine.fault = engine.fault, None
             raise fault
+        engine.on_block(self._state)
         for _ in range(steps):
             losses = self._step()
         return losses

@@ -48,6 +48,7 @@ class AsyncClient(Connection):
 
     async def close(self) -> None:
         """End the connection; calls under way are cancelled."""
+        self._closed = True
         await self._channel.close()
 
     async def explain(

@@ -49,6 +49,7 @@ class Client(Connection):
 
     def close(self) -> None:
         """End the connection; calls under way are cancelled."""
+        self._closed = True
         self._channel.close()
 
     def explain(

@@ -66,6 +66,7 @@ class Connection:
     ) -> None:
         self._metadata = tuple((name.lower(), value) for name, value in (metadata or {}).items())
         self._token = token
+        self._closed = False
         if tls is None and (token is not None or any(name == "authorization" for name, _ in self._metadata)):
             refuse_in_the_clear(address)
         options = [
@@ -76,7 +77,7 @@ class Connection:
             ("grpc.max_reconnect_backoff_ms", 1000),
             # By this name gRPC has the time for one attempt.
             ("grpc.min_reconnect_backoff_ms", round(CONNECT_TIMEOUT * 1000)),
-            # Another try is made by `Tries`. gRPC's own, made unseen, lost a stream that a restarting server had cut off:
+            # Another try is made by `Tries`. gRPC's own, unseen, lost a stream that a restarting server had cut off:
             # neither an answer nor its deadline ever came.
             ("grpc.enable_retries", 0),
             ("grpc.keepalive_time_ms", round(keepalive * 1000)),
@@ -101,7 +102,7 @@ class Connection:
         return (*self._metadata, *trace_headers(), *token)
 
     def _tries(self) -> Tries:
-        return Tries(self._timeout, self._patience, hint=proxy_hint(self._address))
+        return Tries(self._timeout, self._patience, hint=proxy_hint(self._address), is_closed=lambda: self._closed)
 
 
 def proxy_hint(address: str) -> str:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 
 import grpc
 
@@ -20,12 +21,16 @@ class Tries:
         timeout: seconds for all tries together, from now.
         patience: seconds, from the first failure on, in which another try may begin.
         hint: added to the error where the server was not reached.
+        is_closed: whether the client has ended the connection itself, after which there is no other try.
     """
 
-    def __init__(self, timeout: float, patience: float, *, hint: str = "") -> None:
+    def __init__(
+        self, timeout: float, patience: float, *, hint: str = "", is_closed: Callable[[], bool] = lambda: False
+    ) -> None:
         self._deadline = time.monotonic() + timeout
         self._patience = patience
         self._hint = hint
+        self._is_closed = is_closed
         self._failed = 0
         self._last_begin = self._deadline
 
@@ -47,7 +52,7 @@ class Tries:
         if not self._failed:
             self._last_begin = min(self._deadline, now + self._patience)
         delay = self._delay(failure.code(), error)
-        if delay is None or now + delay >= self._last_begin:
+        if delay is None or self._is_closed() or now + delay >= self._last_begin:
             raise error from failure
         self._failed += 1
         return delay
@@ -55,7 +60,8 @@ class Tries:
     def _delay(self, code: grpc.StatusCode, error: MedxganClientError) -> float | None:
         if isinstance(error, BusyError):
             return error.retry_delay
-        if code is grpc.StatusCode.UNAVAILABLE:
+        # A server that ends cancels what meets its last moments.
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             # Spread out, so that callers cut off together do not come back together.
             return min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._failed) * random.uniform(0.5, 1.0)  # noqa: S311
         return None

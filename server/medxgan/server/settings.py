@@ -233,7 +233,9 @@ class ServerSettings(BaseSettings):
     )
     maximum_streams_per_caller: int = Field(8, ge=1, description="The same of one caller.")
     stream_idle_seconds: float = Field(
-        600.0, gt=0, description="Seconds after which such a stream is ended that sends nothing and waits for nothing."
+        600.0,
+        gt=0,
+        description="Seconds after which a stream of requests is ended that sends none and waits for no answer.",
     )
     maximum_memory_bytes: int = Field(
         0,

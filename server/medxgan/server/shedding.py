@@ -66,7 +66,8 @@ def memory_bound(
         path = next(line[3:] for line in membership.read_text(encoding="utf-8").splitlines() if line.startswith("0::"))
         group = groups / path.lstrip("/")
         limit = int((group / "memory.max").read_text(encoding="ascii"))
-    except (OSError, StopIteration, ValueError):  # no such group, or one without a limit
+        _working_set(group)
+    except (OSError, StopIteration, ValueError):  # no such group, one without a limit, or one that tells nothing
         return None
     return MemoryBound(round(SHARE_OF_GROUP * limit), lambda: _working_set(group))
 

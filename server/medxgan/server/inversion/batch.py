@@ -65,7 +65,7 @@ class InversionBatch:
         Args:
             starts: rows and their states, from `Solver.init`; at least one.
             caller: who asked: callers share the batch.
-            on_rows: told of the rows after every block.
+            on_rows: told of the rows after every block; after one that failed a row may be some steps back.
             urgent: whether its rows go before those that are not.
 
         Raises:
@@ -103,8 +103,7 @@ class InversionBatch:
                 self.on_block(len(block.result().rows))
                 lane.take(block.result())
             else:
-                # Whatever went wrong in the engine is the business of these callers.
-                lane.give_up(error)
+                lane.part(error)
             # Who was just told gets a turn first: to cancel, or to queue a call before the next block.
             await asyncio.sleep(0)
 

@@ -31,14 +31,16 @@ class Block:
 
     Attributes:
         rows: every row after it.
-        terminated: the states of those that terminated, a batch of one each, by their places.
+        terminated: places of those that terminated.
+        states: of these, and of all where that was asked for, a batch of one each, by their places.
         left: the states of those that left before it, by their places in the block before.
         began: `time.perf_counter()` before it.
         ended: the same after it.
     """
 
     rows: list[Row]
-    terminated: dict[int, InversionState]
+    terminated: frozenset[int]
+    states: dict[int, InversionState]
     left: dict[int, InversionState]
     began: float
     ended: float
@@ -58,12 +60,13 @@ class AdvancingRows:
         self._runs: Runs | None = None
         self._size = 0
 
-    def advance(self, change: Change, rows: list[Row]) -> Block:
+    def advance(self, change: Change, rows: list[Row], *, bring_back: bool = False) -> Block:
         """Regroup if rows left or joined, then take a block.
 
         Args:
             change: since the last block.
             rows: all that take part.
+            bring_back: whether the states of all of them are wanted on the host.
         """
         began = time.perf_counter()
         left: dict[int, InversionState] = {}
@@ -76,5 +79,6 @@ class AdvancingRows:
             self._runs, self._size = Runs(self._engine, [*kept, *change.joining]), len(rows)
         rows = self._solver.step(rows, self._runs)
         ended = time.perf_counter()
-        indices = [index for index, row in enumerate(rows) if self._solver.terminate(row)]
-        return Block(rows, self._runs.states(indices), left, began, ended)
+        terminated = frozenset(place for place, row in enumerate(rows) if self._solver.terminate(row))
+        states = self._runs.states(range(len(rows)) if bring_back else terminated)
+        return Block(rows, terminated, states, left, began, ended)

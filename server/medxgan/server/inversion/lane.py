@@ -1,6 +1,7 @@
 """Requests of one urgency, and those of their rows that advance together. Used on the event loop."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +54,7 @@ class Lane:
         self._requests: dict[Flow, _Request] = {}
         self._advancing: list[Ticket] = []
         self._change = Change([], {}, [])
+        self._apart: deque[_Apart] = deque()
 
     def join(self, starts: Sequence[Start], caller: str, on_rows: OnRows | None) -> tuple[Flow, Outcome]:
         """Take in the rows of a request, which wait for their turn.
@@ -62,7 +64,8 @@ class Lane:
         """
         flow = Flow(caller)
         flow.waiting.extend(Ticket(flow, index, state) for index, (_, state) in enumerate(starts))
-        request = _Request([row for row, _ in starts], on_rows, asyncio.get_running_loop().create_future())
+        rows = [row for row, _ in starts]
+        request = _Request(rows, list(rows), on_rows, asyncio.get_running_loop().create_future())
         self._requests[flow] = request
         self._turns.join(flow)
         return flow, request.done
@@ -77,16 +80,20 @@ class Lane:
         for flow, request in self._requests.items():
             if request.done.done():
                 self._turns.leave(flow)
+        while self._apart and not self._goes_on(self._apart[0].ticket):
+            self._apart.popleft()
         if not self.is_busy:
             self._advancing, self._rows = [], self._on_device()
 
     @property
     def is_busy(self) -> bool:
         """Whether there are rows to advance."""
-        return self._turns.has_waiting or any(map(self._goes_on, self._advancing))
+        return bool(self._apart) or self._turns.has_waiting or any(map(self._goes_on, self._advancing))
 
     def prepare(self) -> Callable[[], Block]:
         """Let rows leave and join, and make the next block, which is to be run on the device thread."""
+        if self._apart:
+            return self._prepare_apart(self._apart[0].ticket)
         staying = {ticket: place for place, ticket in enumerate(self._advancing) if self._goes_on(ticket)}
         leaving: dict[Ticket, int] = {}
         joining: list[Ticket] = []
@@ -108,19 +115,53 @@ class Lane:
     def take(self, block: Block) -> None:
         """Tell the callers what a block brought, and let the rows wait that gave their places up for it."""
         self._hand_out(block)
+        if self._apart:
+            self._take_apart(block.states[0])
         for ticket, place in self._change.leaving.items():
             if self._is_awaited(ticket):
-                self._turns.hand_back(ticket, block.left[place])
+                self._hand_back(ticket, block.left[place])
 
-    def give_up(self, error: BaseException) -> None:
-        """Tell those whose rows took part in a block that failed; the next begins afresh."""
-        failed = [ticket.flow for ticket in (*self._advancing, *self._change.leaving) if self._is_awaited(ticket)]
-        _fail((self._requests[flow] for flow in failed), error)
-        self._advancing, self._rows = [], self._on_device()
+    def part(self, error: BaseException) -> None:
+        """A block has failed: one of its rows may have been too much for the engine, and the others are not to pay.
+
+        Each goes on by itself, from where it last was on the host, until it is beyond that block or fails alone.
+        """
+        awaited = [ticket for ticket in (*self._advancing, *self._change.leaving) if self._is_awaited(ticket)]
+        self._advancing, self._rows, self._change = [], self._on_device(), Change([], {}, [])
+        if len(awaited) == 1:
+            _fail([self._requests[awaited[0].flow]], error)
+            return
+        for ticket in awaited:
+            request = self._requests[ticket.flow]
+            self._apart.append(_Apart(ticket, request.rows[ticket.index].steps_taken))
+            request.rows[ticket.index] = request.on_host[ticket.index]
 
     def stop(self, error: BaseException) -> None:
         """Tell all who still wait."""
         _fail(self._requests.values(), error)
+
+    def _prepare_apart(self, ticket: Ticket) -> Callable[[], Block]:
+        self._advancing, self._rows, self._change = [ticket], self._on_device(), Change([], {}, [ticket.state])
+        row = self._requests[ticket.flow].rows[ticket.index]
+        return partial(self._rows.advance, self._change, [row], bring_back=True)
+
+    def _take_apart(self, state: InversionState) -> None:
+        self._advancing, self._rows = [], self._on_device()
+        ticket, reached = self._apart[0].ticket, self._apart[0].reached
+        if not self._goes_on(ticket):
+            self._apart.popleft()
+            return
+        request = self._requests[ticket.flow]
+        if request.rows[ticket.index].steps_taken > reached:
+            self._apart.popleft()
+            self._hand_back(ticket, state)
+        else:
+            request.on_host[ticket.index], ticket.state = request.rows[ticket.index], state
+
+    def _hand_back(self, ticket: Ticket, state: InversionState) -> None:
+        request = self._requests[ticket.flow]
+        request.on_host[ticket.index] = request.rows[ticket.index]
+        self._turns.hand_back(ticket, state)
 
     def _goes_on(self, ticket: Ticket) -> bool:
         return self._is_awaited(ticket) and ticket.index not in self._requests[ticket.flow].ended
@@ -139,7 +180,7 @@ class Lane:
             request.rows[ticket.index] = row
             request.began.setdefault(ticket.index, block.began)
             if place in block.terminated:
-                state, began = block.terminated[place], request.began[ticket.index]
+                state, began = block.states[place], request.began[ticket.index]
                 request.ended[ticket.index] = Ended(row, state, began, block.ended)
             advanced[ticket.flow] = request
         for request in advanced.values():
@@ -154,13 +195,22 @@ class Lane:
 
 @dataclass(eq=False)
 class _Request:
-    """The rows of one request, how far each is, and who waits for all of them."""
+    """The rows of one request, how far each is and was when its state last was on the host, and who waits for all."""
 
     rows: list[Row]
+    on_host: list[Row]
     on_rows: OnRows | None
     done: Outcome
     began: dict[int, float] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """A row of a block that failed, and how many steps it had before that block."""
+
+    ticket: Ticket
+    reached: int
 
 
 def _fail(requests: "Iterable[_Request]", error: BaseException) -> None:
