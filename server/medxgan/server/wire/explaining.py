@@ -17,6 +17,7 @@ from medxgan.server.models.replica import Replica
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.server.telemetry.statistics import Course
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.wire.uploads import Uploads
 from medxgan.server.wire.validation import validate
@@ -50,7 +51,7 @@ class Explaining:
         request: explanation_pb2.ExplainRequest,
         image: SentImage,
         caller: str,
-        stopwatch: Stopwatch,
+        course: Course,
         respond: Respond[Answer],
         on_progress: OnProgress | None = None,
         model: ServedModel | None = None,
@@ -61,7 +62,7 @@ class Explaining:
             request: what is asked for; the bytes of its image are not looked at.
             image: the image, whose bytes are taken.
             caller: who asks.
-            stopwatch: of the request.
+            course: of the request.
             respond: makes the answer.
             on_progress: called after every block of gradient steps.
             model: that explains it; None: the one that the request names.
@@ -71,7 +72,8 @@ class Explaining:
         """
         try:
             validate(request)
-            model = self.select(request.model) if model is None else _named_in_log(model)
+            model = self.select(request.model, course) if model is None else _named_in_log(model)
+            stopwatch = course.stopwatch
             settings = resolve_settings(request, model.bundle.description)
             cost = request_cost(settings, model.bundle.description)
             with model.held(), model.admission.enter(caller, cost), model.place(cost) as replica:
@@ -82,30 +84,36 @@ class Explaining:
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
                 )
+                began = time.perf_counter()
                 answer = await asyncio.to_thread(respond, model, explanation)
+                course.output_seconds = time.perf_counter() - began
                 await self._telemetry.explained(caller, digest, model, explanation, stopwatch)
                 return answer
         finally:
             image.take()  # an error keeps this frame, and all that it names, until a collection
 
     async def classify(
-        self, request: explanation_pb2.ClassifyRequest, image: SentImage, caller: str
+        self, request: explanation_pb2.ClassifyRequest, image: SentImage, caller: str, course: Course
     ) -> tuple[ServedModel, OpenedImage]:
         """Open one image with the model that a request names; as `explain`."""
         try:
             validate(request)
-            model = self.select(request.model)
+            model = self.select(request.model, course)
             with model.held(), model.admission.enter(caller), model.place() as replica:
+                course.stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, Stopwatch())
+                opened = await self._open(model, replica, image, course.stopwatch)
                 await self._telemetry.classified(caller, digest, model)
                 return model, opened
         finally:
             image.take()  # as above
 
-    def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
-        """Find a model, and name it in the request's log line."""
-        return _named_in_log(self._repository.select(selector))
+    def select(self, selector: explanation_pb2.ModelSelector, course: Course | None = None) -> ServedModel:
+        """Find a model, name it in the request's log line, and count the request for it, where it has a course."""
+        model = self._repository.select(selector)
+        if course is not None:
+            course.model = model.bundle.description.name, model.bundle.description.version
+        return _named_in_log(model)
 
     def sent(self, image: explanation_pb2.Image) -> SentImage:
         """The image of the current request, whose bytes are with its upload or in its message."""
