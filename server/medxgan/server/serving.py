@@ -295,7 +295,7 @@ def loaded_models(settings: ServerSettings) -> ModelRepository:
         model_loader(settings),
         settings.default_model,
         strict=settings.strict,
-        wanted=settings.loads_at_start,
+        names=settings.names_at_start,
     )
 
 

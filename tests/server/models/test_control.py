@@ -385,6 +385,48 @@ def test_what_fails_while_it_is_warmed_up_is_ended_and_never_served(house: House
     asyncio.run(check())
 
 
+class FailingHeart(ModelLoader):
+    """Meets an error that nobody foresaw, with one bundle."""
+
+    def open(self, bundle: LoadedBundle) -> ServedModel:
+        if bundle.name == "heart/1":
+            raise ZeroDivisionError
+        return super().open(bundle)
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_looked_at(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.loader = FailingHeart(LOADER.replication, LOADER.capacity)
+
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("heart/1")
+            house.put("knee/1")
+            for _ in range(2):
+                await running.control.read_again(changed=True, loaded=False)
+            assert running.repository.names() == ["knee/1", "lung/9"]
+            assert running.states()["heart/1"] == ("UNAVAILABLE", "it could not be loaded; the log says more")
+            said = [record.msg for record in caplog.records if record.msg["event"] == "model_not_loaded"]
+            assert [(each["model"], each["error"]) for each in said] == [("heart", "ZeroDivisionError")]
+
+    asyncio.run(check())
+
+
+def test_a_model_that_is_loaded_before_the_others_are_warm_is_started_once(house: House) -> None:
+    async def check() -> None:
+        folder = ModelFolder(house.path)
+        running = Running(ModelRepository.load(folder, LOADER), folder, LOADER)
+        house.put("brain/1")
+        await running.control.load("brain")
+        await running.control.start()
+        assert sum(thread.name.startswith("engine") for thread in threading.enumerate()) == 2
+        await running.control.stop()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine")]
+
+    asyncio.run(check())
+
+
 def test_the_folder_is_watched(house: House, caplog: pytest.LogCaptureFixture) -> None:
     async def check() -> None:
         async with house.serving() as running:
