@@ -379,6 +379,7 @@ def test_a_request_waits_until_its_first_block_is_taken(ask, linear_loaded, line
         linear_engine.gate.set()
         while first.is_waiting:
             await asyncio.sleep(0)
+        assert len(linear_engine.blocks) < 10, "of the twenty that its hundred steps take"
         assert second.is_waiting, "there is one place in the batch"
         await asyncio.gather(*explaining)
         assert not second.is_waiting
