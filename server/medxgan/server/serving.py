@@ -142,9 +142,9 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         services = [SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME]
         described = [explanation_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
-        self._catalogue = Catalogue(repository, folder.policies)
+        catalogue = Catalogue(repository, folder.policies)
         self._open_inference = open_inference.OpenInferenceService(
-            self._catalogue, self._control, explaining, uploads, telemetry.statistics, settings
+            catalogue, self._control, explaining, uploads, telemetry.statistics, settings
         )
         if settings.open_inference:
             self._open_inference.add_to(self._grpc)

@@ -176,8 +176,9 @@ class OpenInferenceService:
         self, request: inference.RepositoryModelLoadRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryModelLoadResponse:
         self._check_control(request.repository_name)
-        for name in request.parameters:
-            raise InvalidRequestError(f"parameters.{shown(name)}", "expected none: a bundle is served as it lies there")
+        if overrides := sorted(request.parameters):
+            expected = "expected none: a bundle is served as it lies in the folder"
+            raise InvalidRequestError(f"parameters.{shown(overrides[0])}", expected)
         await self._control.load(request.model_name)
         return inference.RepositoryModelLoadResponse()
 
@@ -185,10 +186,9 @@ class OpenInferenceService:
         self, request: inference.RepositoryModelUnloadRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryModelUnloadResponse:
         self._check_control(request.repository_name)
-        for name in request.parameters:
-            # No model depends on another's.
-            if name != "unload_dependents":
-                raise InvalidRequestError(f"parameters.{shown(name)}", "unknown; there is unload_dependents")
+        # Whose value changes nothing: no model depends on another.
+        if unknown := sorted(request.parameters.keys() - {"unload_dependents"}):
+            raise InvalidRequestError(f"parameters.{shown(unknown[0])}", "unknown; there is unload_dependents")
         await self._control.unload(request.model_name)
         return inference.RepositoryModelUnloadResponse()
 
