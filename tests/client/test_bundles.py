@@ -230,3 +230,14 @@ def test_a_bundle_that_cannot_be_read_is_listed_as_that() -> None:
     listed = run("models", "list")
     assert "chest 2" in listed.stdout
     assert "can't be read" in listed.stdout
+
+
+def test_a_signed_copy_of_what_is_installed_brings_its_signatures(checked, tmp_path) -> None:
+    source, into = bundle(tmp_path / "made"), tmp_path / "installed"
+    assert install.install(source, into) == [("chest/2", True)]
+    (source / "signatures.json").write_text("signed")
+    assert install.install(source, into) == [("chest/2", False)]
+    assert (into / "chest" / "2" / "signatures.json").read_text() == "signed"
+    (source / "signatures.json").write_text("signed by another")
+    install.install(source, into)
+    assert (into / "chest" / "2" / "signatures.json").read_text() == "signed", "what is there is not overwritten"

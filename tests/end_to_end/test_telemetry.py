@@ -96,6 +96,15 @@ def test_requests_are_counted_noted_and_their_images_named_by_hash_alone(
         assert running.figure("medxgan_ready") == 1
         assert running.figure("medxgan_model_info", "tiny/1", "CPUExecutionProvider") == 1
         told = running.get("/metrics")[1]
+        # Under Triton's names, which the parser above would give the suffix of its own counters.
+        for line in (
+            'nv_inference_request_success{model="tiny",version="1"} 2',
+            'nv_inference_exec_count{model="tiny",version="1"} 2',
+            'nv_inference_request_failure{model="tiny",version="1",reason="OTHER"} 1',
+            'nv_inference_request_failure{model="tiny",version="1",reason="CANCELED"} 0',
+            'nv_inference_pending_request_count{model="tiny",version="1"} 0',
+        ):
+            assert f"\n{line}\n" in told
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) == 0
         log = running.process.stderr.read()

@@ -37,6 +37,7 @@ from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.settings import ServerSettings
 from medxgan.server.stopwatch import Stopwatch
+from medxgan.server.telemetry.statistics import Statistics
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
@@ -176,7 +177,7 @@ def answer() -> Callable[..., Any]:
                 DecoderPool(ImageLimits(100, 10_000, 100_000)),  # not started: tensors need no process
                 Telemetry(),
             )
-            service = ExplanationService(repository, explaining, server_description(ServerSettings()))
+            service = ExplanationService(repository, explaining, Statistics(), server_description(ServerSettings()))
             own, context = type(request)(), Context()
             own.CopyFrom(request)  # the service drops the image of a request once it is read
             await repository.start()

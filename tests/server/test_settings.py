@@ -60,6 +60,7 @@ def test_the_environment_may_name_the_file(config: Path, monkeypatch: pytest.Mon
         ("version_policy", "newest"),
         ("model_control", "perhaps"),
         ("model_poll_seconds", 0),
+        ("load_models", "chest"),
         ("maximum_bach", 4),
     ],
 )

@@ -20,7 +20,8 @@ MedxganError
 ├── AuditError               the audit trail can't be written, so nothing is answered
 └── UnsupportedError         this server, as installed, can't do it
 
-A bundle that can't be served is a `medxgan.bundle.BundleError`, at start-up and never during a request.
+A bundle that can't be served is a `medxgan.bundle.BundleError` when the server starts; who asks for it to be loaded
+later hears of it as of a wrong request.
 """
 
 from grpc import StatusCode

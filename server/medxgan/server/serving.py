@@ -112,7 +112,7 @@ class Server:
         )
         self._traces = open_traces(settings.traces_endpoint)
         self._trail = None if settings.audit is None else AuditTrail(settings.audit)
-        telemetry = Telemetry(self._trail)
+        self._telemetry = telemetry = Telemetry(self._trail)
         self._metrics = metrics = telemetry.metrics
         bound = memory_bound(settings.maximum_memory_bytes)
         shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
@@ -160,14 +160,14 @@ class Server:
         )
         explaining = Explaining(repository, uploads, self._decoder, telemetry)
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            ExplanationService(repository, explaining, server_description(settings)), self._grpc
+            ExplanationService(repository, explaining, telemetry.statistics, server_description(settings)), self._grpc
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         services = [SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME]
         described = [explanation_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
-        self._catalogue = Catalogue(repository, folder.policies)
+        catalogue = Catalogue(repository, folder.policies)
         self._open_inference = open_inference.OpenInferenceService(
-            self._catalogue, self._control, explaining, uploads, settings
+            catalogue, self._control, explaining, uploads, telemetry.statistics, settings
         )
         if settings.open_inference:
             self._open_inference.add_to(self._grpc)
@@ -198,7 +198,7 @@ class Server:
         if self._settings.telemetry:
             self._endpoint = TelemetryEndpoint(
                 self._settings.telemetry,
-                self._metrics.registry,
+                self._telemetry.figures,
                 lambda: self._open_inference.ready,
                 self._open_inference.is_model_ready,
             )
@@ -275,6 +275,7 @@ class Server:
     def _model_changed(self, model: ServedModel, is_served: bool) -> None:
         name, running = model.bundle.name, model.engine.execution
         if is_served:
+            self._telemetry.statistics.know((model.bundle.description.name, model.bundle.description.version))
             self._metrics.serve(name, {"engine": running.engine, "provider": running.provider})
             for replica in model.replicas:
                 replica.watch(partial(self._metrics.advanced, name))
@@ -318,7 +319,7 @@ def loaded_models(settings: ServerSettings) -> ModelRepository:
         model_loader(settings),
         settings.default_model,
         strict=settings.strict,
-        wanted=settings.loads_at_start,
+        names=settings.names_at_start,
     )
 
 

@@ -275,6 +275,13 @@ class ServerSettings(BaseSettings):
         VersionPolicies.parse(text)
         return text
 
+    @field_validator("load_models")
+    @classmethod
+    def _where_calls_load_the_others(cls, names: str, info: ValidationInfo) -> str:
+        if names.strip() != "*" and info.data.get("model_control", "explicit") != "explicit":
+            raise ValueError("expected * without model_control explicit, by which the others could be loaded")
+        return names
+
     @field_validator("tls_key")
     @classmethod
     def _with_its_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
@@ -309,10 +316,12 @@ class ServerSettings(BaseSettings):
         """Of `devices`."""
         return tuple(int(number) for number in self.devices.split(","))
 
-    def loads_at_start(self, name: str) -> bool:
-        """Whether the bundles of a name are loaded when the server starts."""
-        names = [each.strip() for each in self.load_models.split(",")]
-        return self.model_control != "explicit" or names == ["*"] or name in names
+    @property
+    def names_at_start(self) -> frozenset[str] | None:
+        """Of the bundles that are loaded when the server starts; None: all."""
+        if self.load_models.strip() == "*":
+            return None
+        return frozenset(name.strip() for name in self.load_models.split(",")) - {""}
 
     @property
     def takes_shared_memory(self) -> bool:

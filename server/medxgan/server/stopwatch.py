@@ -15,11 +15,17 @@ class Phase(StrEnum):
 
 
 class Stopwatch:
-    """Runs from its making on, in the phase QUEUED."""
+    """Runs from its making on, in the phase QUEUED.
+
+    Attributes:
+        is_waiting: whether it is in the phase QUEUED, and has not been told that what it waits for has begun: a later
+            `switch` says when that was.
+    """
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(Phase, 0.0)
         self._phase = Phase.QUEUED
+        self.is_waiting = True
         self._since = time.perf_counter()
         self._intervals: list[tuple[Phase, float, float]] = []
 
@@ -31,6 +37,20 @@ class Stopwatch:
             at: when it began, by `time.perf_counter()`; now, where left out. Not before the last switch: what is
                 earlier counts as that.
         """
+        self.is_waiting = phase is Phase.QUEUED
+        self._count(phase, at)
+
+    def milliseconds(self) -> dict[Phase, float]:
+        """The time of each phase up to now."""
+        self._count(self._phase)
+        return {phase: 1000 * seconds for phase, seconds in self._seconds.items()}
+
+    def intervals(self) -> list[tuple[Phase, float, float]]:
+        """Every phase up to now in its turn, from when to when by `time.perf_counter()`."""
+        self._count(self._phase)
+        return list(self._intervals)
+
+    def _count(self, phase: Phase, at: float | None = None) -> None:
         at = max(self._since, time.perf_counter() if at is None else at)
         self._seconds[self._phase] += at - self._since
         last = self._intervals[-1] if self._intervals else None
@@ -39,13 +59,3 @@ class Stopwatch:
         else:
             self._intervals.append((self._phase, self._since, at))
         self._phase, self._since = phase, at
-
-    def milliseconds(self) -> dict[Phase, float]:
-        """The time of each phase up to now."""
-        self.switch(self._phase)
-        return {phase: 1000 * seconds for phase, seconds in self._seconds.items()}
-
-    def intervals(self) -> list[tuple[Phase, float, float]]:
-        """Every phase up to now in its turn, from when to when by `time.perf_counter()`."""
-        self.switch(self._phase)
-        return list(self._intervals)

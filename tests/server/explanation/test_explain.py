@@ -1,5 +1,6 @@
 """From a film to its explanation, on the linear engine: what is shared, what is decided, and where the time goes."""
 
+import asyncio
 import io
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 from PIL import Image as Picture
 
 from medxgan.server.errors import ImageError, SettingsError
+from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.table import MAPS
 from medxgan.server.images.film import Film
 from medxgan.server.images.sent import SentImage
+from medxgan.server.models.served_model import ServedModel
+from medxgan.server.stopwatch import Stopwatch
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, SOLVER_ADAM
 from medxgan.v1.explanation_pb2 import (
     MAP_FORM_PNG,
@@ -358,3 +362,26 @@ def test_the_first_frame_of_one_may_be_named(answer, linear_loaded, linear_engin
     plain = answer(linear_loaded, ClassifyRequest(image=film), linear_engine)
     film.frame = 1
     assert answer(linear_loaded, ClassifyRequest(image=film), linear_engine).score == plain.score
+
+
+def test_a_request_waits_until_its_first_block_is_taken(ask, linear_loaded, linear_engine) -> None:
+    async def explain_two(model: ServedModel) -> None:
+        film = Film(linear_engine.image(*CODE)[0, 0])
+        opened = await model.explainer.open(film, Stopwatch())
+        settings = resolve_settings(request(image(film.levels), MAP_KIND_DIFFERENCE), linear_loaded.description)
+        first, second = Stopwatch(), Stopwatch()
+        linear_engine.gate.clear()
+        explaining = [
+            asyncio.create_task(model.explainer.explain(opened, settings, "caller", each)) for each in (first, second)
+        ]
+        await asyncio.to_thread(linear_engine.at_gate.wait, 10)
+        assert (first.is_waiting, second.is_waiting) == (True, True)
+        linear_engine.gate.set()
+        while first.is_waiting:
+            await asyncio.sleep(0)
+        assert len(linear_engine.blocks) < 10, "of the twenty that its hundred steps take"
+        assert second.is_waiting, "there is one place in the batch"
+        await asyncio.gather(*explaining)
+        assert not second.is_waiting
+
+    ask(linear_loaded, explain_two, 1, linear_engine)

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -326,8 +327,14 @@ class SlowLoader(ModelLoader):
 
     inside = 0
     most = 0
+    threads: ClassVar[set[int]] = set()
+
+    def open(self, bundle: LoadedBundle) -> ServedModel:
+        self.threads.add(threading.get_ident())
+        return super().open(bundle)
 
     def read(self, folder: Path) -> LoadedBundle:
+        self.threads.add(threading.get_ident())
         SlowLoader.inside += 1
         SlowLoader.most = max(SlowLoader.most, SlowLoader.inside)
         time.sleep(0.2)
@@ -351,6 +358,7 @@ def test_models_are_loaded_one_at_a_time_and_whoever_leaves_does_not_stop_it(hou
             assert loading[0].cancelled()
             assert running.repository.names() == ["brain/1", "heart/1", "knee/1", "lung/9"]
             assert SlowLoader.most == 1
+            assert threading.get_ident() not in SlowLoader.threads, "the event loop answers meanwhile"
 
     asyncio.run(check())
 
@@ -381,6 +389,49 @@ def test_what_fails_while_it_is_warmed_up_is_ended_and_never_served(house: House
             assert running.limitation("lung") == "first"
             assert running.states()["lung/9"] == ("READY", "it could not be loaded; the log says more")
             assert [each.name for each in threading.enumerate() if each.name.startswith("engine")] == threads
+
+    asyncio.run(check())
+
+
+class FailingHeart(ModelLoader):
+    """Meets an error that nobody foresaw, with one bundle."""
+
+    def open(self, bundle: LoadedBundle) -> ServedModel:
+        if bundle.name == "heart/1":
+            raise ZeroDivisionError
+        return super().open(bundle)
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_looked_at(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.loader = FailingHeart(LOADER.replication, LOADER.capacity)
+
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("heart/1")
+            house.put("knee/1")
+            for _ in range(2):
+                await running.control.read_again(changed=True, loaded=False)
+            assert running.repository.names() == ["knee/1", "lung/9"]
+            assert running.states()["heart/1"] == ("UNAVAILABLE", "it could not be loaded; the log says more")
+            said = [record.msg for record in caplog.records if record.msg["event"] == "model_not_loaded"]
+            assert [(each["model"], each["error"]) for each in said] == [("heart", "ZeroDivisionError")]
+
+    asyncio.run(check())
+
+
+def test_a_model_that_is_loaded_before_the_others_are_warm_is_started_once(house: House) -> None:
+    async def check() -> None:
+        folder = ModelFolder(house.path)
+        running = Running(ModelRepository.load(folder, LOADER), folder, LOADER)
+        house.put("brain/1")
+        await running.control.load("brain")
+        running.model("brain").engine.warm_up = FailingModels.fail
+        await running.control.start()
+        assert running.model("lung").is_running
+        await running.control.stop()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine")]
 
     asyncio.run(check())
 

@@ -138,6 +138,17 @@ def test_a_policy_that_leaves_nothing_is_no_server(load: Load) -> None:
         load("lung/9", policy="specific:8")
 
 
+def test_only_some_are_loaded_and_the_default_may_come_later(load: Load, tmp_path: Path) -> None:
+    load("lung/9", "brain/2")
+    folder = ModelFolder(tmp_path)
+    assert ModelRepository.load(folder, on_cpu(1), names=["lung"]).names() == ["lung/9"]
+    assert ModelRepository.load(folder, on_cpu(1), "brain", names=[]).default is None
+    with pytest.raises(BundleError, match="load_models: expected names of brain, lung, got heart"):
+        ModelRepository.load(folder, on_cpu(1), names=["lung", "heart"])
+    with pytest.raises(BundleError, match="default_model: expected one of brain, lung, got heart"):
+        ModelRepository.load(folder, on_cpu(1), "heart", names=["lung"])
+
+
 def test_a_bundle_that_is_refused_is_known_with_its_reason(load: Load, tmp_path: Path) -> None:
     load("lung/9", "lung/10")
     (tmp_path / "lung" / "10" / "bundle.json").write_text("{}")

@@ -1,6 +1,7 @@
 """Which models there are, and what is said of them."""
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from tests.server.linear import SIDE, LinearEngine
 
 from medxgan.bundle import LoadedBundle, load_bundle
@@ -11,6 +12,7 @@ from medxgan.server.explanation.table import MAPS, map_name
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
+from medxgan.server.models.version_policy import VersionPolicies
 from medxgan.server.open_inference.descriptions import model_configuration, model_metadata, server_metadata
 from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import Catalogue, TensorSpecification
@@ -96,6 +98,22 @@ def test_metadata_and_configuration_state_the_same_tensors(catalogue: Catalogue)
         assert configuration.model_transaction_policy.decoupled == model.decoupled
         assert configuration.dynamic_batching.priority_levels == 2
         assert configuration.instance_group[0].count == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "stated"),
+    [
+        ("all", {"all": {}}),
+        ("latest:2", {"latest": {"num_versions": 2}}),
+        ("all;linear=specific:10,2", {"specific": {"versions": ["2", "10"]}}),
+    ],
+)
+def test_the_configuration_states_the_policy_of_versions(
+    catalogue: Catalogue, policy: str, stated: dict[str, object]
+) -> None:
+    configuration = model_configuration(catalogue.find("linear", ""), VersionPolicies.parse(policy).of("linear"))
+    described = MessageToDict(configuration.version_policy, preserving_proto_field_name=True)
+    assert described == stated
 
 
 def test_a_bundle_without_generator_has_the_maps_that_need_none(several_folder) -> None:

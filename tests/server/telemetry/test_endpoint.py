@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from medxgan.server.stopwatch import Phase
 from medxgan.server.telemetry.endpoint import TelemetryEndpoint
 from medxgan.server.telemetry.metrics import Metrics
+from medxgan.server.telemetry.telemetry import Telemetry
 
 
 class Answering:
@@ -17,10 +18,11 @@ class Answering:
     ready = True
 
     def __init__(self) -> None:
-        self.metrics = Metrics()
+        self.telemetry = Telemetry()
+        self.metrics = self.telemetry.metrics
         self.models = {("chest", ""), ("chest", "5")}
         self.endpoint = TelemetryEndpoint(
-            "127.0.0.1:0", self.metrics.registry, lambda: self.ready, lambda *model: model in self.models
+            "127.0.0.1:0", self.telemetry.figures, lambda: self.ready, lambda *model: model in self.models
         )
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, str]:

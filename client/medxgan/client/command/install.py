@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from medxgan.client.command.rooms import load
 
 DESCRIPTION = "bundle.json"
+SIGNATURES = "signatures.json"
 LARGEST_ARCHIVE = 4 * 2**30
 """Bytes that an archive may unfold to."""
 
@@ -28,7 +29,8 @@ def install(source: Path, into: Path) -> list[tuple[str, bool]]:
         into: made where it does not exist.
 
     Returns:
-        NAME/VERSION of each, and whether it is new: false where the very same bundle was there already.
+        NAME/VERSION of each, and whether it is new: false where the very same bundle was there already, which gets the
+        signatures of this one if it has none.
 
     Raises:
         InstallError: there is no bundle, one is damaged, or another of the same name and version is installed.
@@ -113,6 +115,8 @@ def _move(bundle: Path, into: Path) -> tuple[str, bool]:
         if (target / DESCRIPTION).is_file() and (target / DESCRIPTION).read_bytes() == (
             bundle / DESCRIPTION
         ).read_bytes():
+            if (bundle / SIGNATURES).is_file() and not (target / SIGNATURES).exists():
+                (bundle / SIGNATURES).replace(target / SIGNATURES)
             return name, False
         raise InstallError(f"another {name} is installed: remove the folder {target} first")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -196,7 +196,13 @@ class Explainer:
             )
             for z in starting_codes(opened.z, self._bundle.latent, rates, settings.restarts, seed)
         ]
-        on_rows = self._reporting(on_progress, explanation_pb2.PROGRESS_PHASE_INVERSION)
+        report = self._reporting(on_progress, explanation_pb2.PROGRESS_PHASE_INVERSION)
+
+        def on_rows(rows: Sequence[Row]) -> None:
+            stopwatch.is_waiting = False
+            if report is not None:
+                report(rows)
+
         stopwatch.switch(Phase.QUEUED)
         ended = await advance(starts, on_rows=on_rows)
         stopwatch.switch(Phase.INVERSION, at=min(each.began for each in ended))

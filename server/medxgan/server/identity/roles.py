@@ -49,7 +49,7 @@ METHOD_ROLES: dict[str, Role | None] = {
         )
     },
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Role.EXPLAIN,
-    # Probes have no identity, and health says nothing but whether the server is up.
+    # Probes have no identity, and health says nothing but whether the server and its models answer.
     "/grpc.health.v1.Health/Check": None,
     "/grpc.health.v1.Health/Watch": None,
     **{_OPEN_INFERENCE + method: None for method in ("ServerLive", "ServerReady", "ModelReady")},

@@ -161,7 +161,10 @@ class ModelControl:
         for name in sorted(names):
             if changed and self._seen.get(name) == found.get(name, ()):
                 continue
-            await self._take_over(name, await asyncio.to_thread(self._folder.versions, name))
+            try:
+                await self._take_over(name, await asyncio.to_thread(self._folder.versions, name))
+            except Exception as error:  # noqa: BLE001 - the others are still to be looked at
+                _log.error("model_not_loaded", model=name, error=type(error).__qualname__)
             self._seen[name] = found.get(name, ())
         if self._states_default:
             await self._read_default()

@@ -1,6 +1,6 @@
 """The models that a server serves, and the state of every bundle that it knows of."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -74,7 +74,7 @@ class ModelRepository:
         default: str = "",
         *,
         strict: bool = True,
-        wanted: Callable[[str], bool] = lambda name: True,  # noqa: ARG005
+        names: Collection[str] | None = None,
     ) -> "ModelRepository":
         """Load the bundles of a folder.
 
@@ -83,17 +83,21 @@ class ModelRepository:
             loader: makes models of them.
             default: name of the model that answers a request which names none; empty: as the folder states.
             strict: whether one bundle that can't be served is an error; else it is logged, and the others are served.
-            wanted: says of a name whether its bundles are loaded now; where not, they may be later.
+            names: of the bundles that are loaded now, others may be later; None: all.
 
         Raises:
-            BundleError: the folder holds no bundle, one that can't be served, or none that can; or no model has the
-                default's name.
+            BundleError: the folder holds no bundle, one that can't be served, or none that can; or it has none of a
+                name that is asked for.
             UnsupportedError: this installation has not what the provider needs.
         """
         bundles = folder.bundles()
+        there = {version.parent.name for version in bundles}
+        now = there if names is None else set(names)
+        if missing := now - there:
+            raise BundleError(f"load_models: expected names of {_list(there)}, got {_list(missing)}")
         repository, refused = cls([], default or folder.stated_default()), []
         for version in bundles:
-            if not wanted(version.parent.name):
+            if version.parent.name not in now:
                 continue
             try:
                 repository.serve(loader.open(loader.read(version)))
@@ -105,11 +109,9 @@ class ModelRepository:
                 refused.append(str(error))
         if refused and not repository.names():
             raise BundleError("; ".join(refused))
-        may_be_default = {version.parent.name for version in bundles if not wanted(version.parent.name)}
-        may_be_default |= {model.bundle.description.name for model in repository}
+        may_be_default = (there - now) | {model.bundle.description.name for model in repository}
         if repository.default_name and repository.default_name not in may_be_default:
-            listed = ", ".join(sorted(may_be_default))
-            raise BundleError(f"default_model: expected one of {listed}, got {repository.default_name}")
+            raise BundleError(f"default_model: expected one of {_list(may_be_default)}, got {repository.default_name}")
         return repository
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -199,9 +201,10 @@ class ModelRepository:
         self._notes.pop((name, version), None)
 
     async def start(self) -> None:
-        """Warm every model up."""
+        """Warm every model up that is not."""
         for model in self:
-            await model.start()
+            if not model.is_running:
+                await model.start()
 
     async def stop(self) -> None:
         """End all compute after the blocks that run."""
@@ -218,6 +221,10 @@ class ModelRepository:
 
     def _listed(self) -> str:
         return ", ".join(self.names()) or "none"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _identity(model: ServedModel) -> tuple[str, int]:

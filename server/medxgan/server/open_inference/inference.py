@@ -1,7 +1,6 @@
 """From a request of the protocol to an explanation, and back."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -16,7 +15,7 @@ from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import InferenceModel
 from medxgan.server.open_inference.outputs import infer_response, requested_outputs
 from medxgan.server.open_inference.shared_memory import SharedMemory
-from medxgan.server.open_inference.statistics import Statistics, Timing
+from medxgan.server.telemetry.statistics import Course, Statistics
 from medxgan.server.wire.explaining import Explaining, telling
 from medxgan.server.wire.responses import explain_response
 from medxgan.server.wire.uploads import Uploads
@@ -66,9 +65,10 @@ class Inferences:
         Raises:
             MedxganError: any that errors.py has; fields are named as the caller knows them.
         """
-        with model.served.held(), self._statistics.counted(model) as timing, parameters.named_as_sent():
+        counted = self._statistics.counted((model.name, model.version))
+        with model.served.held(), counted as course, parameters.named_as_sent():
             seconds = parameters.timeout_seconds(request.parameters)
-            start = partial(self._explain, request, model, caller, timing)
+            start = partial(self._explain, request, model, caller, course)
             try:
                 async with asyncio.timeout(seconds) as limit:
                     if tell is None or not model.decoupled:
@@ -86,7 +86,7 @@ class Inferences:
         request: inference.ModelInferRequest,
         model: InferenceModel,
         caller: str,
-        timing: Timing,
+        course: Course,
         on_progress: OnProgress | None,
     ) -> inference.ModelInferResponse:
         wanted = requested_outputs(request, model, self._regions)
@@ -107,10 +107,7 @@ class Inferences:
         del content  # from here on it is there once, until it is decoded
 
         def respond(served: ServedModel, explanation: Explanation) -> inference.ModelInferResponse:
-            began = time.perf_counter()
-            explained = explain_response(served, asked, explanation, timing.stopwatch)
-            response = infer_response(request, model, wanted, explained)
-            timing.output_seconds = time.perf_counter() - began
-            return response
+            explained = explain_response(served, asked, explanation, course.stopwatch)
+            return infer_response(request, model, wanted, explained)
 
-        return await self._explaining.explain(asked, sent, caller, timing.stopwatch, respond, on_progress, model.served)
+        return await self._explaining.explain(asked, sent, caller, course, respond, on_progress, model.served)

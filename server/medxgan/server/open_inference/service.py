@@ -14,8 +14,9 @@ from medxgan.server.open_inference.messages import SERVICE, inference, shown
 from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.open_inference.outputs import final_response, progress_response
 from medxgan.server.open_inference.shared_memory import SharedMemory
-from medxgan.server.open_inference.statistics import Statistics
+from medxgan.server.open_inference.statistics import model_statistics
 from medxgan.server.settings import ServerSettings
+from medxgan.server.telemetry.statistics import Statistics
 from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.streams import RequestStream
@@ -43,6 +44,7 @@ class OpenInferenceService:
         control: loads and unloads their bundles.
         explaining: makes the explanations.
         uploads: holds the images of the requests.
+        statistics: counts the requests.
         settings: of the server.
     """
 
@@ -52,13 +54,14 @@ class OpenInferenceService:
         control: ModelControl,
         explaining: Explaining,
         uploads: Uploads,
+        statistics: Statistics,
         settings: ServerSettings,
     ) -> None:
         self.ready = False
         self._catalogue = catalogue
         self._control = control
         self._regions = SharedMemory(allowed=settings.takes_shared_memory)
-        self._statistics = Statistics()
+        self._statistics = statistics
         self._inferences = Inferences(
             explaining, uploads, self._regions, self._statistics, settings.maximum_message_bytes
         )
@@ -129,7 +132,8 @@ class OpenInferenceService:
             models = [self._catalogue.find(request.name, request.version)]
         else:
             models = self._catalogue.versions(request.name)
-        return inference.ModelStatisticsResponse(model_stats=[self._statistics.message(model) for model in models])
+        counted = [model_statistics(model, self._statistics.of((model.name, model.version))) for model in models]
+        return inference.ModelStatisticsResponse(model_stats=counted)
 
     async def ModelInfer(
         self, request: inference.ModelInferRequest, context: grpc.aio.ServicerContext
@@ -172,8 +176,9 @@ class OpenInferenceService:
         self, request: inference.RepositoryModelLoadRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryModelLoadResponse:
         self._check_control(request.repository_name)
-        for name in request.parameters:
-            raise InvalidRequestError(f"parameters.{shown(name)}", "expected none: a bundle is served as it lies there")
+        if overrides := sorted(request.parameters):
+            expected = "expected none: a bundle is served as it lies in the folder"
+            raise InvalidRequestError(f"parameters.{shown(overrides[0])}", expected)
         await self._control.load(request.model_name)
         return inference.RepositoryModelLoadResponse()
 
@@ -181,10 +186,9 @@ class OpenInferenceService:
         self, request: inference.RepositoryModelUnloadRequest, context: grpc.aio.ServicerContext
     ) -> inference.RepositoryModelUnloadResponse:
         self._check_control(request.repository_name)
-        for name in request.parameters:
-            # No model depends on another's.
-            if name != "unload_dependents":
-                raise InvalidRequestError(f"parameters.{shown(name)}", "unknown; there is unload_dependents")
+        # Whose value changes nothing: no model depends on another.
+        if unknown := sorted(request.parameters.keys() - {"unload_dependents"}):
+            raise InvalidRequestError(f"parameters.{shown(unknown[0])}", "unknown; there is unload_dependents")
         await self._control.unload(request.model_name)
         return inference.RepositoryModelUnloadResponse()
 

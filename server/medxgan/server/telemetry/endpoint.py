@@ -7,8 +7,7 @@ from http import HTTPStatus
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST
 
 _TEXT = "text/plain; charset=utf-8"
 
@@ -21,7 +20,7 @@ class TelemetryEndpoint:
 
     Args:
         address: HOST:PORT; port 0 takes a free one.
-        registry: the figures.
+        figures: gives the figures, in the text form of Prometheus.
         is_ready: whether requests are answered, asked at every probe.
         is_model_ready: the same of a model, by name and version; an empty version stands for any.
 
@@ -32,11 +31,11 @@ class TelemetryEndpoint:
     def __init__(
         self,
         address: str,
-        registry: CollectorRegistry,
+        figures: Callable[[], bytes],
         is_ready: Callable[[], bool],
         is_model_ready: Callable[[str, str], bool],
     ) -> None:
-        self._registry = registry
+        self._figures = figures
         self._is_ready = is_ready
         self._is_model_ready = is_model_ready
         host, _, port = address.rpartition(":")
@@ -70,7 +69,7 @@ class TelemetryEndpoint:
             return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"expected GET\n"
         match path.split("/")[1:]:
             case ["metrics"]:
-                return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+                return HTTPStatus.OK, CONTENT_TYPE_LATEST, self._figures()
             case ["v2", "health", "live"]:
                 return HTTPStatus.OK, _TEXT, b"live\n"
             case ["v2", "health", "ready"]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from google.protobuf.json_format import MessageToDict
+from prometheus_client import generate_latest
 
 from medxgan.server.explanation.explanation import Explanation
 from medxgan.server.images.sent import SentImage
@@ -11,7 +12,9 @@ from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Stopwatch
 from medxgan.server.telemetry.audit import AuditTrail
 from medxgan.server.telemetry.metrics import Metrics
+from medxgan.server.telemetry.statistics import Statistics
 from medxgan.server.telemetry.tracing import current_trace
+from medxgan.server.telemetry.triton_figures import triton_figures
 from medxgan.server.wire.descriptions import settings_in_force
 from medxgan.v1.explanation_pb2 import MapKind, VerdictStatus
 
@@ -24,6 +27,7 @@ class Telemetry:
 
     Attributes:
         metrics: the figures.
+        statistics: what every model has done.
 
     Args:
         trail: where it is noted who asked for what; None where it is not.
@@ -31,7 +35,12 @@ class Telemetry:
 
     def __init__(self, trail: AuditTrail | None = None) -> None:
         self.metrics = Metrics()
+        self.statistics = Statistics()
         self._trail = trail
+
+    def figures(self) -> bytes:
+        """All figures, in the text form of Prometheus. May be called from any thread."""
+        return generate_latest(self.metrics.registry) + triton_figures(self.statistics).encode()
 
     async def digest(self, image: SentImage) -> str:
         """SHA-256 of an image as it was sent, in hexadecimal, before its bytes are taken; empty without a trail."""

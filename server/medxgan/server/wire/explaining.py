@@ -17,6 +17,7 @@ from medxgan.server.models.replica import Replica
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
+from medxgan.server.telemetry.statistics import Course
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.telemetry.tracing import current_trace
 from medxgan.server.wire.uploads import Uploads
@@ -51,7 +52,7 @@ class Explaining:
         request: explanation_pb2.ExplainRequest,
         image: SentImage,
         caller: str,
-        stopwatch: Stopwatch,
+        course: Course,
         respond: Respond[Answer],
         on_progress: OnProgress | None = None,
         model: ServedModel | None = None,
@@ -62,7 +63,7 @@ class Explaining:
             request: what is asked for; the bytes of its image are not looked at.
             image: the image, whose bytes are taken.
             caller: who asks.
-            stopwatch: of the request.
+            course: of the request.
             respond: makes the answer.
             on_progress: called after every block of gradient steps.
             model: that explains it; None: the one that the request names.
@@ -70,10 +71,11 @@ class Explaining:
         Raises:
             MedxganError: any that errors.py has.
         """
+        stopwatch = course.stopwatch
         current_trace().follow(stopwatch)
         try:
             validate(request)
-            model = self.select(request.model) if model is None else _named_in_log(model)
+            model = self.select(request.model, course) if model is None else _named_in_log(model)
             settings = resolve_settings(request, model.bundle.description)
             cost = request_cost(settings, model.bundle.description)
             with model.held(), model.admission.enter(caller, cost), model.place(cost) as replica:
@@ -84,32 +86,37 @@ class Explaining:
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
                 )
+                began = time.perf_counter()
                 answer = await asyncio.to_thread(respond, model, explanation)
+                course.output_seconds = time.perf_counter() - began
                 await self._telemetry.explained(caller, digest, model, explanation, stopwatch)
                 return answer
         finally:
             image.take()  # an error keeps this frame, and all that it names, until a collection
 
     async def classify(
-        self, request: explanation_pb2.ClassifyRequest, image: SentImage, caller: str
+        self, request: explanation_pb2.ClassifyRequest, image: SentImage, caller: str, course: Course
     ) -> tuple[ServedModel, OpenedImage]:
         """Open one image with the model that a request names; as `explain`."""
-        stopwatch = Stopwatch()
-        current_trace().follow(stopwatch)
+        current_trace().follow(course.stopwatch)
         try:
             validate(request)
-            model = self.select(request.model)
+            model = self.select(request.model, course)
             with model.held(), model.admission.enter(caller), model.place() as replica:
+                course.stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, caller, stopwatch)
+                opened = await self._open(model, replica, image, caller, course.stopwatch)
                 await self._telemetry.classified(caller, digest, model)
                 return model, opened
         finally:
             image.take()  # as above
 
-    def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
-        """Find a model, and name it in the request's log line."""
-        return _named_in_log(self._repository.select(selector))
+    def select(self, selector: explanation_pb2.ModelSelector, course: Course | None = None) -> ServedModel:
+        """Find a model, name it in the request's log line, and count the request for it, where it has a course."""
+        model = self._repository.select(selector)
+        if course is not None:
+            course.model = model.bundle.description.name, model.bundle.description.version
+        return _named_in_log(model)
 
     def sent(self, image: explanation_pb2.Image) -> SentImage:
         """The image of the current request, whose bytes are with its upload or in its message."""

@@ -8,7 +8,7 @@ from medxgan.server.explanation.explain import OnProgress, Progress
 from medxgan.server.explanation.explanation import Explanation
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
-from medxgan.server.stopwatch import Stopwatch
+from medxgan.server.telemetry.statistics import Statistics
 from medxgan.server.wire import descriptions, responses
 from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.explaining import Explaining, telling
@@ -27,6 +27,7 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     Args:
         repository: the models served.
         explaining: makes the explanations.
+        statistics: counts the requests.
         server: what the server says of itself.
     """
 
@@ -34,10 +35,12 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         self,
         repository: ModelRepository,
         explaining: Explaining,
+        statistics: Statistics,
         server: explanation_pb2.ServerDescription,
     ) -> None:
         self._repository = repository
         self._explaining = explaining
+        self._statistics = statistics
         self._server = server
 
     async def Explain(
@@ -56,7 +59,9 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         self, request: explanation_pb2.ClassifyRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.ClassifyResponse:
         image = self._explaining.sent(request.image)
-        return responses.classify_response(*await self._explaining.classify(request, image, caller_of(context)))
+        with self._statistics.counted() as course:
+            model, opened = await self._explaining.classify(request, image, caller_of(context), course)
+            return responses.classify_response(model, opened)
 
     async def ListModels(
         self, request: explanation_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
@@ -75,10 +80,10 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     async def _explain(
         self, request: explanation_pb2.ExplainRequest, caller: str, on_progress: OnProgress | None
     ) -> explanation_pb2.ExplainResponse:
-        stopwatch = Stopwatch()
+        with self._statistics.counted() as course:
 
-        def respond(model: ServedModel, explanation: Explanation) -> explanation_pb2.ExplainResponse:
-            return responses.explain_response(model, request, explanation, stopwatch)
+            def respond(model: ServedModel, explanation: Explanation) -> explanation_pb2.ExplainResponse:
+                return responses.explain_response(model, request, explanation, course.stopwatch)
 
-        image = self._explaining.sent(request.image)
-        return await self._explaining.explain(request, image, caller, stopwatch, respond, on_progress)
+            image = self._explaining.sent(request.image)
+            return await self._explaining.explain(request, image, caller, course, respond, on_progress)
