@@ -63,7 +63,7 @@ class TritonPythonModel:
         python = os.environ.get(PYTHON, "python3")
         command = [python, "-m", "medxgan.server.triton.child", str(bundles), address]
         # It ends when its standard input does, however this process comes to end.
-        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, env=_environment())
+        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, env=_environment())  # noqa: S603 - the operator names it
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -93,9 +93,7 @@ class TritonPythonModel:
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
+        self._server.communicate()  # ends its input, and waits
         self._folder.cleanup()
 
     async def _connect(self, address: str) -> None:
@@ -158,7 +156,9 @@ def _environment() -> dict[str, str]:
 
 def _response(result: Any) -> Any:
     names = [output.name for output in result.get_response().outputs]
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(result.as_numpy(name))) for name in names])
+    return pb_utils.InferenceResponse(
+        [pb_utils.Tensor(name, np.ascontiguousarray(result.as_numpy(name))) for name in names]
+    )
 
 
 def _progress(parameters: Any) -> Any:

@@ -89,7 +89,7 @@ def triton_configuration(model: InferenceModel, *, decoupled: bool) -> inference
     configuration.model_transaction_policy.decoupled = decoupled
     if decoupled:
         configuration.output.extend(
-            inference.ModelOutput(name=name, data_type=inference.DataType.Value(kind), dims=[1]) for name, kind in PROGRESS_OUTPUTS.items()
+            inference.ModelOutput(name=name, data_type=kind, dims=[1]) for name, kind in PROGRESS_OUTPUTS.items()
         )
     # Requests are handed over at once and wait with us, where they share batches.
     configuration.ClearField("dynamic_batching")
