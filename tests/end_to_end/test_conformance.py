@@ -370,7 +370,7 @@ CASES: dict[str, tuple[Case, object]] = {
     ),
     # Streams.
     "progress": (progress_of, [5, 10, 15, 20]),
-    "how progress comes": (
+    "progress comes as tensors": (
         lambda c, t: bool(names_of(stream_of_one(c, t)[0])),
         None,
     ),
@@ -466,7 +466,7 @@ DIFFERENCES = {
         "OK", "INVALID_ARGUMENT", "Triton takes the one type that is stated: a file. A TIFF holds levels of any type."
     ),
     "time that the request gives": Difference("DEADLINE_EXCEEDED", "UNAVAILABLE", _CODES),
-    "how progress comes": Difference(
+    "progress comes as tensors": Difference(
         False, True, "Parameters of responses are not in every Triton; there, progress comes as tensors."
     ),
     "empty last response": Difference(
