@@ -5,11 +5,14 @@ An unmodified client of Triton asks both for the same. Where they answer differe
 
 import io
 import json
+import os
 import queue
 import shutil
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -45,11 +48,13 @@ class Target:
         name: "medxgan" or "Triton".
         address: of its gRPC.
         streaming: the model that tells of its progress.
+        repository: of models, where it has one.
     """
 
     name: str
     address: str
     streaming: str
+    repository: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def real_triton(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     python = triton_python(folder / "python")
     write_repository(models, folder / "repository", ["grad_cam"])
     with tritonserver(python, folder / "repository", folder) as address:
-        yield Target("Triton", address, f"{MODEL}.progress")
+        yield Target("Triton", address, f"{MODEL}.progress", folder / "repository")
 
 
 @pytest.fixture(params=["medxgan", "Triton"])
@@ -575,3 +580,22 @@ def test_requests_at_once_share_batches_in_triton(real_triton: Target) -> None:
         found = [details(answers.get(timeout=SECONDS))["timing"] for _ in range(6)]
     # One after the other, the last would wait for five.
     assert max(each["queued_ms"] for each in found) < 2 * max(each["inversion_ms"] for each in found)
+
+
+def processes() -> Iterator[tuple[int, list[bytes]]]:
+    """Number and command line of every process."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield int(folder.name), (folder / "cmdline").read_bytes().split(b"\0")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are found by /proc")
+def test_a_server_in_triton_that_dies_is_started_again(real_triton: Target) -> None:
+    bundles = real_triton.repository / MODEL / "3" / "bundles"
+    (process,) = (number for number, command in processes() if str(bundles).encode() in command)
+    os.kill(process, signal.SIGKILL)
+    with triton.InferenceServerClient(real_triton.address) as asked:
+        end = time.monotonic() + SECONDS
+        while (outcome := status(lambda: asked.infer(MODEL, film(), parameters={"steps": 1}))) != "OK":
+            assert outcome == "UNAVAILABLE"
+            assert time.monotonic() < end

@@ -188,7 +188,6 @@ def distance(results: Results, explanation: Explanation) -> float:
     return float(np.abs(results["reconstruction"][0, 0] - explanation.reconstruction).max())
 
 
-@pytest.mark.slow
 def test_a_shipped_bundle_inverts_by_adam_as_on_the_server(
     client: Client, slices: NDArray[np.uint8], tmp_path: Path
 ) -> None:
@@ -275,7 +274,6 @@ def drop_first_guess(bundle: Path) -> None:
     (bundle / "bundle.json").write_text(json.dumps(description))
 
 
-@pytest.mark.slow
 def test_the_shipped_chest_bundle_inverts_by_lbfgs_as_on_the_server(client: Client, tmp_path: Path) -> None:
     write_one_file(MODELS / "chest" / "5", tmp_path / "explain.onnx")
     run = runner(tmp_path / "explain.onnx")

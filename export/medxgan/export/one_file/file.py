@@ -89,7 +89,7 @@ def one_file_model(bundle: LoadedBundle, *, with_defaults: bool = True) -> Model
             "classes": json.dumps(output_names(classification)),
             "positive_class": classification.positive_class,
             "negative_class": classification.negative_class,
-            "decision_threshold": f"{classification.decision_threshold:g}",
+            "decision_threshold": repr(classification.decision_threshold),
             "verdicts": json.dumps({int(status): status_name(status) for status in STATUSES}),
             "reasons": json.dumps([reason_name(code) for code in REASONS]),
             "license": description.provenance.license,

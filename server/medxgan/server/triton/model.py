@@ -58,16 +58,14 @@ class TritonPythonModel:
         self._version = args["model_version"]
         self._tells = pb_utils.using_decoupled_model_transaction_policy(configuration)
         self._folder = tempfile.TemporaryDirectory(prefix="medxgan-")
-        address = f"unix:{self._folder.name}/socket"
+        self._address = f"unix:{self._folder.name}/socket"
         bundles = Path(args["model_repository"]) / self._version / "bundles"
         python = os.environ.get(PYTHON, "python3")
-        command = [python, "-m", "medxgan.server.triton.child", str(bundles), address]
-        # It ends when its standard input does, however this process comes to end.
-        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, env=_environment())  # noqa: S603 - the operator names it
+        self._command = [python, "-m", "medxgan.server.triton.child", str(bundles), self._address]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._connect(address), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
     def execute(self, requests: list[Any]) -> None:
         """Begin with requests, which so share batches."""
@@ -96,8 +94,17 @@ class TritonPythonModel:
         self._server.communicate()  # ends its input, and waits
         self._folder.cleanup()
 
-    async def _connect(self, address: str) -> None:
-        self._client = InferenceServerClient(address)
+    async def _start(self) -> None:
+        self._starting = asyncio.Lock()
+        self._launch()
+        self._client = InferenceServerClient(self._address)
+        await self._ready()
+
+    def _launch(self) -> None:
+        # It ends when its standard input does, however this process comes to end.
+        self._server = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=_environment())  # noqa: S603 - ours
+
+    async def _ready(self) -> None:
         end = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -112,9 +119,18 @@ class TritonPythonModel:
                 )
             await asyncio.sleep(0.1)
 
+    async def _running(self) -> None:
+        """See that there is a server: one that has ended is started again."""
+        async with self._starting:
+            if self._server.poll() is not None:
+                pb_utils.Logger.log_warn("medxgan: the server has ended, and is started again")
+                self._launch()
+                await self._ready()
+
     async def _answer(self, sender: Any, asked: Answer) -> None:
-        task = asyncio.ensure_future(self._told(sender, asked) if self._tells else self._client.infer(**asked))
         try:
+            await self._running()
+            task = asyncio.ensure_future(self._told(sender, asked) if self._tells else self._client.infer(**asked))
             while not task.done():
                 await asyncio.wait({task}, timeout=WATCH_SECONDS)
                 if sender.is_cancelled():
