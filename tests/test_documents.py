@@ -28,6 +28,8 @@ SUBCOMMANDS = {
     "evaluate": ("evaluation", "evaluation", "server"),
     "export": ("export", "export", "server"),
     "export-classifier": ("export", "export", "server"),
+    "export-onnx": ("export", "export", "server"),
+    "export-triton": ("server", "server"),
 }
 """The room of each subcommand, and the extras that are enough for it."""
 
@@ -35,6 +37,7 @@ APART = {
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
     "server/medxgan/server/telemetry/spans.py": "tracing",
+    "server/medxgan/server/triton/model.py": "triton",
     "training/medxgan/training/data/dicom_folder.py": "dicom",
     "training/medxgan/training/networks/onnx_*.py": "export",
 }

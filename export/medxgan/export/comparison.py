@@ -46,6 +46,9 @@ HALF = Tolerance(usual=0.02, utmost=0.02)
 GRADIENT = Tolerance(usual=ROUNDING, utmost=KINK)
 """For what jumps where the network has a kink."""
 
+SIGN = Tolerance(usual=0.01, utmost=2.01, exceptions=0.05)
+"""For Adam's first step in units of the learning rate: a gradient of rounding's size may have either sign."""
+
 
 OWN_ERROR = 4
 """How much further than PyTorch itself a graph may be off, where PyTorch is off by more than `ROUNDING`: both sides
@@ -98,7 +101,14 @@ class Output:
     batch: int
 
 
-def require_agreement(output: Output, computed: Tensor, expected: Tensor, scale: Tensor, tolerance: Tolerance) -> None:
+def require_agreement(
+    output: Output,
+    computed: Tensor,
+    expected: Tensor,
+    scale: Tensor,
+    tolerance: Tolerance,
+    reference: str = "PyTorch",
+) -> None:
     """Compare row by row.
 
     Args:
@@ -107,6 +117,7 @@ def require_agreement(output: Output, computed: Tensor, expected: Tensor, scale:
         expected: [N, ...] by PyTorch.
         scale: broadcasts to [N, ...]; the difference that counts as 1.
         tolerance: relative to `scale`.
+        reference: what `expected` is by, for messages.
 
     Raises:
         VerificationError: they disagree in shape or in value, or something is not finite.
@@ -119,7 +130,7 @@ def require_agreement(output: Output, computed: Tensor, expected: Tensor, scale:
         # "not within" rather than "beyond": a NaN is not within anything.
         beyond = ~(difference <= allowed * scale).reshape(len(computed), -1).all(1)
         if beyond.double().mean() > exceptions:
-            claim = f"disagrees with PyTorch in {int(beyond.sum())} of {len(beyond)} rows"
+            claim = f"disagrees with {reference} in {int(beyond.sum())} of {len(beyond)} rows"
             worst = (difference / scale.clamp_min(torch.finfo(scale.dtype).tiny)).argmax()
             raise VerificationError(
                 output.graph,

@@ -77,6 +77,12 @@ SUBCOMMANDS = (
         "medxgan.export.command:export_onnx",
         "export",
     ),
+    Subcommand(
+        "export-triton",
+        "Write model bundles as a model repository of NVIDIA Triton.",
+        "medxgan.server.triton.command:export_triton",
+        "server",
+    ),
 )
 
 # Everything behind the name, `--help` included, is for the room's own command to read.

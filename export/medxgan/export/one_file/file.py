@@ -1,6 +1,7 @@
 """The file: the graph, what it says of itself, and how it is checked before it is let out."""
 
 import json
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from medxgan.export.errors import DestinationError, UnsupportedBundleError
 from medxgan.export.one_file.explanation import explanation_graph
 from medxgan.export.one_file.tensors import reason_name, status_name
 from medxgan.export.one_file.verdict import REASONS, STATUSES
-from medxgan.export.verification import verify_one_file
+from medxgan.export.one_file.verification import verify_one_file
 
 IR_VERSION = 10
 """Of the bundle's own graphs."""
@@ -52,13 +53,11 @@ def write_one_file(folder: Path, out: Path, *, with_defaults: bool = True) -> No
         raise DestinationError(f"{out}: there is no folder {out.absolute().parent}")
     bundle = load_bundle(folder)
     model = one_file_model(bundle, with_defaults=with_defaults)
-    part = out.with_name(f"{out.name}.part")
-    try:
-        save(model, part)
-        verify_one_file(bundle, part)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent) as temporary:
+        made = Path(temporary) / out.name
+        save(model, made)
+        verify_one_file(bundle, made)
+        made.replace(out)
 
 
 def one_file_model(bundle: LoadedBundle, *, with_defaults: bool = True) -> Model:
@@ -90,7 +89,7 @@ def one_file_model(bundle: LoadedBundle, *, with_defaults: bool = True) -> Model
             "classes": json.dumps(output_names(classification)),
             "positive_class": classification.positive_class,
             "negative_class": classification.negative_class,
-            "decision_threshold": f"{classification.decision_threshold:g}",
+            "decision_threshold": repr(classification.decision_threshold),
             "verdicts": json.dumps({int(status): status_name(status) for status in STATUSES}),
             "reasons": json.dumps([reason_name(code) for code in REASONS]),
             "license": description.provenance.license,

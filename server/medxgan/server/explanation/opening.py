@@ -3,15 +3,15 @@
 from typing import cast
 
 import numpy as np
-import structlog
 
 from medxgan.server.engine.port import Engine, FloatArray
 from medxgan.server.images.contrast import Percentiles
 from medxgan.server.images.film import Film
 from medxgan.server.images.reduction import Aspect, Reduction, reduced
+from medxgan.server.log import get_logger
 from medxgan.v1 import bundle_pb2
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 _SAME = 1e-4
 """Difference of outputs, relative or absolute, that rounding accounts for: a logit sums up thousands of products."""

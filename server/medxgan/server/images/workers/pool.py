@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from medxgan.server.errors import ImageError, ImageTooLargeError, StoppingError
 from medxgan.server.images.decoding import decode_sent_tensor
 from medxgan.server.images.film import Film
@@ -17,9 +15,10 @@ from medxgan.server.images.reduction import Reduction, reduced
 from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.messages import OUT_OF_MEMORY, WorkerFailureError
 from medxgan.server.images.workers.process import ForkServer, Worker, WorkerLimits
+from medxgan.server.log import get_logger
 from medxgan.v1 import explanation_pb2
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 _LARGE_TENSOR_BYTES = 2**20
 """Tensors above this size are decoded off the event loop."""
