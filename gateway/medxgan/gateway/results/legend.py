@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from medxgan.client import Explanation, VerdictStatus
+from medxgan.client import Explanation, Score, VerdictStatus
 from medxgan.gateway.results.overlay import ColourPicture, FloatArray, coloured
 
 INK, QUIET = (238, 238, 238), (176, 176, 176)
@@ -70,16 +70,31 @@ class Legend:
 
 def explanation_blocks(explanation: Explanation, magnitude: float) -> list[Block]:
     """What the difference over the film is signed with."""
-    verdict, score = explanation.verdict.status, explanation.scores.original
-    model, target = explanation.model, explanation.settings.target_class
-    name = verdict.value.replace("_", " ").upper()
+    verdict = explanation.verdict.status
     color = VERDICT_COLORS.get(verdict, INK) if isinstance(verdict, VerdictStatus) else INK
-    decision = "positive" if score.positive else "negative"
     return [
         Block(("", "blue: taken away    red: added by pathology"), bar=magnitude),
-        Block((f"Explanation: {name}", f"{target} {score.probability:.2f} ({decision})"), color=color),
-        Block(("RESEARCH USE ONLY", f"{model.name} {model.version}, bundle {model.bundle_sha256[:12]}")),
+        Block(
+            (
+                f"Explanation: {verdict.value.replace('_', ' ').upper()}",
+                score_text(explanation, explanation.scores.original),
+            ),
+            color=color,
+        ),
+        model_block(explanation),
     ]
+
+
+def score_text(explanation: Explanation, score: Score) -> str:
+    """A score, the class that it is of, and the decision."""
+    decision = "positive" if score.positive else "negative"
+    return f"{explanation.settings.target_class} {score.probability:.2f} ({decision})"
+
+
+def model_block(explanation: Explanation) -> Block:
+    """That it is for research only, and which model it is from."""
+    model = explanation.model
+    return Block(("RESEARCH USE ONLY", f"{model.name} {model.version}, bundle {model.bundle_sha256[:12]}"))
 
 
 def laid_out(blocks: Sequence[Block], shape: tuple[int, int], aspect: float, strength: FloatArray) -> Legend:
