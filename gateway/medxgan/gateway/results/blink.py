@@ -12,7 +12,7 @@ from pydicom import Dataset
 from medxgan.client import Explanation, MapKind
 from medxgan.gateway.results import capture
 from medxgan.gateway.results.film import WHITE, FloatArray
-from medxgan.gateway.results.legend import Block, laid_out, model_block, score_text
+from medxgan.gateway.results.legend import Block, laid_out, model_block, score_text, verdict_block
 from medxgan.gateway.results.origin import Origin
 from medxgan.gateway.results.overlay import MapOnFilm
 
@@ -40,7 +40,7 @@ def blink(origin: Origin, film: FloatArray, difference: MapOnFilm, pictures: int
         grey = np.clip(film + per_unit * change, 0.0, WHITE)
         frame = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=2)
         legend = laid_out(
-            [Block(words), model_block(explanation)],
+            [Block(words), verdict_block(explanation), model_block(explanation)],
             film.shape,
             explanation.geometry.pixel_aspect,
             difference.strength,
@@ -77,12 +77,14 @@ def _steps(
     explanation: Explanation, difference: MapOnFilm, pictures: int
 ) -> Iterator[tuple[tuple[str, str], FloatArray]]:
     """What each picture is called, and what is added to the film in it, in units of x."""
-    score = explanation.scores.original
-    yield ("FILM", score_text(explanation, score)), np.zeros_like(difference.values)
+    yield ("FILM", "nothing taken away"), np.zeros_like(difference.values)
     if pictures == 2:
         applied = explanation.scores.applied_negative
         yield (
-            ("COMPUTED: FILM LESS THE DIFFERENCE", "" if applied is None else score_text(explanation, applied)),
+            (
+                "COMPUTED: FILM LESS THE DIFFERENCE",
+                "" if applied is None else f"this: {score_text(explanation, applied)}",
+            ),
             -np.nan_to_num(difference.values),
         )
         return
@@ -91,7 +93,7 @@ def _steps(
         raise LookupError(f"expected a trajectory of {pictures} pictures, got {len(trajectory)}")
     reconstruction = explanation.reconstruction
     # The positive end of a positive film is its reconstruction: there the film is as it is.
-    last = -1 if score.positive else len(trajectory)
+    last = -1 if explanation.scores.original.positive else len(trajectory)
     for frame in reversed(trajectory[:last]):
         change = explanation.geometry.lay_on_film(frame.array() - reconstruction, fill=0.0)
-        yield (f"COMPUTED: PATHOLOGY AT {frame.position:.0%}", f"{explanation.settings.target_class}"), change
+        yield (f"COMPUTED: PATHOLOGY AT {frame.position:.0%}", "not an acquired image"), change

@@ -68,21 +68,17 @@ class Legend:
         picture[self.top : self.bottom] = np.rint(drawn).clip(0, 255).astype(np.uint8)
 
 
-def explanation_blocks(explanation: Explanation, magnitude: float) -> list[Block]:
-    """What the difference over the film is signed with."""
+def bar_block(magnitude: float) -> Block:
+    """The colours of a difference, which end at `magnitude`."""
+    return Block(("", "blue: taken away    red: added by pathology"), bar=magnitude)
+
+
+def verdict_block(explanation: Explanation) -> Block:
+    """The verdict, and the score of the film."""
     verdict = explanation.verdict.status
     color = VERDICT_COLORS.get(verdict, INK) if isinstance(verdict, VerdictStatus) else INK
-    return [
-        Block(("", "blue: taken away    red: added by pathology"), bar=magnitude),
-        Block(
-            (
-                f"Explanation: {verdict.value.replace('_', ' ').upper()}",
-                score_text(explanation, explanation.scores.original),
-            ),
-            color=color,
-        ),
-        model_block(explanation),
-    ]
+    words = verdict.value.replace("_", " ").upper()
+    return Block((f"Explanation: {words}", f"film: {score_text(explanation, explanation.scores.original)}"), color)
 
 
 def score_text(explanation: Explanation, score: Score) -> str:
