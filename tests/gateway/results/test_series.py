@@ -183,6 +183,15 @@ def test_patient_and_study_are_those_of_the_film() -> None:
         }
 
 
+def test_values_that_are_ill_formed_are_taken_as_they_are_and_no_warning_quotes_them() -> None:
+    film = grey_film(
+        SHAPE, StudyTime="noon", PatientBirthDate="Thursday", AccessionNumber="longer than sixteen characters"
+    )
+    for result in result_series(film, explanation(), EVERYTHING):
+        assert result.StudyTime == "noon"
+        assert result.PatientBirthDate == "Thursday"
+
+
 def test_what_the_film_does_not_know_of_the_patient_is_empty() -> None:
     film = grey_film(SHAPE, **dict.fromkeys(("PatientID", "PatientName", "PatientSex", "StudyTime", "AccessionNumber")))
     for result in result_series(film, explanation(), EVERYTHING):

@@ -48,8 +48,9 @@ _NAMESPACE = uuid.UUID("0f5b4c8e-6f0f-5d5e-9a51-3c9d5a1f7e42")
 _UTF_8 = "ISO_IR 192"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-# highdicom logs names of persons that it takes for ill-formed, and UIDs.
-logging.getLogger("highdicom").propagate = False
+# They log what they take for ill-formed, names of persons among it, and UIDs.
+for _library in ("highdicom", "pydicom"):
+    logging.getLogger(_library).propagate = False
 
 
 @dataclass(frozen=True)

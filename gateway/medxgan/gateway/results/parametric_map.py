@@ -55,6 +55,7 @@ def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
         image_flavor="STATIC",
         derived_pixel_contrast="NONE",
         specific_character_set=None,
+        coding_schemes=codes.CODING_SCHEMES,
         **origin.identification(MAP, "parametric map"),
     )
     measures = result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]

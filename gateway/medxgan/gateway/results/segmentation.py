@@ -55,6 +55,7 @@ def segmentation(origin: Origin, regions: Sequence[Region]) -> Dataset:
         segment_descriptions=descriptions,
         content_label="EVIDENCE",
         content_description="Regions that the classifier's score rests on",
+        coding_schemes=codes.CODING_SCHEMES,
         **origin.identification(SEGMENTS, "segmentation"),
     )
     if not origin.has_place:
