@@ -2,13 +2,14 @@
 
 import io
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime, time
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, config
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
@@ -190,6 +191,18 @@ def test_values_that_are_ill_formed_are_taken_as_they_are_and_no_warning_quotes_
     for result in result_series(film, explanation(), EVERYTHING):
         assert result.StudyTime == "noon"
         assert result.PatientBirthDate == "Thursday"
+
+
+def test_results_of_several_films_are_made_at_once() -> None:
+    """pydicom's settings are the process's: nobody's film is warned of, and afterwards they are as they were."""
+    before = (config.settings.reading_validation_mode, config.settings.writing_validation_mode)
+    films = [grey_film(SHAPE, SOPInstanceUID=f"1.2.{number}", StudyTime="noon") for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda film: result_series(film, explanation(), EVERYTHING), films))
+    assert [file_of(one) for one in made[3]] == [
+        file_of(one) for one in result_series(films[3], explanation(), EVERYTHING)
+    ]
+    assert (config.settings.reading_validation_mode, config.settings.writing_validation_mode) == before
 
 
 def test_what_the_film_does_not_know_of_the_patient_is_empty() -> None:

@@ -1,6 +1,5 @@
 """Where results come from: the film, its explanation, and the time. What every result has in common is made here."""
 
-import logging
 import uuid
 from collections.abc import Iterable
 from copy import deepcopy
@@ -47,10 +46,6 @@ _BODY_PART = ("BodyPartExamined", "Laterality", "ImageLaterality")
 _NAMESPACE = uuid.UUID("0f5b4c8e-6f0f-5d5e-9a51-3c9d5a1f7e42")
 _UTF_8 = "ISO_IR 192"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-
-# They log what they take for ill-formed, names of persons among it, and UIDs.
-for _library in ("highdicom", "pydicom"):
-    logging.getLogger(_library).propagate = False
 
 
 @dataclass(frozen=True)
