@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cached_property
@@ -93,13 +92,13 @@ class Origin:
     def film(self) -> Dataset:
         """The film's description for the constructors of highdicom: without pixels, patient and study left empty.
 
-        They check names and codes that a film may have wrong, and `finished` puts in what the film has.
+        They check names and codes that a film may have wrong, and `finished` puts in what the film has. Its elements are
+        the film's own: who sets a value copies it first.
         """
         film = Dataset()
         for element in self.source:
             if element.keyword not in (*_PIXELS, *SPACINGS, *EMPTY_WHERE_UNKNOWN, "SpecificCharacterSet"):
-                # A copy: pydicom sets values of an element in place.
-                film.add(deepcopy(element))
+                film.add(element)
         self.copy_to(film, SPACINGS)
         if not all(keyword in film for keyword in _PLACE):
             # Without a position in it, a frame of reference says nothing.
