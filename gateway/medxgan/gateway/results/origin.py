@@ -92,8 +92,8 @@ class Origin:
     def film(self) -> Dataset:
         """The film's description for the constructors of highdicom: without pixels, patient and study left empty.
 
-        They check names and codes that a film may have wrong, and `finished` puts in what the film has. Its elements are
-        the film's own: who sets a value copies it first.
+        They check names and codes that a film may have wrong, and `finished` puts in what the film has. The elements
+        are the film's own: who sets a value copies it first.
         """
         film = Dataset()
         for element in self.source:
