@@ -132,6 +132,28 @@ def test_every_modality_has_its_own_series_in_the_study_of_the_film() -> None:
     assert [result.InstanceNumber for result in pictures] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"), [(None, 1), (0, 1), (-5, 1), (12, 12001), (20260102, 1), (2**31 - 1, 1)]
+)
+def test_series_have_numbers_whatever_the_films_has(number: int | None, expected: int) -> None:
+    results = result_series(grey_film(SHAPE, SeriesNumber=number), explanation(), EVERYTHING)
+    assert min(result.SeriesNumber for result in results) == expected
+
+
+@pytest.mark.parametrize("spacing", [[0, 0], [0.2], "", [0.2, -0.2]])
+def test_a_spacing_that_is_none_is_left_out(spacing: object) -> None:
+    film = grey_film(SHAPE, PixelSpacing=spacing)
+    for result in result_series(film, explanation(spacing=None), EVERYTHING):
+        assert "PixelSpacing" not in result
+
+
+def test_a_model_with_a_long_name_is_named_as_far_as_there_is_room() -> None:
+    plain = explanation()
+    long = type(plain)(**vars(plain) | {"model": type(plain.model)("m" * 63, "123456789", "ab" * 32)})
+    for result in result_series(grey_film(SHAPE), long, EVERYTHING):
+        assert read_back(result).SoftwareVersions[1] == "m" * 63
+
+
 def test_the_time_is_the_films_or_the_one_that_is_given() -> None:
     for result in result_series(grey_film(SHAPE), explanation(), EVERYTHING):
         kind = "PresentationCreation" if result.Modality == "PR" else "Content"
@@ -141,6 +163,15 @@ def test_the_time_is_the_films_or_the_one_that_is_given() -> None:
     for result in result_series(grey_film(SHAPE), explanation(), EVERYTHING, made_at=made_at):
         again = read_back(result)
         assert (again.InstanceCreationDate, again.InstanceCreationTime) == ("20260304", "050607")
+
+
+def test_a_time_that_is_given_is_stated_in_the_time_zone_of_the_film() -> None:
+    film = grey_film(SHAPE, TimezoneOffsetFromUTC="-0400")
+    made_at = datetime(2026, 3, 4, 1, 2, 3, tzinfo=UTC)
+    for result in result_series(film, explanation(), EVERYTHING, made_at=made_at):
+        again = read_back(result)
+        assert (again.InstanceCreationDate, again.InstanceCreationTime) == ("20260303", "210203")
+        assert again.TimezoneOffsetFromUTC == "-0400"
 
 
 def test_a_film_without_a_content_date_has_that_of_its_study() -> None:
