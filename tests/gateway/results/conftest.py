@@ -2,11 +2,9 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 
 import pytest
-
-Program = Callable[..., subprocess.CompletedProcess[str]]
+from tests.gateway.results.programs import Program
 
 
 @pytest.fixture

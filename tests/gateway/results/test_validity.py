@@ -17,10 +17,10 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
-from tests.gateway.results.conftest import Program
 from tests.gateway.results.explanations import make_explanation
 from tests.gateway.results.films import grey_film
 from tests.gateway.results.objects import EVERYTHING, of_class, saved
+from tests.gateway.results.programs import Program
 
 from medxgan.client.geometry import Box
 from medxgan.gateway.results.film import displayed
