@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ROOMS = ("protos", "bundle", "training", "export", "server", "client", "evaluation")
+ROOMS = ("protos", "bundle", "training", "export", "server", "client", "gateway", "web", "evaluation")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *ROOT.glob("docs/*.md")])
 
 SUBCOMMANDS = {

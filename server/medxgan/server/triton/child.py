@@ -12,7 +12,7 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import logging_to_standard_error
 from medxgan.server.models.repository import ModelRepository
-from medxgan.server.serving import Server, load_models
+from medxgan.server.serving import Server, loaded_models
 from medxgan.server.settings import ServerSettings
 
 REQUESTS = 1024
@@ -62,7 +62,7 @@ def main(bundles: str, address: str) -> None:
     settings = child_settings(Path(bundles), address)
     with logging_to_standard_error(settings.log_format, settings.log_level):
         share_between_sessions(settings.threads)
-        asyncio.run(serve_until_input_ends(settings, load_models(settings)))
+        asyncio.run(serve_until_input_ends(settings, loaded_models(settings)))
 
 
 if __name__ == "__main__":

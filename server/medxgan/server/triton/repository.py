@@ -13,7 +13,7 @@ from medxgan.server.explanation.table import map_name
 from medxgan.server.open_inference.descriptions import model_configuration
 from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import Catalogue, InferenceModel
-from medxgan.server.serving import load_models
+from medxgan.server.serving import loaded_models
 from medxgan.server.settings import ServerSettings
 
 BUNDLES = "bundles"
@@ -58,7 +58,7 @@ def write_repository(models: Path, out: Path, maps: Sequence[str] = (), *, progr
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out}: holds something already")
-    catalogue = Catalogue(load_models(ServerSettings(models=models, provider="cpu", strict=True, config=None)))
+    catalogue = Catalogue(loaded_models(ServerSettings(models=models, provider="cpu", strict=True, config=None)))
     known = {map_name(kind) for model in catalogue for kind in model.maps}
     for wanted in maps:
         if wanted not in known:

@@ -1,0 +1,1 @@
+"""The DICOM gateway: films in from an archive, explanations of them back."""
