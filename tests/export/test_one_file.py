@@ -297,6 +297,8 @@ def test_weights_are_stored_once_and_the_file_says_what_it_is(phantom: Path) -> 
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
     assert not model.functions
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [node.op_type for node in model.graph.node].count("Loop") == 1
     said = session_of(phantom).get_modelmeta().custom_metadata_map
     assert said["model"] == "phantom"
     assert said["version"] == "3"
