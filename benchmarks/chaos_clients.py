@@ -170,7 +170,7 @@ def silent(seconds: float) -> list[Finding]:
         ),
         Finding(
             name,
-            f"closed within {KEEPALIVE_SECONDS} s by keepalive",
+            f"closed within {KEEPALIVE_SECONDS} s",
             f"{IDLE - left} of {IDLE} after {closed:.0f} s; descriptors {free} before, {after} after",
             left == 0,
         ),

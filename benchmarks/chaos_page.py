@@ -47,9 +47,7 @@ def page(findings: Sequence[Finding], notes: Sequence[str], load: tuple[float, f
         "loopback, the shipped phantom; inversions of the default 50 steps under overload, of 10 elsewhere. "
         "`make chaos` writes this page.",
         "",
-        f"    {command}",
-        "",
-        f"{cpu_model()}, {os.cpu_count()} cores; load average {load[0]:.1f} before, {load[1]:.1f} after; "
+        f"`{command}`, {cpu_model()}, {os.cpu_count()} cores; load average {load[0]:.1f} before, {load[1]:.1f} after; "
         f"{versions('grpcio', 'onnxruntime', 'numpy', 'h2')}.",
         "",
         *[f"- {note}" for note in notes],
