@@ -1,0 +1,25 @@
+"""The models that are served, and what is known of each."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from medxgan.client.pictures.report import plain as plain_result
+from medxgan.web import plain
+from medxgan.web.room import room_of, session_of
+
+
+async def listed(request: Request) -> Response:
+    """The models that are served."""
+    session_of(request)
+    return JSONResponse([plain_result(entry) for entry in await room_of(request).client.models()])
+
+
+async def described(request: Request) -> Response:
+    """One model: what it is for, how well it does, its limits, its maps and settings."""
+    session_of(request)
+    name, version = request.path_params["name"], request.path_params["version"]
+    return JSONResponse(plain.model(await room_of(request).client.model(name, version)))
+
+
+ROUTES = [Route("/api/models", listed), Route("/api/models/{name}/{version}", described)]
