@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from medxgan.client.geometry import FloatArray
-from medxgan.client.pictures.appearance import PICTURES, appearance
-from medxgan.client.vocabulary import MapKind
+from medxgan.client.vocabulary import MapKind, Unrecognised
 from medxgan.web.errors import MissingError
+from medxgan.web.plain import drawing
 
 REPORT = "explanation.json"
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxError)
@@ -37,11 +37,11 @@ class Gallery:
         """One explanation in the form of `plain.answer`; raises MissingError."""
         document = self._document(name)
         maps = [
-            {**entry, "kind": kind, "shape": list(size), **_drawing(kind)}
+            {**entry, "kind": kind, "shape": list(size), **drawing(_kind(kind))}
             for kind, entry in document["maps"].items()
             if "file" in entry and kind != MapKind.COLORIZED and (size := self._size(name, entry)) is not None
         ]
-        return {**document, "id": name, "maps": maps, "name": self._found(name).parent.name}
+        return {**document, "id": name, "maps": maps, "positive_class": None, "name": self._found(name).parent.name}
 
     def values(self, name: str, kind: str) -> FloatArray:
         """A map of an explanation, from its PNG file, to half of one of its 255 levels; raises MissingError."""
@@ -87,10 +87,8 @@ class Gallery:
             return None
 
 
-def _drawing(kind: str) -> dict[str, Any]:
-    known = kind in tuple(MapKind)
-    picture = known and MapKind(kind) in PICTURES
-    return {"picture": picture, "signed": appearance(MapKind(kind)).signed if known and not picture else True}
+def _kind(name: str) -> MapKind | Unrecognised:
+    return MapKind(name) if name in tuple(MapKind) else Unrecognised(0)
 
 
 def _line(name: str, path: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Results as JSON: what the browser is told of an explanation, a model and a film."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from medxgan.client.pictures.appearance import PICTURES, appearance
+from medxgan.client.pictures.panel import GREY_LEVEL
 from medxgan.client.pictures.report import plain
 from medxgan.client.results import Explanation, ModelDescription, Progress
 from medxgan.client.vocabulary import MapKind, Unrecognised
@@ -12,6 +14,12 @@ from medxgan.web.sessions import HeldExplanation, HeldFilm
 
 BUNDLE_FIELDS = ("image", "classification", "inversion", "reliability", "metrics", "provenance", "familiarity")
 """What a reader may want to know of a bundle; the rest is about its files."""
+LEAST: Mapping[MapKind | Unrecognised, float] = {
+    MapKind.DIFFERENCE: GREY_LEVEL,
+    MapKind.UNCERTAINTY: GREY_LEVEL,
+    MapKind.RESIDUAL: GREY_LEVEL**2,
+}
+"""Where the scale of a map ends at least, as on the panel."""
 RIGHTS = ("limitations", "license", "attribution", "data")
 
 
@@ -53,7 +61,7 @@ def progress(event: Progress) -> dict[str, Any]:
 def answer(result: Explanation) -> dict[str, Any]:
     """An answer but its pixels."""
     told = plain(result)
-    told["maps"] = [{**told["maps"][kind], **_drawing(kind, result)} for kind in result.maps]
+    told["maps"] = [{**told["maps"][kind], **_shape_and_drawing(kind, result)} for kind in result.maps]
     for frame in told["trajectory"]:
         frame.pop("values", None)
     turn = result.geometry.orientation
@@ -61,13 +69,24 @@ def answer(result: Explanation) -> dict[str, Any]:
     return told
 
 
-def _drawing(kind: MapKind | Unrecognised, result: Explanation) -> dict[str, Any]:
+def _shape_and_drawing(kind: MapKind | Unrecognised, result: Explanation) -> dict[str, Any]:
     values = result.maps[kind].values
-    shown = appearance(kind) if kind not in PICTURES else None
+    return {"shape": [] if values is None else list(values.shape), **drawing(kind)}
+
+
+def drawing(kind: MapKind | Unrecognised) -> dict[str, Any]:
+    """How a map is called and drawn."""
+    if kind in PICTURES:
+        title = kind.value.replace("_", " ")
+        return {"picture": True, "signed": True, "title": title, "unit": "", "reading": "", "least": 0.0}
+    shown = appearance(kind)
     return {
-        "shape": [] if values is None else list(values.shape),
-        "signed": shown.signed if shown is not None else True,
-        "picture": kind in PICTURES,
+        "picture": False,
+        "signed": shown.signed,
+        "title": shown.name,
+        "unit": shown.unit,
+        "reading": shown.reading,
+        "least": LEAST.get(kind, 0.0),
     }
 
 
@@ -81,16 +100,7 @@ def model(description: ModelDescription) -> dict[str, Any]:
         "model": plain(description.model),
         "bundle": bundle,
         "execution": plain(description.execution),
-        "maps": [
-            {
-                **plain(entry),
-                "kind": entry.kind.value,
-                "reading": appearance(entry.kind).reading if entry.kind not in PICTURES else "",
-                "signed": appearance(entry.kind).signed if entry.kind not in PICTURES else True,
-                "picture": entry.kind in PICTURES,
-            }
-            for entry in description.maps
-        ],
+        "maps": [{**plain(entry), "kind": entry.kind.value} for entry in description.maps],
         "default_settings": plain(description.default_settings),
         "limits": plain(description.server.limits),
     }

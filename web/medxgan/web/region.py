@@ -34,7 +34,7 @@ def read_outline(told: Any) -> NDArray[np.float64]:
 def shares(explanation: Explanation, outline: NDArray[np.float64]) -> dict[str, float]:
     """The share of each map's magnitude inside a region, by the map's name, and of the area as "area".
 
-    Pictures of the patient have none. A pixel of a map counts where its centre lies. A map without any magnitude is left out.
+    Pictures of the patient have none, nor has a map that is zero. A pixel of a map counts where its centre lies.
 
     Raises:
         GeometryError: the answer does not say where its maps lie.
