@@ -138,6 +138,7 @@ def web(
             server_header=False,
             log_config=None,
             timeout_graceful_shutdown=2,
+            ws="none",
         )
         _Announcing(config, open_browser=open_browser, scheme="https" if certificate is not None else "http").run()
 

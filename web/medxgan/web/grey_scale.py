@@ -1,7 +1,8 @@
 """How a film's grey levels became x: what is said in x can then be shown in the film's own levels, at its own size.
 
 The model cuts its box out of the film, reduces it and stretches the levels between two percentiles onto [-1, 1]. The
-server does not say between which, so that they are fitted: x of the answer against the film reduced in the same way.
+server does not say between which, so that they are fitted: x of the answer against the film reduced in the same way,
+by a triangle as wide as two pixels of x, which is what Pillow calls bilinear.
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from medxgan.client.vocabulary import MapKind
 from medxgan.web.decoding import Film
 from medxgan.web.upright import upright
 
-LEAST_CORRELATION = 0.98
+LEAST_CORRELATION = 0.995
 """Below it the fit is not shown: something else than a crop and a stretch made x."""
 LEAST_PIXELS = 64
 UNCLIPPED = 0.95
-"""Magnitudes of x up to here were not cut off by the stretch, nor by what the reduction overshoots."""
+"""Magnitudes of x up to here were not cut off by the stretch."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def grey_scale(film: Film, explanation: Explanation) -> GreyScale | None:
         box.top + rows.stop * tall,
     )
     picture = Image.fromarray(np.ascontiguousarray(levels, np.float32))
-    reduced = np.asarray(picture.resize((x.shape[1], x.shape[0]), Image.Resampling.BOX, box=part), np.float64)
+    reduced = np.asarray(picture.resize((x.shape[1], x.shape[0]), Image.Resampling.BILINEAR, box=part), np.float64)
     used = np.abs(x) < UNCLIPPED
     if used.sum() < LEAST_PIXELS or np.ptp(reduced[used]) == 0:
         return None

@@ -89,11 +89,10 @@ class Door:
 
     def __init__(self, sessions: Sessions, settings: RoomSettings) -> None:
         self._sessions, self._settings = sessions, settings
-        self.cookie = "__Host-medxgan" if settings.secure else "medxgan"
 
     def session(self, request: Request) -> Session:
         """The session of a request; raises SignInError where there is none."""
-        session = self._sessions.find(request.cookies.get(self.cookie, ""))
+        session = self._sessions.find(self._shown(request))
         if session is None:
             raise SignInError(
                 "sign in first" if self._settings.access_token else "the session has ended, and its films are gone"
@@ -102,7 +101,7 @@ class Door:
 
     def enter(self, request: Request, response: Response, token: str) -> Session:
         """The session of a request, or a new one, whose cookie goes into `response`; raises SignInError."""
-        session = self._sessions.find(request.cookies.get(self.cookie, ""))
+        session = self._sessions.find(self._shown(request))
         if session is not None:
             return session
         expected = self._settings.access_token
@@ -110,11 +109,22 @@ class Door:
             raise SignInError("sign in with the token of this reading room" if not token else "this is not the token")
         session = self._sessions.open()
         response.set_cookie(
-            self.cookie, session.id, path="/", httponly=True, samesite="strict", secure=self._settings.secure
+            self._cookie(request), session.id, path="/", httponly=True, samesite="strict", secure=self._settings.secure
         )
         return session
 
     def leave(self, request: Request, response: Response) -> None:
         """End the session of a request."""
-        self._sessions.end(request.cookies.get(self.cookie, ""))
-        response.delete_cookie(self.cookie, path="/", httponly=True, samesite="strict", secure=self._settings.secure)
+        self._sessions.end(self._shown(request))
+        response.delete_cookie(
+            self._cookie(request), path="/", httponly=True, samesite="strict", secure=self._settings.secure
+        )
+
+    def _cookie(self, request: Request) -> str:
+        """The cookie's name: browsers share cookies between the ports of a host, and two rooms may be open there."""
+        port = request.url.port
+        name = "medxgan" if port is None else f"medxgan-{port}"
+        return f"__Host-{name}" if self._settings.secure else name
+
+    def _shown(self, request: Request) -> str:
+        return request.cookies.get(self._cookie(request), "")

@@ -39,6 +39,7 @@ export const T = {
     reading: "Reading the film…",
     films: "Open films",
     film: (index) => `Film ${index}`,
+    close: (name) => `Close ${name}`,
   },
 
   signIn: {

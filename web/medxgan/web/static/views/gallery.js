@@ -17,7 +17,9 @@ const ORDERS = {
 const STORED = "medxgan-gallery-order";
 
 export async function galleryView(app) {
+  const here = location.hash;
   const entries = await get("/gallery");
+  if (location.hash !== here) return null;
   const list = h("ul", { className: "cards" });
   const seen = new IntersectionObserver((changes) => changes.filter((change) => change.isIntersecting).forEach((change) => {
     seen.unobserve(change.target);

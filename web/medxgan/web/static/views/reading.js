@@ -17,7 +17,9 @@ import { stageOf } from "../stage/stage.js";
 import { T } from "../texts.js";
 
 export async function readingView(app, { film, entry }) {
+  const here = location.hash;
   const source = film ? await FilmSource.open(film) : await EntrySource.open(entry);
+  if (location.hash !== here) return null; // the reader has gone on
   const reading = new Reading(source);
   const name = source.explanation?.name ?? app.names.get(source.film.id) ?? T.start.film("");
   let running = null;

@@ -1,11 +1,13 @@
 // The first view: a film comes in.
 
-import { bring, get, post } from "../api.js";
+import { bring, get, post, remove } from "../api.js";
 import { announce, h } from "../dom.js";
 import { T } from "../texts.js";
 
 export async function startView(app) {
+  const here = location.hash;
   const films = await get("/films");
+  if (location.hash !== here) return null;
   const chooser = h("input", {
     type: "file", id: "file", className: "unseen", tabIndex: -1, "aria-hidden": "true",
     onchange: () => chooser.files[0] && take(chooser.files[0]),
@@ -48,8 +50,12 @@ export async function startView(app) {
     app.notice ? h("p", { className: "notice", role: "status" }, app.notice) : null,
     drop,
     films.length === 0 ? null : h("section", { className: "films" }, h("h2", {}, T.start.films),
-      h("ul", {}, films.map((film, index) => h("li", {}, h("a", { href: `#/film/${film.id}` },
-        app.names.get(film.id) ?? T.start.film(index + 1)))))),
+      h("ul", {}, films.map((film, index) => {
+        const name = app.names.get(film.id) ?? T.start.film(index + 1);
+        return h("li", {}, h("a", { href: `#/film/${film.id}` }, name),
+          h("button", { type: "button", "aria-label": T.start.close(name), title: T.start.close(name),
+            onclick: () => remove(`/films/${film.id}`).then(() => app.go(""), (error) => app.fail(error)) }, "×"));
+      }))),
   ]);
 
   const dragging = (event) => {
