@@ -207,7 +207,7 @@ export const T = {
     window: "Occlusion window",
     occlusion_level: "Occlusion level",
     stepsNote: (most) => `up to ${most}`,
-    rangeNote: (low, high) => `${number(low)} to ${number(high)}`,
+    rangeNote: (low, high) => `${low} to ${high}`.replaceAll("-", "−"),
     restartsNote: "2 or more: uncertainty",
     frame: "Frame",
     moved: "What moved, against the run before",

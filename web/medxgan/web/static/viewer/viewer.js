@@ -2,6 +2,7 @@
 
 import { Camera } from "./camera.js";
 import { toMap, toStored, turnOf, uprightSize, valueAt } from "./geometry.js";
+import { Pace } from "./pace.js";
 import { program } from "./shader.js";
 import { colorTexture, filmTexture, mapTexture } from "./textures.js";
 
@@ -28,6 +29,7 @@ export class Viewer {
     this.smooth = true;
     this.overlay = null;
     this.look = { opacity: 0.8, threshold: 0.1, magnitude: 1, signed: true, faded: true };
+    this.pace = new Pace();
     this.textures = new Map();
     this.listeners = [];
     this.drawn = 0;
@@ -56,6 +58,7 @@ export class Viewer {
 
   close() {
     this.observer.disconnect();
+    this.pace.stop();
     this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
@@ -94,18 +97,28 @@ export class Viewer {
   resize() {
     const { clientWidth, clientHeight } = this.canvas;
     if (!clientWidth || !clientHeight) return;
-    this.density = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(clientWidth * this.density);
-    this.canvas.height = Math.round(clientHeight * this.density);
     this.camera.resize(clientWidth, clientHeight);
     this.draw();
+  }
+
+  /** The canvas at its full resolution, or coarser while a slow machine moves it. */
+  scaleTo(coarseness) {
+    const { width, height } = this.camera.screen;
+    this.density = (window.devicePixelRatio || 1) / coarseness;
+    const [wide, tall] = [Math.round(width * this.density), Math.round(height * this.density)];
+    if (this.canvas.width !== wide) this.canvas.width = wide;
+    if (this.canvas.height !== tall) this.canvas.height = tall;
+    if (coarseness > 1) this.canvas.dataset.coarse = coarseness;
+    else delete this.canvas.dataset.coarse;
   }
 
   draw() {
     if (this.asked) return;
     this.asked = requestAnimationFrame(() => {
       this.asked = 0;
+      this.scaleTo(this.pace.begins());
       this.render();
+      this.pace.drawn(this.gl, () => this.draw());
       this.listeners.forEach((listener) => listener());
     });
   }

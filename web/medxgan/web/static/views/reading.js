@@ -49,7 +49,7 @@ export async function readingView(app, { film, entry }) {
   stage.begin();
 
   async function describe(model) {
-    reading.model = await get(`/models/${model.name}/${model.version}`);
+    reading.model = await get(`/model?${new URLSearchParams({ name: model.name, version: model.version })}`);
     reading.emit("model");
   }
 
