@@ -27,6 +27,7 @@ SUBCOMMANDS = {
     "evaluate": ("evaluation", "evaluation", "server"),
     "export": ("export", "export", "server"),
     "export-classifier": ("export", "export", "server"),
+    "web": ("web", "web"),
 }
 """The room of each subcommand, and the extras that are enough for it."""
 

@@ -43,6 +43,8 @@ SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.
 NOT_RUN = {
     "training/README.md": ["it takes two machines"],
     "docs/gpu.md": ["it takes a GPU"],
+    "docs/reading-room.md": ["it serves until it is stopped"] * 2,
+    "web/README.md": ["it serves until it is stopped"],
     "docs/deployment.md": [
         *["it takes Docker"] * 3,
         *["it takes a cluster"] * 2,

@@ -16,7 +16,7 @@ async def listed(request: Request) -> Response:
 
 
 async def described(request: Request) -> Response:
-    """One model, the default where none is named: what it is for, how well it does, its limits, its maps and settings."""
+    """One model, the default where none is named: its purpose, figures, limits, maps and settings."""
     session_of(request)
     name, version = (request.query_params.get(part, "") for part in ("name", "version"))
     return JSONResponse(plain.model(await room_of(request).client.model(name, version)))
