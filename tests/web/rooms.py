@@ -20,7 +20,7 @@ Opening = Callable[..., AbstractContextManager[str]]
 @contextmanager
 def opened(address: str, settings: RoomSettings) -> Iterator[str]:
     """The URL of a reading room before the server at `address`."""
-    app = reading_room(settings, lambda: AsyncClient(address, patience=0))
+    app = reading_room(settings, lambda token: AsyncClient(address, patience=0, token=token or None))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_config=None, ws="none", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="reading room")

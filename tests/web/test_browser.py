@@ -322,7 +322,7 @@ def test_a_reader_signs_in(browser: playwright.Browser, opening: Opening) -> Non
     with opening(access_token="a-token-of-ours") as url, visited(browser, url) as page:
         page.fill("input[type=password]", "another")
         page.click("form >> text=Sign in >> nth=-1")
-        assert "not the token" in page.inner_text(".alert")
+        assert "not the token of" in page.inner_text(".alert")
         page.fill("input[type=password]", "a-token-of-ours")
         page.keyboard.press("Enter")
         page.wait_for_selector(".drop")

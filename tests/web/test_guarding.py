@@ -1,10 +1,17 @@
 """Who comes in, from where, and what every answer carries."""
 
+import hashlib
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
-from tests.web.rooms import Opening, entered
+from tests.end_to_end.guarded import guarded as guarded_server
+from tests.end_to_end.guarded import identities, known
+from tests.web.rooms import LOOPBACK, Opening, entered, opened
+
+from medxgan.web.settings import RoomSettings
 
 
 def test_every_answer_keeps_to_itself(room: str) -> None:
@@ -84,3 +91,25 @@ def test_two_rooms_of_one_host_do_not_share_a_cookie(room: str, opening: Opening
         httpx_cookies = dict(reader.cookies)
         assert httpx.get(f"{other}/api/films", cookies=httpx_cookies).status_code == 401
         assert reader.get("/api/films").status_code == 200
+
+
+def test_readers_sign_in_with_their_own_tokens_of_the_server(tmp_path: Path) -> None:
+    token = secrets.token_hex(32)
+    file = identities(tmp_path / "identities.toml", known("viewer", tokens=hashlib.sha256(token.encode()).hexdigest()))
+    settings = RoomSettings(hosts=LOOPBACK, own_tokens=True)
+    with (
+        guarded_server(identities=file) as address,
+        opened(address, settings) as url,
+        httpx.Client(base_url=url) as reader,
+        httpx.Client(base_url=url) as other,
+    ):
+        for wrong in ("", "another", "no token"):
+            answer = other.post("/api/session", json={"token": wrong})
+            assert (answer.status_code, answer.json()["error"]["kind"]) == (401, "sign_in")
+        assert reader.post("/api/session", json={"token": token}).status_code == 204
+        # The server answers by what the session's own token may do.
+        assert reader.get("/api/models").json() == []
+        assert other.get("/api/models").status_code == 401
+        assert token not in reader.get("/api/session").text
+        assert reader.delete("/api/session").status_code == 204
+        assert reader.get("/api/models").status_code == 401

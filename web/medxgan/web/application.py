@@ -16,27 +16,36 @@ from medxgan.web.errors import RoomError, answer_error
 from medxgan.web.gallery import Gallery
 from medxgan.web.guarding import Door, Guard
 from medxgan.web.room import Room
-from medxgan.web.sessions import Sessions
+from medxgan.web.sessions import Session, Sessions
 from medxgan.web.settings import RoomSettings
 
 SWEEP_SECONDS = 30.0
 """How often sessions that nobody uses are looked for, beside whenever one is asked for."""
 
 
-def reading_room(settings: RoomSettings, connect: Callable[[], AsyncClient]) -> Starlette:
+def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) -> Starlette:
     """The application.
 
     Args:
         settings: how it is run.
-        connect: opens the connection to the medxgan server, in the event loop.
+        connect: opens a connection to the medxgan server, in the event loop, that shows a reader's own token; an empty
+            one stands for the room's own credentials.
     """
-    sessions = Sessions(settings.limits)
+    closing: set[asyncio.Task[None]] = set()
+
+    def close(session: Session) -> None:
+        if session.client is not None:
+            task = asyncio.get_running_loop().create_task(session.client.close())
+            closing.add(task)
+            task.add_done_callback(closing.discard)
+
+    sessions = Sessions(settings.limits, on_end=close)
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
-        async with connect() as client:
+        async with connect("") as client:
             gallery = Gallery(settings.folder) if settings.folder is not None else None
-            app.state.room = Room(settings, sessions, Door(sessions, settings), client, gallery)
+            app.state.room = Room(settings, sessions, Door(sessions, settings), client, connect, gallery)
             sweeping = asyncio.create_task(_sweep(sessions))
             try:
                 yield
@@ -45,6 +54,7 @@ def reading_room(settings: RoomSettings, connect: Callable[[], AsyncClient]) -> 
                 with suppress(asyncio.CancelledError):
                     await sweeping
                 sessions.end_all()
+                await asyncio.gather(*closing)
 
     paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths)
     return Starlette(

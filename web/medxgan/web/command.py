@@ -65,6 +65,13 @@ def web(
             help="File with the token that a person signs in with. Without it nobody is asked.",
         ),
     ] = None,
+    own_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--own-tokens",
+            help="Everyone signs in with a token of their own of the medxgan server, which hears who asks.",
+        ),
+    ] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Do without TLS or without a token beyond loopback, as behind a proxy.")
     ] = False,
@@ -100,9 +107,15 @@ def web(
     if (certificate is None) != (certificate_key is None):
         raise typer.BadParameter("a certificate goes with its key", param_hint="--certificate-key")
     beyond = not _is_loopback(host)
-    if beyond and not insecure and not (secure and access_token_file is not None):
+    if own_tokens and (server is None or token_file is not None or access_token_file is not None):
         raise typer.BadParameter(
-            "beyond loopback expected --access-token-file, and --certificate or --behind-tls; or say --insecure",
+            "goes with --server, without --token-file and --access-token-file", param_hint="--own-tokens"
+        )
+    asks = own_tokens or access_token_file is not None
+    if beyond and not insecure and not (secure and asks):
+        raise typer.BadParameter(
+            "beyond loopback expected --access-token-file or --own-tokens, and --certificate or --behind-tls; "
+            "or say --insecure",
             param_hint="--address",
         )
     for file in (*(sample or ()), *([] if folder is None else [folder])):
@@ -112,6 +125,7 @@ def web(
         hosts=frozenset(host_name or ()) | (LOOPBACK if host_name or not beyond else frozenset()),
         secure=secure,
         access_token=_token(access_token_file),
+        own_tokens=own_tokens,
         samples=tuple(sample or ()),
         folder=folder,
         limits=Limits(
@@ -126,7 +140,11 @@ def web(
     with known_errors(), reached(context, server, models, provider, access) as (upstream, arguments), _logging():
         # Credentials that can't be used are heard of now, and not when the application starts.
         Client(upstream, **arguments).close()
-        app = reading_room(settings, lambda: AsyncClient(upstream, patience=5.0, **arguments))
+
+        def connect(token: str) -> AsyncClient:
+            return AsyncClient(upstream, patience=5.0, **(arguments | {"token": token} if token else arguments))
+
+        app = reading_room(settings, connect)
         config = uvicorn.Config(
             app,
             host=host,

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import MedxganClientError
 from medxgan.client.geometry import GeometryError, PixelSpacing
 from medxgan.client.images import Image
@@ -26,7 +27,7 @@ from medxgan.web.errors import FieldError, MissingError, described
 from medxgan.web.event_stream import Event, EventStream
 from medxgan.web.grey_scale import grey_scale
 from medxgan.web.region import bright_is_high, erased, read_outline, shares
-from medxgan.web.room import Room, explanation_of, film_of, json_of, room_of
+from medxgan.web.room import Room, client_of, explanation_of, film_of, json_of, room_of
 from medxgan.web.sessions import HeldExplanation, HeldFilm
 from medxgan.web.upright import upright
 from medxgan.web.wishes import Wish, read_wish, text
@@ -36,16 +37,16 @@ log = logging.getLogger(__name__)
 
 async def explain(request: Request) -> Response:
     """An explanation by server-sent events: "progress" after every block of steps, then "result" or "error"."""
-    room, film = room_of(request), film_of(request)
-    return EventStream(_events(room, film, read_wish(await json_of(request))))
+    film = film_of(request)
+    return EventStream(_events(room_of(request), client_of(request), film, read_wish(await json_of(request))))
 
 
-async def _events(room: Room, film: HeldFilm, wish: Wish) -> AsyncGenerator[Event, None]:
+async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -> AsyncGenerator[Event, None]:
     begun = time.monotonic()
     outcome = "left"
     try:
-        description = await room.client.model(wish.model, wish.version)
-        stream = room.client.explain_stream(
+        description = await client.model(wish.model, wish.version)
+        stream = client.explain_stream(
             _image(film),
             model=description.model.name,
             version=description.model.version,
@@ -132,7 +133,7 @@ async def region(request: Request) -> Response:
 
 async def erase(request: Request) -> Response:
     """The score of the film with a region erased, and of the whole film sent in the same way."""
-    room, film, told = room_of(request), film_of(request), await json_of(request)
+    client, film, told = client_of(request), film_of(request), await json_of(request)
     outline = read_outline(told.get("outline"))
     scores = {}
     for name in ("whole", "erased"):
@@ -140,7 +141,7 @@ async def erase(request: Request) -> Response:
         picture = upright(bright_is_high(film.film, levels), film.film.orientation)
         aspect = film.film.aspect if film.film.orientation < 5 else 1 / film.film.aspect
         image = Image(np.ascontiguousarray(picture), pixel_spacing=PixelSpacing(aspect, 1.0))
-        answer = await room.client.classify(image, model=text(told, "model"), version=text(told, "version"))
+        answer = await client.classify(image, model=text(told, "model"), version=text(told, "version"))
         scores[name] = {"probability": answer.score.probability, "positive": answer.score.positive}
     return JSONResponse(scores)
 

@@ -95,23 +95,21 @@ class Door:
         session = self._sessions.find(self._shown(request))
         if session is None:
             raise SignInError(
-                "sign in first" if self._settings.access_token else "the session has ended, and its films are gone"
+                "sign in first" if self._settings.asks_for_token else "the session has ended, and its films are gone"
             )
         return session
 
-    def enter(self, request: Request, response: Response, token: str) -> Session:
-        """The session of a request, or a new one, whose cookie goes into `response`; raises SignInError."""
-        session = self._sessions.find(self._shown(request))
-        if session is not None:
-            return session
+    def check(self, token: str) -> None:
+        """Refuse who shows another token than the room's, where it has one; raises SignInError."""
         expected = self._settings.access_token
         if expected and not hmac.compare_digest(token.encode(), expected.encode()):
-            raise SignInError("sign in with the token of this reading room" if not token else "this is not the token")
-        session = self._sessions.open()
+            raise SignInError("this is not the token of this reading room" if token else "sign in with a token")
+
+    def give(self, request: Request, response: Response, session: Session) -> None:
+        """Put the cookie of a session into `response`."""
         response.set_cookie(
             self._cookie(request), session.id, path="/", httponly=True, samesite="strict", secure=self._settings.secure
         )
-        return session
 
     def leave(self, request: Request, response: Response) -> None:
         """End the session of a request."""

@@ -6,20 +6,18 @@ from starlette.routing import Route
 
 from medxgan.client.pictures.report import plain as plain_result
 from medxgan.web import plain
-from medxgan.web.room import room_of, session_of
+from medxgan.web.room import client_of
 
 
 async def listed(request: Request) -> Response:
     """The models that are served."""
-    session_of(request)
-    return JSONResponse([plain_result(entry) for entry in await room_of(request).client.models()])
+    return JSONResponse([plain_result(entry) for entry in await client_of(request).models()])
 
 
 async def described(request: Request) -> Response:
     """One model, the default where none is named: its purpose, figures, limits, maps and settings."""
-    session_of(request)
     name, version = (request.query_params.get(part, "") for part in ("name", "version"))
-    return JSONResponse(plain.model(await room_of(request).client.model(name, version)))
+    return JSONResponse(plain.model(await client_of(request).model(name, version)))
 
 
 ROUTES = [Route("/api/models", listed), Route("/api/model", described)]

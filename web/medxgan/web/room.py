@@ -1,6 +1,7 @@
 """What every path of the reading room works with."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,18 @@ MAXIMUM_JSON = 1024 * 1024
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """The reading room of one process."""
+    """The reading room of one process.
+
+    Attributes:
+        client: the connection by which those ask who have none of their own.
+        connect: opens a connection that shows a token; empty for the room's own credentials.
+    """
 
     settings: RoomSettings
     sessions: Sessions
     door: Door
     client: AsyncClient
+    connect: Callable[[str], AsyncClient]
     gallery: Gallery | None
 
 
@@ -37,6 +44,11 @@ def room_of(request: Request) -> Room:
 def session_of(request: Request) -> Session:
     """The session of a request; raises SignInError."""
     return room_of(request).door.session(request)
+
+
+def client_of(request: Request) -> AsyncClient:
+    """The connection by which the reader asks; raises SignInError."""
+    return session_of(request).client or room_of(request).client
 
 
 def film_of(request: Request) -> HeldFilm:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from medxgan.client.async_client import AsyncClient
 from medxgan.client.results import Explanation
 from medxgan.web.decoding import Film
 from medxgan.web.errors import FullError, MissingError
@@ -65,9 +66,15 @@ class HeldFilm:
 
 @dataclass(eq=False)
 class Session:
-    """One browser's films; `last_used` is on the clock of its `Sessions`."""
+    """One browser's films.
+
+    Attributes:
+        last_used: on the clock of its `Sessions`.
+        client: the connection by which its reader asks; None for the one of the room.
+    """
 
     last_used: float
+    client: AsyncClient | None = None
     id: str = field(default_factory=new_id)
     films: OrderedDict[str, HeldFilm] = field(default_factory=OrderedDict)
 
@@ -79,21 +86,32 @@ class Session:
 
 
 class Sessions:
-    """The sessions that there are; one event loop's."""
+    """The sessions that there are; one event loop's.
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits, self._clock = limits, clock
+    Args:
+        limits: what they may hold.
+        clock: seconds.
+        on_end: is told of every session that ends.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        on_end: Callable[[Session], None] = lambda _session: None,
+    ) -> None:
+        self._limits, self._clock, self._on_end = limits, clock, on_end
         self._sessions: dict[str, Session] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self) -> Session:
+    def open(self, client: AsyncClient | None = None) -> Session:
         """A new session; raises FullError where there are as many as may be."""
         self.end_idle()
         if len(self._sessions) >= self._limits.sessions:
             raise FullError("the reading room is full: try again when another reader has left")
-        session = Session(self._clock())
+        session = Session(self._clock(), client)
         self._sessions[session.id] = session
         return session
 
@@ -107,7 +125,9 @@ class Sessions:
 
     def end(self, name: str) -> None:
         """End a session: its films are gone."""
-        self._sessions.pop(name, None)
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            self._on_end(session)
 
     def end_idle(self) -> None:
         """End the sessions that nobody used for too long."""
@@ -117,7 +137,8 @@ class Sessions:
 
     def end_all(self) -> None:
         """End every session."""
-        self._sessions.clear()
+        for name in list(self._sessions):
+            self.end(name)
 
     def check_room(self, session: Session) -> None:
         """Refuse another film where the session has as many as it may."""

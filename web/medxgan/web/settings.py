@@ -36,7 +36,8 @@ class RoomSettings:
     Attributes:
         hosts: names under which browsers reach it; a request for another is refused. Empty for any.
         secure: whether browsers speak TLS, with this process or with a proxy before it.
-        access_token: what a person shows to come in; empty where nobody is asked.
+        access_token: what a person shows to come in; empty where nobody is asked for it.
+        own_tokens: whether everyone signs in with their own token of the medxgan server, which then hears who asks.
         samples: films that anyone who comes in may open, beside the one that ships.
         folder: of explanations, for the gallery; None for none.
     """
@@ -44,6 +45,12 @@ class RoomSettings:
     hosts: frozenset[str] = frozenset()
     secure: bool = False
     access_token: str = ""
+    own_tokens: bool = False
     samples: tuple[Path, ...] = ()
     folder: Path | None = None
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def asks_for_token(self) -> bool:
+        """Whether nobody comes in without a token."""
+        return bool(self.access_token) or self.own_tokens

@@ -44,7 +44,7 @@ export const T = {
 
   signIn: {
     heading: "Sign in",
-    lead: "This reading room asks for its token.",
+    lead: "This reading room asks for a token: its own, or yours of the medxgan server.",
     token: "Token",
     enter: "Sign in",
   },
