@@ -81,3 +81,15 @@ def test_upright_agrees_with_the_client_s_geometry(orientation: Orientation, row
     turned = upright(levels, 1 + list(Orientation).index(orientation))
     geometry = Geometry(rows, columns, orientation, Box(0, 0, *turned.shape), None, 1.0, 0)
     np.testing.assert_allclose(geometry.lay_on_film(turned), levels)
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated() -> None:
+    from pydicom import dcmread
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    dataset = dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    content = io.BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    with pytest.raises(FilmError, match="deflated"):
+        decode(content.getvalue(), maximum_pixels=PIXELS)

@@ -54,8 +54,9 @@ def test_what_another_site_sends_is_refused(room: str, headers: dict[str, str], 
     assert ("set-cookie" in answer.headers) == allowed
 
 
-def test_a_name_that_somebody_else_leads_here_is_refused(room: str) -> None:
-    answer = httpx.get(f"{room}/api/session", headers={"Host": "elsewhere.example"})
+@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "[", "127.0.0.1:port", ""])
+def test_a_name_that_somebody_else_leads_here_is_refused(room: str, host: str) -> None:
+    answer = httpx.get(f"{room}/api/session", headers={"Host": host})
     assert answer.json()["error"]["kind"] == "origin"
 
 

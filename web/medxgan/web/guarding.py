@@ -68,7 +68,11 @@ class Guard:
 
     def _check(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            parts = urlsplit(f"//{host}")
+            name, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise OriginError("the request names no host that can be read") from error
         if self._settings.hosts and name not in self._settings.hosts:
             # A name that somebody else's DNS leads here.
             raise OriginError("the reading room is not known by this host name: start it with --host-name")
@@ -79,7 +83,7 @@ class Guard:
             same = site == "same-origin"
         else:
             origin = headers.get("origin")
-            same = origin is None or urlsplit(origin).netloc == host
+            same = origin is None or origin.partition("://")[2] == host
         if not same:
             raise OriginError("the request comes from another site")
 

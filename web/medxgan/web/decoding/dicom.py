@@ -11,8 +11,10 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_modality_lut, convert_color_space
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from medxgan.web.decoding import Film, check_frame, check_size, visible_range
 from medxgan.web.errors import FilmError
@@ -36,6 +38,9 @@ _UNREADABLE = (
 def decode_dicom(content: bytes, frame: int, maximum_pixels: int) -> Film:
     """See `decode`. Levels are stored values, so that a pixel reads in the unit of its rescale slope and intercept."""
     try:
+        if _transfer_syntax(content) == DeflatedExplicitVRLittleEndian:
+            # It would be inflated whole before its size is known.
+            raise FilmError("the DICOM file is deflated, which the reading room does not show")
         dataset = dcmread(BytesIO(content))
         rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1)
         check_frame(frame, frames)
@@ -45,6 +50,14 @@ def decode_dicom(content: bytes, frame: int, maximum_pixels: int) -> Film:
         raise FilmError("the DICOM file is compressed in a way that the reading room can't show") from error
     except _UNREADABLE as error:
         raise FilmError("the DICOM file has no picture that can be read") from error
+
+
+def _transfer_syntax(content: bytes) -> str:
+    """Of the file meta information (PS3.10, section 7.1), which is not deflated itself."""
+    file = BytesIO(content)
+    file.seek(132)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    return str(meta.get("TransferSyntaxUID", ""))
 
 
 def _film(dataset: Dataset, values: NDArray[Any], frame: int, frames: int) -> Film:

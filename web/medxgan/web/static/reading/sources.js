@@ -6,17 +6,22 @@ import { binary, explain, floats, get, post } from "../api.js";
 export class FilmSource {
   static async open(id) {
     const film = await get(`/films/${id}`);
-    const source = new FilmSource(film, await levelsOf(film));
+    const source = new FilmSource(film);
     const last = film.explanations.at(-1);
     if (last) source.explanation = await get(`/films/${id}/explanations/${last}`);
     return source;
   }
 
-  constructor(film, levels) {
+  constructor(film) {
     this.film = film;
-    this.levels = levels;
+    this.levels = null;
     this.explanation = null;
     this.canAsk = true;
+  }
+
+  /** Fetch the grey levels, which take a moment. */
+  async load() {
+    this.levels = await levelsOf(this.film);
   }
 
   get path() {
@@ -46,9 +51,7 @@ export class FilmSource {
   }
 
   async turnTo(frame) {
-    this.film = await post(`/films/${this.film.id}/frame`, { frame });
-    this.levels = await levelsOf(this.film);
-    this.explanation = null;
+    await post(`/films/${this.film.id}/frame`, { frame });
   }
 }
 
@@ -82,6 +85,8 @@ export class EntrySource {
     this.explanation = explanation;
     this.canAsk = false;
   }
+
+  async load() {} // x came with the explanation
 
   values(kind) {
     return floats(`/gallery/${this.film.id}/maps/${kind}`);

@@ -1,7 +1,7 @@
 // What is asked for: the quick maps at once, the others when the reader wants them.
 
 const QUICK = 10; // passes of the classifier; see GetModel
-export const FRAMES = 17;
+const FRAMES = 17;
 
 const possible = (model, settings) => model.maps.filter((entry) =>
   entry.kind !== "colorized" && entry.channels === 1
@@ -16,7 +16,7 @@ export function wishFor(model, settings = {}, { all = false, kinds = [] } = {}) 
     model: model.model.name,
     version: model.model.version,
     maps: maps.map((entry) => entry.kind),
-    ...(inverts(model) ? { trajectory: FRAMES } : {}),
+    ...(inverts(model) ? { trajectory: Math.min(FRAMES, model.limits.trajectory_frames) } : {}),
     ...settings,
   };
 }

@@ -30,6 +30,7 @@ export function stageOf(reading, name, trajectory) {
     frame: (frame) => turnTo(frame),
   });
   const box = h("div", { className: "box" }, canvas, outline.element, shown, legendOf(reading), probe.element, progress);
+  toolbar.element.inert = true; // until the film is there
   const element = h("section", { className: "stage" }, toolbar.element, box, trajectory);
 
   function resetWindow() {
@@ -73,6 +74,7 @@ export function stageOf(reading, name, trajectory) {
         regionGrows: outline.grow,
         regionEnds: outline.end,
       });
+      toolbar.element.inert = false;
       toolbar.tools.choose(tool);
       canvas.dataset.tool = tool;
       reading.apply();

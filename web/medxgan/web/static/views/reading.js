@@ -40,13 +40,17 @@ export async function readingView(app, { film, entry }) {
     saveLinks(reading));
   app.show(name, h("div", { className: "reading" }, stage.element, aside), { asks: source.canAsk });
 
-  try {
-    reading.see(stage.canvas);
-  } catch (error) {
-    app.fail(new Error(error.message === "size" ? T.errors.size : T.errors.webgl));
-    return { close() {} };
-  }
-  stage.begin();
+  // The film is fetched while the server explains it.
+  const seen = source.load().then(() => {
+    if (location.hash !== here) throw new DOMException("the reader has gone on", "AbortError");
+    try {
+      reading.see(stage.canvas);
+    } catch (error) {
+      throw new Error(error.message === "size" ? T.errors.size : T.errors.webgl, { cause: error });
+    }
+    stage.begin();
+  });
+  seen.catch((error) => { running?.abort(); app.fail(error); });
 
   async function describe(model) {
     reading.model = await get(`/model?${new URLSearchParams({ name: model.name, version: model.version })}`);
@@ -63,6 +67,7 @@ export async function readingView(app, { film, entry }) {
       const kinds = reading.explanation?.maps.map((map) => map.kind) ?? [];
       const wish = wishFor(reading.model, reading.settings, { all, kinds });
       const explanation = await source.explain(wish, stage.progress, controller.signal);
+      await seen;
       await reading.take(explanation);
       announce(T.progress.done(T.verdict[explanation.verdict.status] ?? T.verdict.other));
     } catch (error) {
@@ -107,6 +112,7 @@ export async function readingView(app, { film, entry }) {
     const { model } = source.explanation;
     await describe(model).catch(() => {}); // of the gallery: the model may not be served here
     if (film && reading.model) choose(app, reading.model.model);
+    await seen;
     await reading.take(source.explanation);
   } else {
     const sample = app.models.find((each) => each.model.name === source.film.model);
@@ -118,7 +124,7 @@ export async function readingView(app, { film, entry }) {
     close() {
       running?.abort();
       trajectory.stop();
-      reading.viewer.close();
+      reading.viewer?.close();
     },
     modelChosen() {
       if (!source.canAsk) return;
