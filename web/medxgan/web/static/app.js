@@ -41,6 +41,8 @@ const app = {
     [this.subject, this.asks] = [title, asks];
     this.header();
     this.main.replaceChildren(...[content].flat().filter(Boolean));
+    // What had the focus is gone with the view before: the next Tab begins at this one.
+    if (document.activeElement === document.body) this.main.focus({ preventScroll: true });
   },
 
   fail(error, again) {

@@ -137,7 +137,6 @@ export const T = {
       not_assessed: "No map was asked for that can be checked.",
       other: "This reading room does not know the verdict: a newer one is needed.",
     },
-    measured: (measured, threshold) => `${number(measured)} measured, ${number(threshold)} allowed`,
     speaks: "It speaks of the classifier, not of the patient.",
   },
 
@@ -150,7 +149,7 @@ export const T = {
     positive_realization: "Made positive",
     positive: "positive",
     negative: "negative",
-    threshold: (value) => `positive from ${number(value, 2)}`,
+    threshold: (value) => `Positive from ${number(value, 2)}`,
   },
 
   makesPositive: {
@@ -181,15 +180,13 @@ export const T = {
     colors: "Colours",
     faded: "Fade small values",
     smooth: "Interpolate",
-    bar: (unit) => unit,
     completeness: (error) => `Adds up to the score’s change but for ${number(error, 2)}.`,
-    uncertainty: "Ask for 2 or more restarts under Question to see how much the difference owes to its start.",
+    uncertainty: "Ask for 2 or more restarts under Question to see how much of it is owed to the start of the search.",
   },
 
   trajectory: {
     heading: "From negative to positive",
     slider: "Place on the way from negative to positive",
-    score: "Score",
     play: "Play",
     stop: "Stop",
     at: (position, probability) => `${percent(position)} of the way: score ${probability.toFixed(3)}`,

@@ -57,7 +57,8 @@ export function mapsPanel(reading, on) {
     }
     palette.value = overlay?.signed === false ? stage.unsignedColors : stage.signedColors;
     const completeness = overlay?.completeness;
-    words.textContent = [overlay?.reading, completeness ? T.maps.completeness(completeness.error) : ""]
+    const oneStart = overlay?.kind === "difference" && !reading.maps.has("uncertainty") && reading.source.canAsk;
+    words.textContent = [overlay?.reading, oneStart ? T.maps.uncertainty : "", completeness ? T.maps.completeness(completeness.error) : ""]
       .filter(Boolean).join(" ");
   });
   return h("div", {}, list,

@@ -18,7 +18,14 @@ export function questionPanel(reading, on) {
     }
     on.run(settings);
   });
-  reading.on("model", () => form.replaceChildren(...fields(reading)));
+  let shown = "";
+  reading.on("model", () => {
+    // Drawn anew for another model alone: else the focus would be lost with the button that had it.
+    const { name, version } = reading.model.model;
+    if (shown === `${name} ${version}`) return;
+    shown = `${name} ${version}`;
+    form.replaceChildren(...fields(reading));
+  });
   reading.on("explained", () => fill(moved, whatMoved(reading)));
   const panel = h("div", {}, h("p", { className: "note" }, T.question.lead), form, moved, region);
   /** Mark the field that an error names: "settings.inversion.steps". */
@@ -32,12 +39,12 @@ export function questionPanel(reading, on) {
   return panel;
 }
 
-function fields({ model, settings }) {
+function fields({ model }) {
   const { inversion, integrated_gradients: path, occlusion, seed } = model.default_settings;
   const { inversion: allowed, image } = model.bundle;
   const number = (name, value, note = "", step = 1) => field(T.question[name], h("input", {
     type: "number", inputMode: step === 1 ? "numeric" : "decimal", name, step: step === 1 ? 1 : "any",
-    value: settings[name] ?? value, "data-default": String(value), autocomplete: "off",
+    value, "data-default": String(value), autocomplete: "off",
   }), note);
   const weights = allowed?.reconstruction_weight_range;
   return [

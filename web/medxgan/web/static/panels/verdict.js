@@ -21,7 +21,7 @@ export function verdictPanel(reading) {
       h("h3", {}, T.scores.heading(positive ?? reading.model?.bundle.classification.positive_class ?? T.scores.positive)),
       h("ul", { className: "scores" }, SCORES.filter((name) => scores[name]
         && (name !== "positive_realization" || !scores.original.positive)).map((name) => bar(name, scores))),
-      h("p", { className: "note" }, T.scores.threshold(scores.decision_threshold)),
+      h("p", { className: "note" }, `${T.scores.threshold(scores.decision_threshold)}. ${T.verdict.speaks}`),
       outcome && !scores.original.positive && !unfamiliar ? h("div", { className: "makes-positive" },
         h("h3", {}, T.makesPositive.heading),
         h("p", {}, outcome.scale === 0 ? T.makesPositive.none

@@ -1,11 +1,11 @@
 // One rectangle, one shader: film or picture by window and level, a map in colour over it, a second picture beside it.
 
-export const VERTEX = `#version 300 es
+const VERTEX = `#version 300 es
 const vec2 CORNERS[3] = vec2[3](vec2(-1.0, -1.0), vec2(3.0, -1.0), vec2(-1.0, 3.0));
 void main() { gl_Position = vec4(CORNERS[gl_VertexID], 0.0, 1.0); }
 `;
 
-export const FRAGMENT = `#version 300 es
+const FRAGMENT = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
