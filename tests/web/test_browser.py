@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,6 +16,9 @@ import pytest
 from PIL import Image
 from tests.web.rooms import LOOPBACK, Opening, opened
 
+from medxgan.export.bundle import export_bundle
+from medxgan.server.embedded import EmbeddedServer
+from medxgan.training.model import TrainedModel
 from medxgan.v1 import explanation_pb2_grpc
 from medxgan.web import color_maps
 from medxgan.web.settings import RoomSettings
@@ -232,6 +236,29 @@ def test_other_settings_are_asked_and_what_moved_is_told(page: playwright.Page) 
     assert page.get_attribute("[name=steps]", "aria-invalid") == "true"
 
 
+def test_what_runs_is_stopped_by_escape(page: playwright.Page) -> None:
+    open_sample(page)
+    page.select_option("#model", "endless 3")
+    page.click("#tab-question")
+    page.wait_for_selector(".moved table")  # of the run that the choice began
+    page.fill("[name=steps]", "50000000")
+    page.click("button >> text=Run again")
+    page.wait_for_selector("text=/of at most 50000000 steps/")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".progress", state="hidden")
+    assert page.inner_text("#announcer") == "Cancelled."
+    assert not page.is_visible(".alert")
+
+
+def test_a_session_that_has_ended_is_said_to_have(page: playwright.Page, room: str) -> None:
+    open_sample(page)
+    assert page.request.delete(f"{room}/api/session").status == 204
+    page.click("text=Compute all maps")
+    page.wait_for_selector(".drop")
+    assert "session has ended" in page.inner_text(".notice")
+    open_sample(page)
+
+
 def test_a_region_is_drawn_and_erased(page: playwright.Page) -> None:
     open_sample(page)
     page.click("#tab-question")
@@ -293,6 +320,34 @@ def test_a_server_that_is_away(browser: playwright.Browser) -> None:
         page.click("text=Open the sample")
         assert "does not answer" in page.inner_text(".alert")
         page.wait_for_selector("canvas.film")  # the film is there all the same
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of a classifier alone."""
+    folder = tmp_path_factory.mktemp("classifier")
+    alone = replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
+    export_bundle(alone, folder / "plain" / "1")
+    with EmbeddedServer(folder, "cpu") as server:
+        yield server.address
+
+
+def test_a_classifier_without_a_generator_is_attributed(browser: playwright.Browser, classifier: str) -> None:
+    with opened(classifier, RoomSettings(hosts=LOOPBACK)) as url, visited(browser, url) as page:
+        page.click("text=Open the sample")
+        page.wait_for_selector(".badge.not_assessed, .badge.not_applicable")  # random weights say either
+        assert "Grad-CAM" in page.inner_text(".legend")
+        assert page.locator(".segmented >> nth=0 >> button").all_inner_texts() == ["Film", "As seen"]
+        assert not page.is_visible(".trajectory")
+        page.click("text=Compute all maps")
+        page.wait_for_selector(".maps .map[value=occlusion]")
+        page.click("#tab-question")
+        page.fill("[name=window]", "8")
+        page.click("button >> text=Run again")
+        page.wait_for_selector(".moved table")
+        page.click("#tab-model")
+        assert "was not measured" in page.inner_text(".model-card")
+        assert page.request.get(url + page.get_attribute(".save a", "href")).ok
 
 
 class Busy(explanation_pb2_grpc.ExplanationServiceServicer):
