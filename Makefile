@@ -7,10 +7,13 @@ DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(fi
 LOCKS := server/deployment/requirements
 EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header
 
-.PHONY: demo test test-fast check format protos release-contract models-wheel lock sbom abuse chaos bench clean
+.PHONY: demo web-demo test test-fast check format protos release-contract models-wheel lock sbom abuse chaos bench clean
 
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
+
+web-demo: .venv/.serving  ## look at that film in the reading room, in a browser
+	$(BIN)/medxgan web --sample "$(DEMO_FILM)" --open
 
 test: .venv/.development  ## all tests
 	$(PYTEST)
@@ -71,7 +74,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.serving: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cli,server,dicom]" pydicom-data==1.0.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cli,server,dicom,web]" pydicom-data==1.0.0
 	touch $@
 
 .venv/.development: .venv/bin/python pyproject.toml

@@ -47,6 +47,7 @@ SLOW_MODULES = {
     "training/test_processes.py",
     "training/test_readers.py",
     "training/test_runs.py",
+    "web/test_browser.py",
 }
 """Modules that train, export or read data sets by themselves, for longer than five seconds."""
 

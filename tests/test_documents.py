@@ -30,6 +30,7 @@ SUBCOMMANDS = {
     "export-classifier": ("export", "export", "server"),
     "export-onnx": ("export", "export", "server"),
     "export-triton": ("server", "server"),
+    "web": ("web", "web"),
 }
 """The room of each subcommand, and the extras that are enough for it."""
 

@@ -29,6 +29,7 @@ def test_the_client_explains_without_the_extras(service) -> None:
         "for name in client.__all__: getattr(client, name)\n"
         f"with client.Client('{service.address}') as connection:\n"
         "    explanation = connection.explain(np.zeros((8, 8), np.uint8))\n"
+        "assert explanation._repr_png_() is None\n"  # a notebook shows the text then
         "print(explanation.on_film(client.MapKind.DIFFERENCE).shape, connection is not None)\n"
     )
     assert done.returncode == 0, done.stderr

@@ -395,3 +395,9 @@ def test_a_comparison_of_few_maps_without_an_inversion(service, grey, tmp_path: 
 
 def test_every_map_that_is_no_picture_has_an_appearance() -> None:
     assert list(APPEARANCES) == DRAWN
+
+
+def test_a_notebook_shows_an_explanation_by_its_panel(explanation: Explanation, tmp_path: Path) -> None:
+    """By the protocol of IPython, which asks an object for `_repr_png_`."""
+    write_panel(explanation, tmp_path / "panel.png", positive_class="pneumonia")
+    assert explanation._repr_png_() == (tmp_path / "panel.png").read_bytes()

@@ -44,6 +44,8 @@ NOT_RUN = {
     "training/README.md": ["it takes two machines"],
     "docs/gpu.md": ["it takes a GPU"],
     "docs/portability.md": ["it takes Triton's image"],
+    "docs/reading-room.md": ["it serves until it is stopped"] * 2,
+    "web/README.md": ["it serves until it is stopped"],
     "docs/deployment.md": [
         *["it takes Docker"] * 3,
         *["it takes a cluster"] * 2,

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.models import OptionInfo
@@ -96,35 +96,46 @@ class Access:
     key: Path | None = None
     token_file: Path | None = None
 
-    def client(self, address: str) -> "Client":
-        """A client of a server that was named."""
-        from medxgan.client.client import Client
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of a connection to a server that was named."""
         from medxgan.client.security import Tls
 
         named = (self.authority, self.certificate, self.key)
         tls = Tls(*named) if self.tls or any(file is not None for file in named) else None
-        return Client(address, tls=tls, token=self.token_file or os.environ.get("MEDXGAN_TOKEN") or None)
+        return {"tls": tls, "token": self.token_file or os.environ.get("MEDXGAN_TOKEN") or None}
 
 
 @contextmanager
 def connect(
     context: typer.Context, server: str | None, models: Path | None, provider: Provider, access: Access, model: str = ""
 ) -> Iterator["Client"]:
-    """Connect to `server`, or to an embedded one where it is None; the arguments are those of the options above.
+    """Connect to `server`, or to an embedded one where it is None; see `reached`."""
+    from medxgan.client.client import Client
 
-    `model` is the name of the model that will be asked for: the embedded server takes a folder that has it.
+    with (
+        reached(context, server, models, provider, access, model) as (address, arguments),
+        Client(address, **arguments) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def reached(
+    context: typer.Context, server: str | None, models: Path | None, provider: Provider, access: Access, model: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The address of `server`, or of an embedded one where it is None, and the arguments of a connection to it.
+
+    Arguments are those of the options above. `model` is the name of the model that will be asked for: the embedded
+    server takes a folder that has it.
     """
-    with ExitStack() as stack:
-        if server is None:
-            wrong = "is for a server that --server names; this one is embedded"
-            _refuse(context, wrong, "tls", "tls_authority", "tls_certificate", "tls_key", "token_file")
-            address = stack.enter_context(_embedded(models, provider, model))
-            from medxgan.client.client import Client
-
-            yield stack.enter_context(Client(address))
-        else:
-            _refuse(context, "is for the embedded server; --server names another", "models", "provider")
-            yield stack.enter_context(access.client(server))
+    if server is None:
+        wrong = "is for a server that --server names; this one is embedded"
+        _refuse(context, wrong, "tls", "tls_authority", "tls_certificate", "tls_key", "token_file")
+        with _embedded(models, provider, model) as address:
+            yield address, {}
+    else:
+        _refuse(context, "is for the embedded server; --server names another", "models", "provider")
+        yield server, access.arguments()
 
 
 def _refuse(context: typer.Context, why: str, *options: str) -> None:

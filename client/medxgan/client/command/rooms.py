@@ -1,4 +1,4 @@
-"""What the command uses of other rooms (server, training, export): named here, and imported when it is called.
+"""What the command uses of other rooms (server, training, export, web): named here, and imported when it is called.
 
 The client imports no room, so that it runs where none is installed.
 """
@@ -83,6 +83,7 @@ SUBCOMMANDS = (
         "medxgan.server.triton.command:export_triton",
         "server",
     ),
+    Subcommand("web", "See, compare and question explanations in a browser.", "medxgan.web.command:web", "web"),
 )
 
 # Everything behind the name, `--help` included, is for the room's own command to read.

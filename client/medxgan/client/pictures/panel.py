@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from medxgan.client.pictures.files import drawable
 from medxgan.client.pictures.sheet import Badge, Picture, Sheet
@@ -33,12 +34,12 @@ SHOWN = (
 """The maps of the panel in its order; the positive realization has a panel of its own, attributions their sheets."""
 
 
-def write_panel(explanation: Explanation, path: Path, *, positive_class: str) -> None:
+def write_panel(explanation: Explanation, file: Path | BinaryIO, *, positive_class: str) -> None:
     """Write the panel of an explanation, five pictures in a row, or four where they are more.
 
     Args:
         explanation: what to show.
-        path: the PNG file to write; about 2000 pixels wide.
+        file: the PNG file to write, by its path or open; about 2000 pixels wide.
         positive_class: what a positive image shows, as the model's bundle says it.
     """
     pictures = [
@@ -57,7 +58,7 @@ def write_panel(explanation: Explanation, path: Path, *, positive_class: str) ->
         small_print=small_print(
             *inversion_facts(explanation), model=explanation.model, execution=explanation.execution
         ),
-    ).write(path)
+    ).write(file)
 
 
 def verdict_badge(verdict: Verdict) -> Badge:

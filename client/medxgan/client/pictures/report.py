@@ -23,28 +23,39 @@ def write_report(
     image: bytes,
     image_name: str = "",
 ) -> None:
-    """Write an explanation as JSON: one key for each of its fields, and `image` for the file that was explained.
+    """Write an explanation as JSON to the file `path`; see `report` for what is in it."""
+    document = report(explanation, files, image=image, image_name=image_name)
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def report(
+    explanation: Explanation,
+    files: Mapping[MapKind | Unrecognised, MapFile],
+    *,
+    image: bytes,
+    image_name: str = "",
+) -> dict[str, Any]:
+    """An explanation as JSON: one key for each of its fields, and `image` for the file that was explained.
 
     Args:
-        explanation: what to write.
+        explanation: what to tell.
         files: the files of its maps; `low` and `high` are the levels on 0 and 255 there.
-        path: the file to write.
         image: content of the file that was explained; its SHA-256 is stated.
         image_name: its name, to be stated too; empty to leave it out, since it may tell who the patient is.
     """
     named = {"name": image_name} if image_name else {}
-    document = {"image": {**named, "sha256": hashlib.sha256(image).hexdigest()}, **_plain(explanation)}
+    document = {"image": {**named, "sha256": hashlib.sha256(image).hexdigest()}, **plain(explanation)}
     for kind, file in files.items():
-        document["maps"][kind].update(_plain(file))
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        document["maps"][kind].update(plain(file))
+    return document
 
 
-def _plain(result: Any) -> dict[str, Any]:
+def plain(result: Any) -> dict[str, Any]:
     """A result's fields but its pixels, nested results included."""
 
     def value(entry: object) -> object:
         if is_dataclass(entry):
-            return _plain(entry)
+            return plain(entry)
         if isinstance(entry, Mapping):
             return {key: value(item) for key, item in entry.items()}
         return [value(item) for item in entry] if isinstance(entry, tuple) else entry

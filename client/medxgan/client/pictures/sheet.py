@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -96,8 +96,8 @@ class Sheet:
     note: str
     small_print: str
 
-    def write(self, path: Path) -> None:
-        """Draw the sheet and save it as PNG."""
+    def write(self, file: Path | BinaryIO) -> None:
+        """Draw the sheet and save it as PNG, to a path or into an open file."""
         title = textwrap.wrap(self.title, TITLE_CHARACTERS)
         sentences = [line for sentence in self.sentences for line in textwrap.wrap(sentence, BODY_CHARACTERS)]
         side = (WIDTH - 2 * MARGIN - GUTTER * (self.columns - 1)) / self.columns
@@ -128,7 +128,7 @@ class Sheet:
         page.rule(footer)
         page.write(MARGIN, footer + 0.12, self.note, SMALL, weight="bold")
         page.write(WIDTH - MARGIN, footer + 0.12 + below, self.small_print, SMALL, color=QUIET, align="right")
-        page.figure.savefig(path, format="png")
+        page.figure.savefig(file, format="png")
 
 
 class _Page:

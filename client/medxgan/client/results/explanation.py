@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 
 from medxgan.client.geometry import FloatArray, Geometry
 from medxgan.client.results.execution import Execution, ModelIdentity
@@ -104,6 +105,18 @@ class Explanation:
     def on_film(self, kind: MapKind | Unrecognised, *, fill: float = float("nan")) -> FloatArray:
         """The map at the size and in the layout of the film as it was sent; see `Geometry.lay_on_film`."""
         return self.geometry.lay_on_film(self[kind], fill=fill)
+
+    def _repr_png_(self) -> bytes | None:
+        """The panel, which a notebook shows; None without the extra `cli`: it shows the text then."""
+        try:
+            from medxgan.client.pictures.panel import write_panel
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] == "medxgan":
+                raise
+            return None
+        picture = BytesIO()
+        write_panel(self, picture, positive_class=self.settings.target_class or "the positive class")
+        return picture.getvalue()
 
     @property
     def original(self) -> FloatArray:

@@ -1,0 +1,77 @@
+"""A folder of explanations as `medxgan explain` writes them."""
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from tests.web.rooms import Opening, entered
+
+from medxgan.client import Client
+from medxgan.client.pictures.files import write_pictures
+from medxgan.client.pictures.report import write_report
+from medxgan.client.results import Explanation
+
+
+@pytest.fixture(scope="module")
+def explanation(upstream: str) -> Explanation:
+    content = (files("medxgan.web") / "samples" / "phantom.png").read_bytes()
+    with Client(upstream) as client:
+        return client.explain(content, model="phantom")
+
+
+@pytest.fixture(scope="module")
+def folder(explanation: Explanation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three explanations: one whole, one that can't be read, one that names files elsewhere."""
+    root = tmp_path_factory.mktemp("gallery")
+    for name in ("good", "broken", "reaching"):
+        (root / name).mkdir()
+        written = write_pictures(explanation, root / name)
+        write_report(explanation, written, root / name / "explanation.json", image=b"x")
+    (root / "broken" / "explanation.json").write_text("{")
+    document = json.loads((root / "reaching" / "explanation.json").read_text())
+    document["maps"]["difference"]["file"] = "../good/difference.png"
+    (root / "reaching" / "explanation.json").write_text(json.dumps(document))
+    return root
+
+
+@pytest.fixture(scope="module")
+def visitor(folder: Path, opening: Opening) -> Iterator[httpx.Client]:
+    with opening(folder=folder) as url, entered(url) as reader:
+        yield reader
+
+
+def test_every_explanation_has_a_line(visitor: httpx.Client) -> None:
+    entries = {entry["name"]: entry for entry in visitor.get("/api/gallery").json()}
+    assert entries.keys() == {"good", "broken", "reaching"}
+    assert entries["good"]["readable"]
+    assert entries["good"]["status"] == "reliable"
+    assert not entries["broken"]["readable"]
+
+
+def test_maps_come_back_from_their_files(visitor: httpx.Client, explanation: Explanation) -> None:
+    entry = next(each for each in visitor.get("/api/gallery").json() if each["name"] == "good")
+    told = visitor.get(f"/api/gallery/{entry['id']}").json()
+    assert told["verdict"]["status"] == "reliable"
+    assert {each["kind"] for each in told["maps"]} == {
+        "original", "reconstruction", "negative_realization", "difference"
+    }  # fmt: skip
+    values = np.frombuffer(visitor.get(f"/api/gallery/{entry['id']}/maps/difference").content, "<f4").reshape(32, 32)
+    # Half of one of the 255 levels on [-2, 2].
+    np.testing.assert_allclose(values, explanation.difference, atol=2 / 255 + 1e-6)
+
+
+def test_what_can_t_be_read_is_said_and_nothing_outside_is_given(visitor: httpx.Client) -> None:
+    entries = {entry["name"]: entry["id"] for entry in visitor.get("/api/gallery").json()}
+    assert visitor.get(f"/api/gallery/{entries['broken']}").json()["error"]["kind"] == "missing"
+    assert visitor.get(f"/api/gallery/{entries['reaching']}/maps/difference").status_code == 404
+    assert visitor.get("/api/gallery/nothing").status_code == 404
+    assert visitor.get(f"/api/gallery/{entries['good']}/maps/..%2F..%2Fx").status_code == 404
+
+
+def test_without_a_folder_there_is_no_gallery(reader: httpx.Client) -> None:
+    assert not reader.get("/api/session").json()["gallery"]
+    assert reader.get("/api/gallery").json()["error"]["kind"] == "missing"

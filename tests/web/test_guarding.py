@@ -1,0 +1,116 @@
+"""Who comes in, from where, and what every answer carries."""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.end_to_end.guarded import guarded as guarded_server
+from tests.end_to_end.guarded import identities, known
+from tests.web.rooms import LOOPBACK, Opening, entered, opened
+
+from medxgan.web.settings import RoomSettings
+
+
+def test_every_answer_keeps_to_itself(room: str) -> None:
+    for path in ("/", "/app.js", "/api/session", "/nowhere"):
+        headers = httpx.get(f"{room}{path}").headers
+        policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == ("no-store" if path.startswith("/api/") else "no-cache")
+
+
+def test_the_cookie_is_for_this_browser_alone(room: str, opening: Opening) -> None:
+    cookie = httpx.post(f"{room}/api/session").headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "Secure" not in cookie
+    with opening(secure=True) as url:
+        answer = httpx.post(f"{url}/api/session")
+        assert answer.headers["set-cookie"].startswith("__Host-medxgan")
+        assert "Secure" in answer.headers["set-cookie"]
+        assert "strict-transport-security" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "https://elsewhere.example"}, False),
+        ({"Origin": "null"}, False),
+    ],
+)
+def test_what_another_site_sends_is_refused(room: str, headers: dict[str, str], allowed: bool) -> None:
+    answer = httpx.post(f"{room}/api/session", headers=headers)
+    assert answer.status_code == (204 if allowed else 403)
+    assert ("set-cookie" in answer.headers) == allowed
+
+
+@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "[", "127.0.0.1:port", ""])
+def test_a_name_that_somebody_else_leads_here_is_refused(room: str, host: str) -> None:
+    answer = httpx.get(f"{room}/api/session", headers={"Host": host})
+    assert answer.json()["error"]["kind"] == "origin"
+
+
+@pytest.fixture
+def guarded(opening: Opening) -> Iterator[str]:
+    with opening(access_token="a-token-of-ours") as url:
+        yield url
+
+
+def test_a_token_is_asked_for(guarded: str) -> None:
+    assert httpx.get(f"{guarded}/api/session").json()["asks_for_token"]
+    for wrong in ({}, {"token": "another"}, {"token": ""}):
+        assert httpx.post(f"{guarded}/api/session", json=wrong).json()["error"]["kind"] == "sign_in"
+    with httpx.Client(base_url=guarded) as reader:
+        for path in ("/api/films", "/api/models", "/api/gallery"):
+            assert reader.get(path).status_code == 401
+        assert reader.post("/api/session", json={"token": "a-token-of-ours"}).status_code == 204
+        assert reader.get("/api/films").status_code == 200
+
+
+def test_no_path_of_the_api_answers_without_a_session(room: str) -> None:
+    from medxgan.web import explanation_paths, film_paths, gallery_paths, model_paths
+
+    routes = [route for each in (film_paths, explanation_paths, model_paths, gallery_paths) for route in each.ROUTES]
+    for route in routes:
+        path = route.path.replace("{number:int}", "0").replace("{", "").replace("}", "")
+        for method in (route.methods or set()) - {"HEAD"}:
+            assert httpx.request(method, f"{room}{path}").status_code == 401, (method, path)
+
+
+def test_two_rooms_of_one_host_do_not_share_a_cookie(room: str, opening: Opening) -> None:
+    with opening() as other, entered(room) as reader:
+        httpx_cookies = dict(reader.cookies)
+        assert httpx.get(f"{other}/api/films", cookies=httpx_cookies).status_code == 401
+        assert reader.get("/api/films").status_code == 200
+
+
+def test_readers_sign_in_with_their_own_tokens_of_the_server(tmp_path: Path) -> None:
+    token = secrets.token_hex(32)
+    file = identities(tmp_path / "identities.toml", known("viewer", tokens=hashlib.sha256(token.encode()).hexdigest()))
+    settings = RoomSettings(hosts=LOOPBACK, own_tokens=True)
+    with (
+        guarded_server(identities=file) as address,
+        opened(address, settings) as url,
+        httpx.Client(base_url=url) as reader,
+        httpx.Client(base_url=url) as other,
+    ):
+        for wrong in ("", "another", "no token"):
+            answer = other.post("/api/session", json={"token": wrong})
+            assert (answer.status_code, answer.json()["error"]["kind"]) == (401, "sign_in")
+        assert reader.post("/api/session", json={"token": token}).status_code == 204
+        # The server answers by what the session's own token may do.
+        assert reader.get("/api/models").json() == []
+        assert other.get("/api/models").status_code == 401
+        assert token not in reader.get("/api/session").text
+        assert reader.delete("/api/session").status_code == 204
+        assert reader.get("/api/models").status_code == 401

@@ -1,0 +1,74 @@
+"""The reading room as an ASGI application: which path leads where."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from medxgan.client.async_client import AsyncClient
+from medxgan.client.errors import MedxganClientError
+from medxgan.web import explanation_paths, film_paths, gallery_paths, model_paths, session_paths
+from medxgan.web.errors import RoomError, answer_error
+from medxgan.web.gallery import Gallery
+from medxgan.web.guarding import Door, Guard
+from medxgan.web.room import Room
+from medxgan.web.sessions import Session, Sessions
+from medxgan.web.settings import RoomSettings
+
+SWEEP_SECONDS = 30.0
+"""How often sessions that nobody uses are looked for, beside whenever one is asked for."""
+
+
+def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) -> Starlette:
+    """The application.
+
+    Args:
+        settings: how it is run.
+        connect: opens a connection to the medxgan server, in the event loop, that shows a reader's own token; an empty
+            one stands for the room's own credentials.
+    """
+    closing: set[asyncio.Task[None]] = set()
+
+    def close(session: Session) -> None:
+        if session.client is not None:
+            task = asyncio.get_running_loop().create_task(session.client.close())
+            closing.add(task)
+            task.add_done_callback(closing.discard)
+
+    sessions = Sessions(settings.limits, on_end=close)
+
+    @asynccontextmanager
+    async def running(app: Starlette) -> AsyncIterator[None]:
+        async with connect("") as client:
+            gallery = Gallery(settings.folder) if settings.folder is not None else None
+            app.state.room = Room(settings, sessions, Door(sessions, settings), client, connect, gallery)
+            sweeping = asyncio.create_task(_sweep(sessions))
+            try:
+                yield
+            finally:
+                sweeping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sweeping
+                sessions.end_all()
+                await asyncio.gather(*closing)
+
+    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths)
+    return Starlette(
+        routes=[
+            *(route for each in paths for route in each.ROUTES),
+            Mount("/", StaticFiles(packages=[("medxgan.web", "static")], html=True)),
+        ],
+        middleware=[Middleware(Guard, settings=settings)],
+        exception_handlers={RoomError: answer_error, MedxganClientError: answer_error},
+        lifespan=running,
+    )
+
+
+async def _sweep(sessions: Sessions) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        sessions.end_idle()

@@ -1,0 +1,158 @@
+"""Explanations of a film: asked for, followed, fetched, questioned."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from medxgan.client.async_client import AsyncClient
+from medxgan.client.errors import MedxganClientError
+from medxgan.client.geometry import GeometryError, PixelSpacing
+from medxgan.client.images import Image
+from medxgan.client.pictures.panel import write_panel
+from medxgan.client.pictures.report import report
+from medxgan.client.results import Explanation
+from medxgan.web import plain
+from medxgan.web.errors import FieldError, MissingError, described
+from medxgan.web.event_stream import Event, EventStream
+from medxgan.web.grey_scale import grey_scale
+from medxgan.web.region import bright_is_high, erased, read_outline, shares
+from medxgan.web.room import Room, client_of, explanation_of, film_of, json_of, room_of
+from medxgan.web.sessions import HeldExplanation, HeldFilm
+from medxgan.web.upright import upright
+from medxgan.web.wishes import Wish, read_wish, text
+
+log = logging.getLogger(__name__)
+
+
+async def explain(request: Request) -> Response:
+    """An explanation by server-sent events: "progress" after every block of steps, then "result" or "error"."""
+    film = film_of(request)
+    return EventStream(_events(room_of(request), client_of(request), film, read_wish(await json_of(request))))
+
+
+async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -> AsyncGenerator[Event, None]:
+    begun = time.monotonic()
+    outcome = "left"
+    try:
+        description = await client.model(wish.model, wish.version)
+        stream = client.explain_stream(
+            _image(film),
+            model=description.model.name,
+            version=description.model.version,
+            maps=wish.maps,
+            settings=wish.settings,
+            trajectory=wish.trajectory,
+        )
+        async with aclosing(stream) as events:
+            async for event in events:
+                if isinstance(event, Explanation):
+                    grey = await asyncio.to_thread(grey_scale, film.film, event)
+                    held = HeldExplanation(event, description.bundle.classification.positive_class, grey)
+                    room.sessions.add_explanation(film, held)
+                    outcome = "explained"
+                    yield "result", plain.explanation(held)
+                else:
+                    yield "progress", plain.progress(event)
+    except MedxganClientError as error:
+        _, told = described(error)
+        outcome = str(told["kind"])
+        yield "error", told
+    finally:
+        log.info("explanation outcome=%s seconds=%.3f", outcome, time.monotonic() - begun)
+
+
+def _image(film: HeldFilm) -> Image:
+    return Image(film.content, frame=film.film.frame if film.film.frames > 1 else None)
+
+
+async def described_again(request: Request) -> Response:
+    """An explanation, but its pixels."""
+    return JSONResponse(plain.explanation(explanation_of(request)))
+
+
+async def values(request: Request) -> Response:
+    """A map: float32, row by row, little-endian."""
+    result = explanation_of(request).explanation
+    kind = next((each for each in result.maps if each.value == request.path_params["kind"]), None)
+    if kind is None:
+        raise MissingError("this explanation does not hold the map: run it again with it")
+    return floats(result[kind])
+
+
+async def trajectory(request: Request) -> Response:
+    """The pictures of the trajectory, one after the other: float32 [N, S, S]."""
+    frames = explanation_of(request).explanation.trajectory
+    if not frames:
+        raise MissingError("this explanation has no trajectory: run it again with one")
+    return floats(np.stack([frame.array() for frame in frames]))
+
+
+def floats(array: NDArray[np.floating[Any]]) -> Response:
+    """An array as float32, row by row, little-endian."""
+    return Response(array.astype("<f4", copy=False).tobytes(), media_type="application/octet-stream")
+
+
+async def panel(request: Request) -> Response:
+    """The panel of an explanation, as `medxgan explain` writes it."""
+    held, picture = explanation_of(request), BytesIO()
+    await asyncio.to_thread(write_panel, held.explanation, picture, positive_class=held.positive_class)
+    return _download(picture.getvalue(), "image/png", "panel.png")
+
+
+async def as_report(request: Request) -> Response:
+    """Everything in an explanation but its pixels, as `medxgan explain` writes it."""
+    document = report(explanation_of(request).explanation, {}, image=film_of(request).content)
+    content = json.dumps(document, indent=2, ensure_ascii=False).encode()
+    return _download(content, "application/json", "explanation.json")
+
+
+def _download(content: bytes, media_type: str, name: str) -> Response:
+    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+async def region(request: Request) -> Response:
+    """The share of every map inside a region."""
+    held = explanation_of(request)
+    outline = read_outline((await json_of(request)).get("outline"))
+    try:
+        return JSONResponse(await asyncio.to_thread(shares, held.explanation, outline))
+    except GeometryError as error:
+        raise FieldError("outline", f"maps that lie on the film, but {error}") from error
+
+
+async def erase(request: Request) -> Response:
+    """The score of the film with a region erased, and of the whole film sent in the same way."""
+    client, film, told = client_of(request), film_of(request), await json_of(request)
+    outline = read_outline(told.get("outline"))
+    scores = {}
+    for name in ("whole", "erased"):
+        levels = film.film.levels if name == "whole" else await asyncio.to_thread(erased, film.film, outline)
+        picture = upright(bright_is_high(film.film, levels), film.film.orientation)
+        aspect = film.film.aspect if film.film.orientation < 5 else 1 / film.film.aspect
+        image = Image(np.ascontiguousarray(picture), pixel_spacing=PixelSpacing(aspect, 1.0))
+        answer = await client.classify(image, model=text(told, "model"), version=text(told, "version"))
+        scores[name] = {"probability": answer.score.probability, "positive": answer.score.positive}
+    return JSONResponse(scores)
+
+
+ROUTES = [
+    Route("/api/films/{film}/explanations", explain, methods=["POST"]),
+    Route("/api/films/{film}/erased", erase, methods=["POST"]),
+    Route("/api/films/{film}/explanations/{explanation}", described_again),
+    Route("/api/films/{film}/explanations/{explanation}/maps/{kind}", values),
+    Route("/api/films/{film}/explanations/{explanation}/trajectory", trajectory),
+    Route("/api/films/{film}/explanations/{explanation}/panel.png", panel),
+    Route("/api/films/{film}/explanations/{explanation}/explanation.json", as_report),
+    Route("/api/films/{film}/explanations/{explanation}/region", region, methods=["POST"]),
+]

@@ -1,0 +1,94 @@
+"""What every path of the reading room works with."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from medxgan.client.async_client import AsyncClient
+from medxgan.web.errors import FieldError, MissingError
+from medxgan.web.gallery import Gallery
+from medxgan.web.guarding import Door
+from medxgan.web.sessions import HeldExplanation, HeldFilm, Session, Sessions
+from medxgan.web.settings import RoomSettings
+
+MAXIMUM_JSON = 1024 * 1024
+"""Bytes of a request that is no film."""
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """The reading room of one process.
+
+    Attributes:
+        client: the connection by which those ask who have none of their own.
+        connect: opens a connection that shows a token; empty for the room's own credentials.
+    """
+
+    settings: RoomSettings
+    sessions: Sessions
+    door: Door
+    client: AsyncClient
+    connect: Callable[[str], AsyncClient]
+    gallery: Gallery | None
+
+
+def room_of(request: Request) -> Room:
+    """The room that a request came to."""
+    room: Room = request.app.state.room
+    return room
+
+
+def session_of(request: Request) -> Session:
+    """The session of a request; raises SignInError."""
+    return room_of(request).door.session(request)
+
+
+def client_of(request: Request) -> AsyncClient:
+    """The connection by which the reader asks; raises SignInError."""
+    return session_of(request).client or room_of(request).client
+
+
+def film_of(request: Request) -> HeldFilm:
+    """The film that the path names, in the session of the request; raises MissingError."""
+    return session_of(request).film(request.path_params["film"])
+
+
+def explanation_of(request: Request) -> HeldExplanation:
+    """The explanation that the path names; raises MissingError."""
+    return film_of(request).explanation(request.path_params["explanation"])
+
+
+def gallery_of(request: Request) -> Gallery:
+    """The gallery; raises MissingError where there is none."""
+    session_of(request)
+    gallery = room_of(request).gallery
+    if gallery is None:
+        raise MissingError("this reading room has no gallery: start it with --folder")
+    return gallery
+
+
+async def body_of(request: Request, maximum: int, what: str) -> bytes:
+    """The whole body, within bounds; raises FieldError before more than `maximum` bytes are held."""
+    received = bytearray()
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > maximum:
+        raise FieldError(what, f"at most {maximum:,} bytes")
+    async for part in request.stream():
+        received += part
+        if len(received) > maximum:
+            raise FieldError(what, f"at most {maximum:,} bytes")
+    return bytes(received)
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; raises FieldError."""
+    try:
+        value = json.loads(await body_of(request, MAXIMUM_JSON, "body") or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise FieldError("body", "a JSON object") from error
+    if not isinstance(value, dict):
+        raise FieldError("body", "a JSON object")
+    return value
