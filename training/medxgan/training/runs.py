@@ -312,6 +312,7 @@ def load_trained_model(folder: Path) -> TrainedModel:
         generator, guessing = run.generator()
         encoder = run.explaining_encoder(generator, guessing, classifier)
         sections["generator"] = configuration.generator.model_dump_json()
+        sections["inversion"] = configuration.inversion.model_dump_json()
     return TrainedModel(
         preprocess=build_preprocess(configuration),
         classifier=classifier,
