@@ -1,0 +1,161 @@
+"""Where results come from: the film, its explanation, and the time. What every result has in common is made here."""
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+from highdicom import SOPClass
+from pydicom import Dataset
+from pydicom.valuerep import DA, TM
+
+from medxgan.client import Explanation
+from medxgan.gateway.results.errors import UnusableFilmError
+
+MANUFACTURER = "medxgan"
+MODEL_NAME = "medxgan gateway"
+RESEARCH_ONLY = "Research use only. Not a medical device."
+
+REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
+EMPTY_WHERE_UNKNOWN = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+"""Attributes of type 2 of patient and study: a result has them, empty where the film has none."""
+
+_NAMESPACE = uuid.UUID("0f5b4c8e-6f0f-5d5e-9a51-3c9d5a1f7e42")
+_UTF_8 = "ISO_IR 192"
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+# highdicom logs names of persons that it takes for ill-formed, and UIDs.
+logging.getLogger("highdicom").propagate = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of results; Modality belongs to the series, so that each modality has its own.
+
+    Attributes:
+        kind: its name in derived UIDs.
+        offset: its number follows the film's series number by this.
+        description: Series Description.
+    """
+
+    kind: str
+    offset: int
+    description: str
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where results come from.
+
+    Attributes:
+        source: the film, as it was received.
+        explanation: of that film.
+        made_at: when the results were made; None to state the film's own time, so that a repeat states it too.
+    """
+
+    source: Dataset
+    explanation: Explanation
+    made_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for keyword in REQUIRED:
+            if not self.source.get(keyword):
+                raise UnusableFilmError(keyword, "a value")
+        geometry = self.explanation.geometry
+        if (geometry.rows, geometry.columns) != (self.source.Rows, self.source.Columns):
+            raise UnusableFilmError("Rows, Columns", f"{geometry.rows} and {geometry.columns}, as the explanation has")
+
+    @cached_property
+    def film(self) -> Dataset:
+        """The film's description for the constructors of highdicom: without pixels, patient and study left empty.
+
+        They check names and codes that a film may have wrong, and `finished` puts in what the film has.
+        """
+        film = Dataset()
+        for element in self.source:
+            if element.keyword not in (*_PIXELS, *EMPTY_WHERE_UNKNOWN, "SpecificCharacterSet"):
+                film.add(element)
+        for keyword in EMPTY_WHERE_UNKNOWN:
+            setattr(film, keyword, None)
+        film.file_meta = self.source.file_meta
+        return film
+
+    def uid(self, kind: str) -> str:
+        """The UID of what `kind` names among the results of this film and bundle: always the same one.
+
+        It is a UUID of version 5, written as PS3.5, annex B.2 has it.
+        """
+        name = f"{self.source.SOPInstanceUID}/{self.explanation.model.bundle_sha256}/{kind}"
+        return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+    def identification(self, series: Series, kind: str, instance_number: int = 1) -> dict[str, Any]:
+        """The arguments that say to every constructor of highdicom what an object is, who made it, and when."""
+        model, day, moment = self.explanation.model, *self._made
+        return {
+            "series_instance_uid": self.uid(f"series of {series.kind}"),
+            "series_number": int(self.source.get("SeriesNumber") or 0) * 1000 + series.offset,
+            "series_description": series.description,
+            "sop_instance_uid": self.uid(kind),
+            "instance_number": instance_number,
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": MODEL_NAME,
+            "software_versions": [f"medxgan {version('medxgan')}", f"{model.name} {model.version}"],
+            # The device is the program with this bundle; a SHA-256 in hexadecimal is as long as the value may be.
+            "device_serial_number": model.bundle_sha256,
+            "content_date": day,
+            "content_time": moment,
+        }
+
+    def finished(self, result: SOPClass) -> Dataset:
+        """Complete a result: patient and study as the film has them, its character set, and no time of today."""
+        for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
+            del result[keyword]
+        for equipment in result.get("ContributingEquipmentSequence", ()):
+            equipment.pop("ContributionDateTime", None)
+        if self.made_at is not None:
+            result.InstanceCreationDate, result.InstanceCreationTime = (DA(self._made[0]), TM(self._made[1]))
+        result.copy_patient_and_study_information(self.source)
+        for keyword in ("TimezoneOffsetFromUTC", "SpecificCharacterSet"):
+            if keyword in self.source:
+                result[keyword] = self.source[keyword]
+        if not _ascii(self.explanation):
+            result.SpecificCharacterSet = _UTF_8
+        return result
+
+    @cached_property
+    def _made(self) -> tuple[date, time]:
+        if self.made_at is not None:
+            return self.made_at.date(), self.made_at.time()
+        for which in ("Content", "Acquisition", "Series", "Study"):
+            try:
+                day = DA(self.source.get(f"{which}Date") or None)
+                moment = TM(self.source.get(f"{which}Time") or None)
+            except ValueError:
+                continue
+            if day is not None:
+                return date(day.year, day.month, day.day), moment or time()
+        raise UnusableFilmError("StudyDate", "a date")
+
+
+def _ascii(explanation: Explanation) -> bool:
+    """Whether what an explanation says in words can be written in every character set."""
+    words = (
+        explanation.model.name,
+        explanation.settings.target_class,
+        *(reason.sentence for reason in explanation.verdict.reasons),
+        *explanation.notes,
+    )
+    return all(word.isascii() for word in words)

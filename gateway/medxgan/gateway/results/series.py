@@ -1,0 +1,51 @@
+"""From an explanation of a film to the objects that an archive keeps beside it."""
+
+from datetime import datetime
+
+from pydicom import Dataset
+
+from medxgan.client import Explanation, MapKind, VerdictStatus
+from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.origin import Origin
+from medxgan.gateway.results.outputs import Outputs
+from medxgan.gateway.results.overlay import MapOnFilm
+from medxgan.gateway.results.picture import secondary_capture
+from medxgan.gateway.results.regions import find_regions
+from medxgan.gateway.results.report import structured_report
+
+
+def result_series(
+    source: Dataset, explanation: Explanation, outputs: Outputs, *, made_at: datetime | None = None
+) -> list[Dataset]:
+    """Make the results of an explanation, in the study of the film.
+
+    Objects of different modality can't share a series: pictures, report, map, segmentation and presentation state have
+    one series each. UIDs are derived from the film's SOP Instance UID, the bundle's hash and the kind of object, so
+    that a repeat makes the same objects, to the byte.
+
+    Args:
+        source: the film, as it was received; its pixels may be compressed.
+        explanation: of that film, with the maps that `outputs` names.
+        outputs: which objects to make.
+        made_at: when, to be stated in the objects; None to state the film's own date and time, which a repeat does too.
+
+    Returns:
+        The objects, the report last; ready for `save_as`. None at all where no output is asked for.
+
+    Raises:
+        UnusableFilmError: the film lacks an attribute, or its pixels can't be decoded.
+        GeometryError: the explanation does not say where its maps lie.
+        LookupError: the explanation lacks a map.
+    """
+    origin = Origin(source, explanation, made_at)
+    results: list[Dataset] = []
+    shown = explanation.verdict.status is VerdictStatus.RELIABLE or outputs.show_unreliable
+    regions = []
+    if shown:
+        difference = MapOnFilm.of(explanation, MapKind.DIFFERENCE)
+        regions = find_regions(explanation)
+        if outputs.secondary_capture:
+            results.append(secondary_capture(origin, displayed_levels(source), difference))
+    if outputs.report:
+        results.append(structured_report(origin, regions, results))
+    return results
