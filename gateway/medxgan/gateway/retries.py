@@ -6,7 +6,7 @@ from medxgan.gateway.settings import RetrySettings
 
 
 def delay(settings: RetrySettings, attempts: int) -> float:
-    """Seconds before the next try: exponential, and spread out, so that what failed together does not come back together.
+    """Seconds before the next try: exponential, and spread out, so that what failed together does not return together.
 
     Args:
         settings: what is done again, and when.

@@ -25,8 +25,8 @@ class Rule(BaseModel):
 
     Attributes:
         name: for the journal.
-        when: values that an attribute may have, by keyword: patterns with `*` and `?`, whatever the case. Of an attribute
-            with several values one is enough; one that is absent or empty has the value "".
+        when: values that an attribute may have, by keyword: patterns with `*` and `?`, whatever the case. Of an
+            attribute with several values one is enough; one that is absent or empty has the value "".
         model: that explains the films; empty with `ignore`.
         version: of the model; empty for the highest.
         ignore: why such films are not explained.

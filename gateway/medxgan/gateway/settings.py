@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.rules import Rule
 
 
@@ -156,7 +157,7 @@ class DicomSettings(_Part):
 
 
 class FolderSettings(_Part):
-    """A watched folder: `[[folders]]`. Films that are taken are removed; other files go to its folders `ignored`, `refused`.
+    """A watched folder: `[[folders]]`. Films that are taken are removed; others go to its `ignored` or `refused`.
 
     Attributes:
         path: of the folder; subfolders are not looked into.
@@ -275,6 +276,7 @@ class GatewaySettings(_Part):
         folder: where films, results and the journal are kept. Who can read it can read patient data.
         free_mb: megabytes of the disk that stay free: below, films are refused until there is room again.
         telemetry: HOST:PORT on loopback of the status page, the figures and the probes; none: there is no page.
+        outputs: which objects are made of an explanation.
         rules: which film goes to which model; the first that fits decides, and a film that none fits is ignored.
     """
 
@@ -287,6 +289,7 @@ class GatewaySettings(_Part):
     dicomweb: tuple[DicomwebSettings, ...] = ()
     destinations: Annotated[tuple[Destination, ...], Field(min_length=1)]
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    outputs: Outputs = Outputs()
     retries: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
 

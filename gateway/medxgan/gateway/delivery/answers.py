@@ -31,7 +31,7 @@ _TRANSIENT = (0x0110, 0x0213)
 
 
 def answer_of(status: int) -> Answer:
-    """The answer by a status of C-STORE (DICOM PS3.4, B.2.3): a warning is a success, and what is full may have room later."""
+    """The answer by a status of C-STORE (PS3.4, B.2.3): a warning is a success; what is full may have room later."""
     text = f"{status:04x}"
     if status == 0 or status & 0xF000 == 0xB000:
         return Answer(accepted=True, is_final=True, status=text)

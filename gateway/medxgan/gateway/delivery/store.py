@@ -36,7 +36,9 @@ class StoreSender:
         host, port = host_and_port(settings.address)
         node = AE(settings.calling)
         node.acse_timeout = node.dimse_timeout = node.network_timeout = node.connection_timeout = settings.timeout_s
-        for sop_class, syntax in dict.fromkeys((each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in objects):
+        for sop_class, syntax in dict.fromkeys(
+            (each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in objects
+        ):
             node.add_requested_context(sop_class, syntax)
         association = node.associate(
             host,

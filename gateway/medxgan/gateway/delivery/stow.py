@@ -41,13 +41,15 @@ class StowSender:
         try:
             stored = self._client.store_instances(objects)
         except requests.HTTPError as error:
-            if error.response is None or error.response.status_code not in _REFUSED:
-                code = "?" if error.response is None else error.response.status_code
-                raise DestinationAwayError(f"HTTP {code}") from error
-            stored = _described(error.response)
-            if stored is None:
-                refused = Answer(accepted=False, is_final=True, status=f"HTTP {error.response.status_code}")
+            response = error.response
+            if response is None or response.status_code not in _REFUSED:
+                said = "no answer" if response is None else f"HTTP {response.status_code}"
+                raise DestinationAwayError(said) from error
+            described = _described(response)
+            if described is None:
+                refused = Answer(accepted=False, is_final=True, status=f"HTTP {response.status_code}")
                 return {each.SOPInstanceUID: refused for each in objects}
+            stored = described
         except (requests.RequestException, ValueError, KeyError) as error:
             raise DestinationAwayError("no answer that can be read") from error
         answers = {

@@ -1,8 +1,8 @@
 """What leaves this machine of a film: its pixels, and what says how to read them.
 
-The basic profile of DICOM PS3.15, annex E, is applied by the library dicom-anonymizer; that leaves free text and attributes
-that no profile knows. So all but a list of attributes, none of which says who somebody is, is left out before. Writing that is
-burnt into the pixels stays there.
+The library dicom-anonymizer applies the basic profile of DICOM PS3.15, annex E. A profile leaves what it does not know,
+so all but a list of attributes, none of which says who somebody is, is left out first. Writing that is burnt into the
+pixels stays there.
 """
 
 import io

@@ -5,7 +5,6 @@ from pydicom.sequence import Sequence
 from pynetdicom import AE
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import build_role
-from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined] - made when it is imported
 
 from medxgan.gateway.clock import Clock
 from medxgan.gateway.journal.commitments import Commitments
@@ -18,6 +17,7 @@ from medxgan.gateway.tls import requestor
 
 log = get_logger(__name__)
 
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 WELL_KNOWN_INSTANCE = "1.2.840.10008.1.20.1.1"
 COMPLETE, FAILURES_EXIST = 1, 2
 NO_SUCH_OBJECT = 0x0112
@@ -76,8 +76,8 @@ class Committing:
             report.FailedSOPSequence = _references(commitment, frozenset(lost), has_reason=True)
         node = AE(self._settings.ae_title)
         node.acse_timeout = node.dimse_timeout = node.network_timeout = node.connection_timeout = TIMEOUT_S
-        node.add_requested_context(StorageCommitmentPushModel)
-        role: SCP_SCU_RoleSelectionNegotiation = build_role(StorageCommitmentPushModel, scp_role=True)
+        node.add_requested_context(STORAGE_COMMITMENT)
+        role: SCP_SCU_RoleSelectionNegotiation = build_role(STORAGE_COMMITMENT, scp_role=True)
         host, port = host_and_port(address)
         tls = self._settings.tls
         association = node.associate(
@@ -91,7 +91,7 @@ class Committing:
             return False
         try:
             status, _ = association.send_n_event_report(
-                report, FAILURES_EXIST if lost else COMPLETE, StorageCommitmentPushModel, WELL_KNOWN_INSTANCE
+                report, FAILURES_EXIST if lost else COMPLETE, STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
             )
             return "Status" in status and status.Status == 0
         except (RuntimeError, ValueError):

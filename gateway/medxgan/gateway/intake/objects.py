@@ -51,7 +51,7 @@ def read(content: bytes) -> IncomingObject:
         pixels = _pixels(dataset)
     except UnreadableError:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged object fails in whatever way pydicom does
+    except Exception as error:  # a damaged object fails in whatever way pydicom does
         raise UnreadableError("not a DICOM object that can be read") from error
     if not (UID(sop_instance_uid).is_valid and UID(sop_class_uid).is_valid):
         raise UnreadableError("SOPInstanceUID or SOPClassUID is not a UID")
@@ -60,7 +60,7 @@ def read(content: bytes) -> IncomingObject:
 
 
 def _check_end(dataset: Dataset, size: int) -> None:
-    """pydicom reads an object that was cut off without a word: its last element says where it should have ended."""
+    """Refuse what was cut off, which pydicom reads without a word: the last element says where it should have ended."""
     if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         return
     if not dataset.keys():

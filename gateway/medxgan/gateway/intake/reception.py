@@ -20,8 +20,8 @@ class Reception(StrEnum):
 
     TAKEN: it is on the disk and in the journal. REPEATED: it had been taken before. IGNORED: it is in the journal with
     the reason, and not kept. OTHER_PIXELS: its UID is known with other pixels; the first stays, this one is refused.
-    MISMATCHED: it is not the object that was announced. UNREADABLE: it is no DICOM object, or ends too soon. NO_ROOM: the
-    disk is full; it would be taken later.
+    MISMATCHED: it is not the object that was announced. UNREADABLE: it is no DICOM object, or ends too soon. NO_ROOM:
+    the disk is full; it would be taken later.
     """
 
     TAKEN = "taken"

@@ -7,12 +7,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.events import Event
-from pynetdicom.sop_class import (  # type: ignore[attr-defined] - made when it is imported
-    StorageCommitmentPushModel,
-    Verification,
-)
 from pynetdicom.transport import ThreadedAssociationServer
 
+from medxgan.gateway.intake.commitment import STORAGE_COMMITMENT
 from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.journal.commitments import Commitments
 from medxgan.gateway.settings import DicomSettings, host_and_port
@@ -21,6 +18,8 @@ from medxgan.gateway.telemetry.metrics import Metrics
 from medxgan.gateway.tls import acceptor
 
 log = get_logger(__name__)
+
+VERIFICATION = "1.2.840.10008.1.1"
 
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
@@ -57,9 +56,7 @@ class DicomNode:
         OSError: the address can't be listened on, or a file of TLS can't be used.
     """
 
-    def __init__(
-        self, settings: DicomSettings, receiver: Receiver, commitments: Commitments, metrics: Metrics
-    ) -> None:
+    def __init__(self, settings: DicomSettings, receiver: Receiver, commitments: Commitments, metrics: Metrics) -> None:
         self._receiver, self._commitments, self._metrics = receiver, commitments, metrics
         node = AE(settings.ae_title)
         node.require_called_aet = True
@@ -70,9 +67,9 @@ class DicomNode:
         for context in AllStoragePresentationContexts:
             # Nothing is decoded on the way in, so that any encoding may come.
             node.add_supported_context(str(context.abstract_syntax), AllTransferSyntaxes)
-        node.add_supported_context(Verification)
+        node.add_supported_context(VERIFICATION)
         if settings.storage_commitment:
-            node.add_supported_context(StorageCommitmentPushModel)
+            node.add_supported_context(STORAGE_COMMITMENT)
         server = node.start_server(
             host_and_port(settings.address),
             block=False,
@@ -121,6 +118,6 @@ class DicomNode:
         self._commitments.ask(transaction, event.assoc.requestor.ae_title, instances)
         return SUCCESS, None
 
-    def _rejected(self, event: Event) -> None:
+    def _rejected(self, _event: Event) -> None:
         self._metrics.rejected()
         log.warning("association rejected")

@@ -24,7 +24,8 @@ class Commitments:
         """Note that a peer asked for storage commitment."""
         with self._transaction() as execute:
             execute(
-                "INSERT OR REPLACE INTO commitments (transaction_uid, peer, instances, next_attempt) VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO commitments (transaction_uid, peer, instances, next_attempt)"
+                " VALUES (?, ?, ?, ?)",
                 transaction_uid,
                 peer,
                 json.dumps(list(instances)),

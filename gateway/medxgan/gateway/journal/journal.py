@@ -77,8 +77,8 @@ class Journal:
                 raise FileMissingError
             if known is None:
                 execute(
-                    "INSERT INTO films (sop_instance_uid, sop_class_uid, pixels_sha256, source, file, state, reason, model,"
-                    " version, received, changed, next_attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO films (sop_instance_uid, sop_class_uid, pixels_sha256, source, file, state, reason,"
+                    " model, version, received, changed, next_attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     arrival.sop_instance_uid,
                     arrival.sop_class_uid,
                     arrival.pixels_sha256,
@@ -99,8 +99,8 @@ class Journal:
                 return False
             execute("DELETE FROM deliveries WHERE film = ?", known.id)
             execute(
-                "UPDATE films SET file = coalesce(file, ?), state = ?, reason = ?, model = ?, version = ?, received = ?,"
-                " changed = ?, attempts = 0, first_failed = NULL, next_attempt = ? WHERE id = ?",
+                "UPDATE films SET file = coalesce(file, ?), state = ?, reason = ?, model = ?, version = ?,"
+                " received = ?, changed = ?, attempts = 0, first_failed = NULL, next_attempt = ? WHERE id = ?",
                 file,
                 state,
                 arrival.reason,
@@ -274,10 +274,9 @@ class Journal:
             wrong = "; ".join(f"{row['destination']}: {row['reason']}" for row in ends if row["state"] in STUCK)
             # What a film that was delivered says is the rule that took it.
             execute(
-                "UPDATE films SET state = ?, reason = CASE WHEN ? = '' THEN reason ELSE ? END, changed = ? WHERE id = ?",
+                "UPDATE films SET state = ?, reason = coalesce(?, reason), changed = ? WHERE id = ?",
                 end,
-                wrong,
-                wrong,
+                wrong or None,
                 self._clock(),
                 film,
             )
@@ -306,13 +305,13 @@ class Journal:
             How many there were.
         """
         now = self._clock()
-        chosen = "" if films is None else " AND id IN (SELECT value FROM json_each(?))"
-        values = () if films is None else (json.dumps(sorted(films)),)
+        chosen = None if films is None else json.dumps(sorted(films))
         with self._transaction() as execute:
             rows = self._rows(
                 "SELECT id, (SELECT count(*) FROM deliveries WHERE film = films.id AND state != 'delivered') AS owed"
-                f" FROM films WHERE state IN ('failed', 'dead'){chosen}",  # noqa: S608 - made of constants
-                *values,
+                " FROM films WHERE state IN ('failed', 'dead')"
+                " AND (?1 IS NULL OR id IN (SELECT value FROM json_each(?1)))",
+                chosen,
             )
             for film, owed in rows:
                 execute(
@@ -334,7 +333,8 @@ class Journal:
     def films(self, states: Iterable[State], limit: int) -> tuple[FilmRecord, ...]:
         """Films of these states, the last that changed first."""
         rows = self._rows(
-            "SELECT * FROM films WHERE state IN (SELECT value FROM json_each(?)) ORDER BY changed DESC, id DESC LIMIT ?",
+            "SELECT * FROM films WHERE state IN (SELECT value FROM json_each(?))"
+            " ORDER BY changed DESC, id DESC LIMIT ?",
             json.dumps([str(state) for state in states]),
             limit,
         )
@@ -361,9 +361,9 @@ class Journal:
 
     def oldest_waiting(self) -> float | None:
         """When the film that has waited longest was received; None where none waits."""
-        oldest: float | None = self._rows("SELECT min(received) FROM films WHERE state IN ('received', 'explained')")[0][
+        oldest: float | None = self._rows("SELECT min(received) FROM films WHERE state IN ('received', 'explained')")[
             0
-        ]
+        ][0]
         return oldest
 
     # What is done with.

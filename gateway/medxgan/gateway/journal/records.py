@@ -8,8 +8,8 @@ class State(StrEnum):
     """How far a film has come.
 
     RECEIVED: its file is kept, and it waits to be explained. EXPLAINED: its results are kept, and wait to be delivered.
-    DELIVERED: every destination has every result. IGNORED: it is not to be explained. FAILED: trying again would end the
-    same. DEAD: it was tried again for as long as the settings say. What failed or is dead goes on by
+    DELIVERED: every destination has every result. IGNORED: it is not to be explained. FAILED: trying again would end
+    the same. DEAD: it was tried again for as long as the settings say. What failed or is dead goes on by
     `medxgan gateway retry`.
     """
 

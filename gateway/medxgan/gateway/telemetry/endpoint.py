@@ -1,4 +1,4 @@
-"""What a gateway tells over HTTP, on loopback: a status page, figures for Prometheus, and whether it lives and is ready."""
+"""What a gateway tells over HTTP, on loopback: a status page, figures for Prometheus, probes."""
 
 import html
 import json

@@ -34,7 +34,10 @@ class Metrics:
             "medxgan_gateway_associations_rejected", "Associations that were rejected.", registry=registry
         )
         self._explained = Counter(
-            "medxgan_gateway_explanations", "Tries to explain a film, by how they ended.", ["outcome"], registry=registry
+            "medxgan_gateway_explanations",
+            "Tries to explain a film, by their end.",
+            ["outcome"],
+            registry=registry,
         )
         self._explain_seconds = Histogram(
             "medxgan_gateway_explain_seconds",
@@ -86,8 +89,6 @@ class Metrics:
     def watch(self, journal: Journal, films: FileStore, clock: Clock) -> None:
         """Tell what is in the journal whenever somebody collects."""
         self.registry.register(_Kept(journal, films, clock))
-
-
 
 
 class _Kept(Collector):

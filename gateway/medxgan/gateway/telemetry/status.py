@@ -1,4 +1,4 @@
-"""The state of a gateway at a glance, for the status page, for `medxgan gateway status` and for whoever asks for JSON."""
+"""The state of a gateway at a glance: for the status page, `medxgan gateway status`, and as JSON."""
 
 from dataclasses import asdict, dataclass
 
