@@ -87,12 +87,11 @@ class Receiver:
             return Reception.NO_ROOM
         try:
             incoming = read(content)
+            if announced is not None and announced != (incoming.sop_class_uid, incoming.sop_instance_uid):
+                return Reception.MISMATCHED
+            return self._keep(incoming, self._decide(incoming), source)
         except UnreadableError:
             return Reception.UNREADABLE
-        if announced is not None and announced != (incoming.sop_class_uid, incoming.sop_instance_uid):
-            return Reception.MISMATCHED
-        try:
-            return self._keep(incoming, self._decide(incoming), source)
         except ConflictError:
             return Reception.OTHER_PIXELS
         except OSError as error:
@@ -103,8 +102,11 @@ class Receiver:
     def _decide(self, incoming: IncomingObject) -> Decision:
         if self._journal.is_result(incoming.sop_instance_uid):
             return Decision("", "", "a result of this gateway")
-        reason = unusable(incoming.dataset)
-        return Decision("", "", reason) if reason is not None else decide(self._rules, incoming.dataset)
+        try:
+            reason = unusable(incoming.dataset)
+            return Decision("", "", reason) if reason is not None else decide(self._rules, incoming.dataset)
+        except Exception as error:  # pydicom converts a value when it is looked at, and fails in many ways
+            raise UnreadableError("an attribute that a rule names can't be read") from error
 
     def _keep(self, incoming: IncomingObject, decision: Decision, source: str) -> Reception:
         arrival = Arrival(
