@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from highdicom import SOPClass
-from highdicom.sr import CodedConcept
 from pydicom import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
@@ -17,18 +15,16 @@ from medxgan.gateway.results.overlay import ColourPicture
 
 PICTURES = Series("pictures", 1, "medxgan: difference over the film, research only")
 
-_SPACING = ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio")
-"""Copied where the values are distances: the film's may be zero."""
-_CALIBRATION = (
+_SPACING = (
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "PixelAspectRatio",
     "PixelSpacingCalibrationType",
     "PixelSpacingCalibrationDescription",
     "EstimatedRadiographicMagnificationFactor",
 )
 _PLACE = (
     "PatientOrientation",
-    "Laterality",
-    "ImageLaterality",
-    "BodyPartExamined",
     "AnatomicRegionSequence",
     "FrameOfReferenceUID",
     "PositionReferenceIndicator",
@@ -82,14 +78,9 @@ def _capture(
     result.RecognizableVisualFeatures = "NO"
     result.ImageComments = RESEARCH_ONLY
     result.DerivationDescription = derivation
-    result.SourceImageSequence = [_reference(source)]
+    result.SourceImageSequence = [origin.source_reference()]
     result.PatientOrientation = None
-    for keyword in (*_CALIBRATION, *_PLACE, *_LOSS):
-        if keyword in source:
-            result[keyword] = source[keyword]
-    for keyword in _SPACING:
-        if all(value > 0 for value in source.get(keyword) or (0,)):
-            result[keyword] = source[keyword]
+    origin.copy_to(result, (*_SPACING, *_PLACE, *_LOSS))
 
     rows, columns, samples = pictures[0].shape
     result.Rows, result.Columns, result.SamplesPerPixel = rows, columns, samples
@@ -98,15 +89,3 @@ def _capture(
     pixels = b"".join(picture.tobytes() for picture in pictures)
     result.PixelData = pixels + bytes(len(pixels) % 2)
     return result
-
-
-def _reference(source: Dataset) -> Dataset:
-    """The film, as the picture's source, whose pixels are in the same places."""
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    reference.SpatialLocationsPreserved = "YES"
-    reference.PurposeOfReferenceCodeSequence = [
-        CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
-    ]
-    return reference

@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cached_property
@@ -9,7 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from highdicom import SOPClass
+from highdicom.sr import CodedConcept
 from pydicom import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.valuerep import DA, TM
 
 from medxgan.client import Explanation
@@ -32,6 +35,11 @@ EMPTY_WHERE_UNKNOWN = (
     "ReferringPhysicianName",
 )
 """Attributes of type 2 of patient and study: a result has them, empty where the film has none."""
+
+SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio")
+
+_BODY_PART = ("BodyPartExamined", "Laterality", "ImageLaterality")
+"""One of these has to be stated where there is a picture, if only as not known."""
 
 _NAMESPACE = uuid.UUID("0f5b4c8e-6f0f-5d5e-9a51-3c9d5a1f7e42")
 _UTF_8 = "ISO_IR 192"
@@ -86,8 +94,9 @@ class Origin:
         """
         film = Dataset()
         for element in self.source:
-            if element.keyword not in (*_PIXELS, *EMPTY_WHERE_UNKNOWN, "SpecificCharacterSet"):
+            if element.keyword not in (*_PIXELS, *SPACINGS, *EMPTY_WHERE_UNKNOWN, "SpecificCharacterSet"):
                 film.add(element)
+        self.copy_to(film, SPACINGS)
         for keyword in EMPTY_WHERE_UNKNOWN:
             setattr(film, keyword, None)
         film.file_meta = self.source.file_meta
@@ -103,7 +112,7 @@ class Origin:
 
     def identification(self, series: Series, kind: str, instance_number: int = 1) -> dict[str, Any]:
         """The arguments that say to every constructor of highdicom what an object is, who made it, and when."""
-        model, day, moment = self.explanation.model, *self._made
+        model, day, moment = self.explanation.model, *self.made
         return {
             "series_instance_uid": self.uid(f"series of {series.kind}"),
             "series_number": int(self.source.get("SeriesNumber") or 0) * 1000 + series.offset,
@@ -119,15 +128,43 @@ class Origin:
             "content_time": moment,
         }
 
+    def source_reference(self) -> Dataset:
+        """The film, as the source of a result whose pixels are in the same places."""
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = self.source.SOPClassUID
+        reference.ReferencedSOPInstanceUID = self.source.SOPInstanceUID
+        reference.SpatialLocationsPreserved = "YES"
+        reference.PurposeOfReferenceCodeSequence = [
+            CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
+        ]
+        return reference
+
+    def copy_to(self, result: Dataset, keywords: Iterable[str]) -> None:
+        """Copy what the film has of these attributes; a spacing of zero is none."""
+        for keyword in keywords:
+            value = self.source.get(keyword)
+            if keyword in SPACINGS and not all(distance > 0 for distance in value or (0,)):
+                continue
+            if value is not None:
+                result[keyword] = self.source[keyword]
+
     def finished(self, result: SOPClass) -> Dataset:
         """Complete a result: patient and study as the film has them, its character set, and no time of today."""
         for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
             del result[keyword]
         for equipment in result.get("ContributingEquipmentSequence", ()):
             equipment.pop("ContributionDateTime", None)
+        for index in result.get("DimensionIndexSequence", ()):
+            index.DimensionOrganizationUID = self.uid("dimensions")
+        for organization in result.get("DimensionOrganizationSequence", ()):
+            organization.DimensionOrganizationUID = self.uid("dimensions")
         if self.made_at is not None:
-            result.InstanceCreationDate, result.InstanceCreationTime = (DA(self._made[0]), TM(self._made[1]))
+            result.InstanceCreationDate, result.InstanceCreationTime = (DA(self.made[0]), TM(self.made[1]))
         result.copy_patient_and_study_information(self.source)
+        if result.Modality != "SR":
+            self.copy_to(result, _BODY_PART)
+            if not any(keyword in result for keyword in _BODY_PART):
+                result.Laterality = None
         for keyword in ("TimezoneOffsetFromUTC", "SpecificCharacterSet"):
             if keyword in self.source:
                 result[keyword] = self.source[keyword]
@@ -136,7 +173,8 @@ class Origin:
         return result
 
     @cached_property
-    def _made(self) -> tuple[date, time]:
+    def made(self) -> tuple[date, time]:
+        """Date and time that results state: `made_at`, else those of the film's content or whatever else it states."""
         if self.made_at is not None:
             return self.made_at.date(), self.made_at.time()
         for which in ("Content", "Acquisition", "Series", "Study"):

@@ -5,7 +5,7 @@ from pydicom import Dataset
 from medxgan.client import MapKind
 from medxgan.gateway.results import capture
 from medxgan.gateway.results.film import FloatArray
-from medxgan.gateway.results.legend import explanation_blocks, laid_out
+from medxgan.gateway.results.legend import bar_block, laid_out, model_block, verdict_block
 from medxgan.gateway.results.origin import Origin
 from medxgan.gateway.results.overlay import MapOnFilm, coloured
 
@@ -22,7 +22,10 @@ def secondary_capture(origin: Origin, film: FloatArray, difference: MapOnFilm) -
     strength = difference.strength
     picture = coloured(film, strength)
     legend = laid_out(
-        explanation_blocks(explanation, difference.magnitude), film.shape, explanation.geometry.pixel_aspect, strength
+        [bar_block(difference.magnitude), verdict_block(explanation), model_block(explanation)],
+        film.shape,
+        explanation.geometry.pixel_aspect,
+        strength,
     )
     legend.burn_into(picture)
     return capture.single(

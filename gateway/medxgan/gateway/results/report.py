@@ -8,41 +8,15 @@ from collections.abc import Iterator, Sequence
 
 from highdicom import sr
 from pydicom import Dataset
-from pydicom.sr.codedict import codes
+from pydicom.sr.codedict import codes as standard
 
 from medxgan.client import Explanation
 from medxgan.client.results import Score, VerdictReason
+from medxgan.gateway.results import codes
 from medxgan.gateway.results.origin import MANUFACTURER, MODEL_NAME, RESEARCH_ONLY, Origin, Series
 from medxgan.gateway.results.regions import Region, evidence_kind
 
 REPORT = Series("report", 2, "medxgan: report, research only")
-
-SCHEME = "99MEDXGAN"
-"""Designator of the codes that no public scheme has; they are listed in docs/gateway-results.md."""
-
-_AREA = sr.CodedConcept("42798000", "SCT", "Area")
-_MEAN = sr.CodedConcept("373098007", "SCT", "Mean")
-_MAXIMUM = sr.CodedConcept("56851009", "SCT", "Maximum")
-_IMAGING = sr.CodedConcept("363679005", "SCT", "Imaging")
-_NO_UNITS = sr.CodedConcept("1", "UCUM", "no units")
-_PIXELS = sr.CodedConcept("{pixels}", "UCUM", "pixels")
-_SQUARE_MILLIMETRES = sr.CodedConcept("mm2", "UCUM", "square millimeter")
-
-_FINDING = sr.CodedConcept("explanation", SCHEME, "Explanation of a classifier's score")
-_REGION = sr.CodedConcept("evidence-region", SCHEME, "Region that the classifier's score rests on")
-_CHANGE = sr.CodedConcept("difference", SCHEME, "Reconstruction minus negative realization")
-_THRESHOLD = sr.CodedConcept("decision-threshold", SCHEME, "Probability from which an image is positive")
-_DECISION = sr.CodedConcept("decision", SCHEME, "Decision of the classifier")
-_VERDICT = sr.CodedConcept("verdict", SCHEME, "Verdict on the explanation")
-
-_PROBABILITIES = {
-    "original": "Probability of the film",
-    "reconstruction": "Probability of the reconstruction",
-    "negative_realization": "Probability of the negative realization",
-    "applied_negative": "Probability of the film less the difference",
-}
-_CODE_MEANING = 64
-"""Most characters of a Code Meaning."""
 
 
 def structured_report(origin: Origin, regions: Sequence[Region], others: Sequence[Dataset]) -> Dataset:
@@ -68,9 +42,9 @@ def structured_report(origin: Origin, regions: Sequence[Region], others: Sequenc
         serial_number=explanation.model.bundle_sha256,
     )
     content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(sr.ObserverContext(codes.DCM.Device, device)),
-        procedure_reported=_IMAGING,
-        title=codes.DCM.ImagingMeasurementReport,
+        observation_context=sr.ObservationContext(sr.ObserverContext(standard.DCM.Device, device)),
+        procedure_reported=codes.IMAGING,
+        title=standard.DCM.ImagingMeasurementReport,
         imaging_measurements=[
             _whole_film(origin, algorithm),
             *(_region(origin, algorithm, number, region) for number, region in enumerate(regions, start=1)),
@@ -93,16 +67,16 @@ def _whole_film(origin: Origin, algorithm: sr.AlgorithmIdentification) -> sr.Mea
     decision = "positive" if original.positive else "negative"
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(origin.uid("film"), "film"),
-        finding_type=_FINDING,
+        finding_type=codes.EXPLANATION,
         algorithm_id=algorithm,
         measurements=[*_scores(explanation), *map(_reason, explanation.verdict.reasons)],
         qualitative_evaluations=[
             sr.QualitativeEvaluation(
-                _DECISION,
-                sr.CodedConcept(decision, SCHEME, _meaning(f"{explanation.settings.target_class} {decision}")),
+                codes.DECISION,
+                codes.own_code(decision, f"{explanation.settings.target_class} {decision}"),
             ),
             sr.QualitativeEvaluation(
-                _VERDICT, sr.CodedConcept(verdict.replace("_", "-"), SCHEME, verdict.replace("_", " "))
+                codes.VERDICT, codes.own_code(verdict.replace("_", "-"), verdict.replace("_", " "))
             ),
         ],
         source_images=[sr.SourceImageForMeasurementGroup.from_source_image(origin.film)],
@@ -116,36 +90,33 @@ def _region(
     origin: Origin, algorithm: sr.AlgorithmIdentification, number: int, region: Region
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     source = sr.SourceImageForRegion.from_source_image(origin.film)
-    measurements = [sr.Measurement(_AREA, region.area_pixels, _PIXELS)]
+    measurements = [sr.Measurement(codes.AREA, region.area_pixels, codes.PIXELS)]
     if region.area_mm2 is not None:
-        measurements.append(sr.Measurement(_AREA, round(region.area_mm2, 3), _SQUARE_MILLIMETRES))
+        measurements.append(sr.Measurement(codes.AREA, round(region.area_mm2, 3), codes.SQUARE_MILLIMETRES))
     measurements += [
-        sr.Measurement(_CHANGE, round(region.mean_change, 6), _NO_UNITS, derivation=_MEAN),
-        sr.Measurement(_CHANGE, round(region.largest_change, 6), _NO_UNITS, derivation=_MAXIMUM),
+        sr.Measurement(codes.DIFFERENCE, round(region.mean_change, 6), codes.NO_UNITS, derivation=codes.MEAN),
+        sr.Measurement(codes.DIFFERENCE, round(region.largest_change, 6), codes.NO_UNITS, derivation=codes.MAXIMUM),
     ]
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(origin.uid(f"region {number}"), f"region {number}"),
         referenced_region=sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, region.outline, source),
-        finding_type=_REGION,
+        finding_type=codes.EVIDENCE_REGION,
         algorithm_id=algorithm,
         measurements=measurements,
     )
 
 
 def _scores(explanation: Explanation) -> Iterator[sr.Measurement]:
-    for name, meaning in _PROBABILITIES.items():
+    for name, concept in codes.PROBABILITIES.items():
         score: Score | None = getattr(explanation.scores, name)
         if score is not None:
-            concept = sr.CodedConcept(f"probability-{name.split('_')[0]}", SCHEME, meaning)
-            yield sr.Measurement(concept, round(score.probability, 6), _NO_UNITS)
-    yield sr.Measurement(_THRESHOLD, round(explanation.scores.decision_threshold, 6), _NO_UNITS)
+            yield sr.Measurement(concept, round(score.probability, 6), codes.NO_UNITS)
+    yield sr.Measurement(codes.DECISION_THRESHOLD, round(explanation.scores.decision_threshold, 6), codes.NO_UNITS)
 
 
 def _reason(reason: VerdictReason) -> sr.Measurement:
-    """What was measured for a reason of the verdict; the sentence with its threshold stands beside it as a comment."""
-    name = reason.code.value
-    code = name[:16]
-    return sr.Measurement(sr.CodedConcept(code, SCHEME, _meaning(name.replace("_", " "))), reason.measured, _NO_UNITS)
+    """What was measured for a reason of the verdict; its sentence, with the threshold, is a comment beside it."""
+    return sr.Measurement(codes.reason(reason.code), reason.measured, codes.NO_UNITS)
 
 
 def _parameters(explanation: Explanation) -> Iterator[str]:
@@ -162,8 +133,4 @@ def _parameters(explanation: Explanation) -> Iterator[str]:
 
 
 def _comment(sentence: str) -> sr.TextContentItem:
-    return sr.TextContentItem(codes.DCM.Comment, sentence, sr.RelationshipTypeValues.CONTAINS)
-
-
-def _meaning(words: str) -> str:
-    return words[:_CODE_MEANING]
+    return sr.TextContentItem(standard.DCM.Comment, sentence, sr.RelationshipTypeValues.CONTAINS)

@@ -5,13 +5,17 @@ from datetime import datetime
 from pydicom import Dataset
 
 from medxgan.client import Explanation, MapKind, VerdictStatus
+from medxgan.gateway.results.blink import blink
 from medxgan.gateway.results.film import displayed_levels
 from medxgan.gateway.results.origin import Origin
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.overlay import MapOnFilm
+from medxgan.gateway.results.parametric_map import parametric_map
 from medxgan.gateway.results.picture import secondary_capture
-from medxgan.gateway.results.regions import find_regions
+from medxgan.gateway.results.presentation_state import presentation_state
+from medxgan.gateway.results.regions import Region, find_regions
 from medxgan.gateway.results.report import structured_report
+from medxgan.gateway.results.segmentation import segmentation
 
 
 def result_series(
@@ -39,13 +43,21 @@ def result_series(
     """
     origin = Origin(source, explanation, made_at)
     results: list[Dataset] = []
-    shown = explanation.verdict.status is VerdictStatus.RELIABLE or outputs.show_unreliable
-    regions = []
-    if shown:
+    regions: list[Region] = []
+    if explanation.verdict.status is VerdictStatus.RELIABLE or outputs.show_unreliable:
         difference = MapOnFilm.of(explanation, MapKind.DIFFERENCE)
         regions = find_regions(explanation)
-        if outputs.secondary_capture:
-            results.append(secondary_capture(origin, displayed_levels(source), difference))
+        film = displayed_levels(source) if outputs.secondary_capture or outputs.blink else None
+        if film is not None and outputs.secondary_capture:
+            results.append(secondary_capture(origin, film, difference))
+        if film is not None and outputs.blink:
+            results.append(blink(origin, film, difference, outputs.trajectory))
+        if outputs.parametric_map:
+            results.append(parametric_map(origin, difference))
+        if outputs.segmentation and regions:
+            results.append(segmentation(origin, regions))
+        if outputs.presentation_state and regions:
+            results.append(presentation_state(origin, regions))
     if outputs.report:
         results.append(structured_report(origin, regions, results))
     return results

@@ -1,0 +1,69 @@
+"""The difference as numbers, pixel by pixel of the film: a Parametric Map.
+
+The standard places every parametric map in a frame of reference, which a radiograph does not have. It gets one of its
+own: the plane of the film, from the centre of its first pixel, in the directions of its rows and columns. It is shared
+with no other object, and says nothing of the patient. A slice that has a place in the patient keeps it.
+"""
+
+import numpy as np
+from highdicom import VOILUTTransformation
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from pydicom import Dataset
+
+from medxgan.gateway.results import codes
+from medxgan.gateway.results.origin import Origin, Series
+from medxgan.gateway.results.overlay import MapOnFilm
+
+MAP = Series("map", 3, "medxgan: difference as numbers, research only")
+
+OUTSIDE = -4.0
+"""Stored where x does not cover the film, as Float Pixel Padding Value: beyond what a difference can be."""
+
+_IN_PATIENT = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+
+def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
+    """The difference, [rows, columns] float32 in units of x, -2 to 2."""
+    mapping = RealWorldValueMapping(
+        lut_label="DIFFERENCE",
+        lut_explanation="Reconstruction minus negative realization, in units of x",
+        unit=codes.NO_UNITS,
+        value_range=(-2.0, 2.0),
+        quantity_definition=codes.DIFFERENCE,
+    )
+    film, in_patient = Dataset(), all(keyword in origin.film for keyword in _IN_PATIENT)
+    film.update(origin.film)
+    film.file_meta = origin.film.file_meta
+    if not in_patient:
+        film.FrameOfReferenceUID = origin.uid("plane of the film")
+        film.ImagePositionPatient, film.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+        film.PositionReferenceIndicator = None
+        film.PixelSpacing = film.get("PixelSpacing") or [1, 1]
+    film.SliceThickness = film.get("SliceThickness")
+    result = ParametricMap(
+        source_images=[film],
+        pixel_array=np.nan_to_num(difference.values, nan=OUTSIDE).astype(np.float32),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[mapping],
+        voi_lut_transformations=[
+            # Not LINEAR, which is made for whole numbers and takes 1 off the width.
+            VOILUTTransformation(
+                window_center=0.0, window_width=round(2 * difference.magnitude, 6), voi_lut_function="LINEAR_EXACT"
+            )
+        ],
+        content_label="DIFFERENCE",
+        content_description="Reconstruction minus negative realization",
+        content_qualification="RESEARCH",
+        image_flavor="STATIC",
+        derived_pixel_contrast="NONE",
+        specific_character_set=None,
+        **origin.identification(MAP, "parametric map"),
+    )
+    measures = result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.pop("SpacingBetweenSlices", None)
+    if "PixelSpacing" not in origin.film:
+        # highdicom asks for one; a distance that is not known is better not stated.
+        del measures.PixelSpacing
+    result.FloatPixelPaddingValue = result.FloatPixelPaddingRangeLimit = OUTSIDE
+    origin.copy_to(result, ("PixelAspectRatio",))
+    return origin.finished(result)

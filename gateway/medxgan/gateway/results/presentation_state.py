@@ -1,0 +1,52 @@
+"""The outlines of the regions as a Grayscale Softcopy Presentation State: a viewer draws them over the film itself."""
+
+from collections.abc import Sequence
+
+from highdicom import PresentationLUTTransformation
+from highdicom.color import CIELabColor
+from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, GrayscaleSoftcopyPresentationState, TextObject
+from pydicom import Dataset
+from pydicom.valuerep import DA, TM
+
+from medxgan.gateway.results.origin import RESEARCH_ONLY, Origin, Series
+from medxgan.gateway.results.regions import Region
+
+STATES = Series("presentation states", 5, "medxgan: outlines, research only")
+
+_YELLOW = CIELabColor(88.0, -2.0, 75.0)
+
+
+def presentation_state(origin: Origin, regions: Sequence[Region]) -> Dataset:
+    """Outlines and numbers of the regions, of which there is at least one; grey levels are shown as the film's are."""
+    layer = GraphicLayer("EVIDENCE", order=1, description="Evidence regions", display_color=_YELLOW)
+    verdict = origin.explanation.verdict.status.value.replace("_", " ").upper()
+    annotations = [
+        GraphicAnnotation(
+            referenced_images=[origin.film],
+            graphic_layer=layer,
+            graphic_objects=[GraphicObject("POLYLINE", region.outline, "PIXEL")],
+            text_objects=[
+                TextObject(
+                    f"Region {number}, explanation {verdict}. {RESEARCH_ONLY}",
+                    "PIXEL",
+                    anchor_point=tuple(region.outline[region.outline[:, 1].argmin()]),
+                )
+            ],
+        )
+        for number, region in enumerate(regions, start=1)
+    ]
+    inverted = origin.source.PhotometricInterpretation == "MONOCHROME1"
+    # It has a date and a time of its own in place of these.
+    identification = origin.identification(STATES, "presentation state")
+    del identification["content_date"], identification["content_time"]
+    result = GrayscaleSoftcopyPresentationState(
+        referenced_images=[origin.film],
+        content_label="EVIDENCE",
+        content_description="Evidence regions",
+        graphic_layers=[layer],
+        graphic_annotations=annotations,
+        presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if inverted else "IDENTITY"),
+        **identification,
+    )
+    result.PresentationCreationDate, result.PresentationCreationTime = (DA(origin.made[0]), TM(origin.made[1]))
+    return origin.finished(result)
