@@ -4,11 +4,15 @@ import io
 import ssl
 
 import pydicom
+import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
 
 TITLE = "SENDER"
+
+leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""Where nobody listens, pynetdicom leaves the socket to the garbage collector."""
 
 
 def associate(

@@ -22,7 +22,9 @@ from medxgan.gateway.settings import DicomSettings, RetentionSettings, RetrySett
 from medxgan.gateway.telemetry.metrics import Metrics
 from tests.gateway.conftest import MovedClock
 from tests.gateway.films import content, film
-from tests.gateway.sending import associate, send
+from tests.gateway.sending import associate, leaves_sockets, send
+
+pytestmark = leaves_sockets
 
 
 class Modality:
