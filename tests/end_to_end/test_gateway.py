@@ -1,22 +1,22 @@
 """From a modality through a real archive, a real gateway and a real server back into the archive."""
 
 import subprocess
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.uid import SecondaryCaptureImageStorage
+from tests.gateway.conftest import MODELS, RULE, wait_until
+from tests.gateway.dcmtk import command, needs_dcmtk
+from tests.gateway.films import PATIENT_ID, content, film
+from tests.gateway.orthanc import MISSING, TITLE, Orthanc
 
 from medxgan.gateway.gateway import Gateway
 from medxgan.gateway.settings import GatewaySettings
 from medxgan.server.embedded import EmbeddedServer
-from tests.gateway.conftest import MODELS, RULE, wait_until
-from tests.gateway.films import content, film
-from tests.gateway.orthanc import MISSING, TITLE, Orthanc
 
 pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
-    pytest.mark.skipif(shutil.which("storescu") is None, reason="dcmtk is not installed: apt-get install dcmtk"),
+    needs_dcmtk,
 ]
 
 ROUTING = """
@@ -56,7 +56,26 @@ def test_a_film_sent_to_the_archive_comes_back_with_its_explanation(tmp_path: Pa
         sent = film()
         (tmp_path / "film.dcm").write_bytes(content(sent))
         subprocess.run(
-            ["storescu", "-aec", TITLE, "127.0.0.1", str(orthanc.dicom_port), tmp_path / "film.dcm"], check=True
+            [command("storescu"), "-aec", TITLE, "127.0.0.1", str(orthanc.dicom_port), tmp_path / "film.dcm"],
+            check=True,
         )
-        wait_until(lambda: len(orthanc.of_study(sent.StudyInstanceUID)) > 2)
-        print([(each["Modality"], each.get("SeriesDescription")) for each in orthanc.of_study(sent.StudyInstanceUID)])
+        wait_until(lambda: {"OT", "SR"} <= {each["Modality"] for each in orthanc.of_study(sent.StudyInstanceUID)})
+        found = subprocess.run(
+            [
+                *(command("findscu"), "-v", "-S", "-aec", TITLE, "127.0.0.1", str(orthanc.dicom_port)),
+                *("-k", "QueryRetrieveLevel=IMAGE", "-k", f"StudyInstanceUID={sent.StudyInstanceUID}"),
+                *("-k", "SOPInstanceUID", "-k", "Modality"),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert (found.stdout + found.stderr).count("Find Response") >= 3
+        of_study = orthanc.of_study(sent.StudyInstanceUID)
+    results = [each for each in of_study if each["SOPInstanceUID"] != sent.SOPInstanceUID]
+    assert {each["PatientID"] for each in of_study} == {PATIENT_ID}
+    assert {each["AccessionNumber"] for each in of_study} == {sent.AccessionNumber}
+    assert sent.SeriesInstanceUID not in {each["SeriesInstanceUID"] for each in results}
+    (overlay,) = (each for each in results if each["SOPClassUID"] == SecondaryCaptureImageStorage)
+    assert (overlay["ContentQualification"], overlay["BurnedInAnnotation"]) == ("RESEARCH", "YES")
+    assert overlay["SourceImageSequence"][0]["ReferencedSOPInstanceUID"] == sent.SOPInstanceUID  # type: ignore[index]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.orthanc import MISSING, Orthanc
 
 from medxgan.gateway.journal.database import Database
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.settings import GatewaySettings
 from medxgan.server.embedded import EmbeddedServer
-from tests.gateway.orthanc import MISSING, Orthanc
 
 MODELS = Path(__file__).parents[2] / "models"
 

@@ -1,4 +1,4 @@
-"""A gateway that kills itself with SIGKILL at a step of its way: python -m tests.gateway.killed SETTINGS STEP PORT_FILE."""
+"""A gateway that kills itself at a step of its way: python -m tests.gateway.killed SETTINGS STEP PORT_FILE."""
 
 import functools
 import os

@@ -49,6 +49,7 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "DicomAlwaysAllowEcho": True,
+            "DicomAlwaysAllowFind": True,
             "DicomCheckModalityHost": False,
             "Plugins": [str(PLUGIN)],
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},

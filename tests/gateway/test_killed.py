@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from medxgan.gateway.gateway import Gateway, journal_file
-from medxgan.gateway.journal.database import Database
-from medxgan.gateway.journal.journal import Journal
-from medxgan.gateway.journal.records import State
 from tests.gateway.conftest import Settings, wait_until
 from tests.gateway.films import content, film
 from tests.gateway.killed import STEPS
 from tests.gateway.orthanc import MISSING, TITLE, Orthanc
 from tests.gateway.sending import send
+
+from medxgan.gateway.gateway import Gateway
+from medxgan.gateway.journal.database import Database, journal_file
+from medxgan.gateway.journal.journal import Journal
+from medxgan.gateway.journal.records import State
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.gateway.films import PATIENT, film
 
 from medxgan.gateway.rules import Decision, Rule, decide, unusable
-from tests.gateway.films import PATIENT, film
 
 CHEST = Rule(
     name="adult chest",
@@ -32,7 +32,9 @@ def test_an_absent_attribute_fits_the_empty_value_alone() -> None:
 
 def test_one_of_several_values_is_enough() -> None:
     rule = Rule(name="derived", when={"ImageType": ("DERIVED",)}, ignore="only originals")
-    assert decide((rule,), film(ImageType=["ORIGINAL", "PRIMARY"])).reason == "no rule takes it (derived: other ImageType)"
+    assert (
+        decide((rule,), film(ImageType=["ORIGINAL", "PRIMARY"])).reason == "no rule takes it (derived: other ImageType)"
+    )
     assert decide((rule,), film(ImageType=["DERIVED", "SECONDARY"])).reason == "derived: only originals"
 
 

@@ -11,10 +11,8 @@ from typing import Annotated
 
 import typer
 
-from medxgan.client import CredentialsError
 from medxgan.gateway.clock import system_clock
-from medxgan.gateway.gateway import Gateway, RunningError, journal_file
-from medxgan.gateway.journal.database import Database
+from medxgan.gateway.journal.database import Database, journal_file
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.records import STUCK, State
 from medxgan.gateway.settings import SettingsError, read_settings
@@ -44,6 +42,10 @@ def run(
     log_format: Annotated[LogFormat, typer.Option(help="How log lines are written to standard error.")] = "console",
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; what is under way is ended first."""
+    # The other subcommands do without what takes long to load.
+    from medxgan.client import CredentialsError
+    from medxgan.gateway.gateway import Gateway, RunningError
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

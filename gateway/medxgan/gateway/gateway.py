@@ -21,7 +21,7 @@ from medxgan.gateway.intake.reception import Receiver
 from medxgan.gateway.intake.scp import DicomNode
 from medxgan.gateway.journal.commitments import Commitments
 from medxgan.gateway.journal.cursors import Cursors
-from medxgan.gateway.journal.database import Database
+from medxgan.gateway.journal.database import Database, journal_file
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.retention import Retention
@@ -42,11 +42,6 @@ FOLDER_S = 1.0
 
 class RunningError(Exception):
     """Another process runs a gateway on the same folder."""
-
-
-def journal_file(folder: Path) -> Path:
-    """Where the journal of a gateway's folder is."""
-    return folder / "journal.sqlite"
 
 
 class Gateway:
@@ -136,14 +131,15 @@ class Gateway:
         started.callback(_stop, lanes)
         for lane in lanes:
             lane.start()
+        if settings.dicom is not None:
+            self._node = DicomNode(settings.dicom, receiver, commitments, metrics)
+            started.callback(self._node.stop)
+        # The last: who hears that it is ready can send.
         if settings.telemetry is not None:
             self._endpoint = TelemetryEndpoint(
                 settings.telemetry, metrics.registry, lambda: Status.of(journal, self._clock), receiver.has_room
             )
             started.callback(self._endpoint.stop)
-        if settings.dicom is not None:
-            self._node = DicomNode(settings.dicom, receiver, commitments, metrics)
-            started.callback(self._node.stop)
 
     def _delivery_lanes(self, journal: Journal, results: FileStore, metrics: Metrics) -> list[Lane]:
         lanes = []

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
+from tests.gateway.films import PATIENT, content, film
 
 from medxgan.client import Client, MapKind
 from medxgan.gateway.explaining.deidentification import BurnedInError, de_identified
-from tests.gateway.films import PATIENT, content, film
 
 FILMS = ("RG1_UNCR.dcm", "RG1_UNCI.dcm", "RG1_J2KR.dcm", "RG1_J2KI.dcm")
 

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.conftest import MODELS, RULE, MovedClock
+from tests.gateway.films import content, film
+from tests.gateway.orthanc import free_port
 
 from medxgan.client import Client, ServerFaultError
 from medxgan.gateway.explaining.explaining import MAXIMUM_FAULTS, Explaining
@@ -17,9 +20,6 @@ from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import RetrySettings
 from medxgan.gateway.telemetry.metrics import Metrics
 from medxgan.server.embedded import EmbeddedServer
-from tests.gateway.conftest import MODELS, RULE, MovedClock
-from tests.gateway.films import content, film
-from tests.gateway.orthanc import free_port
 
 HOUR = 3600.0
 RETRIES = RetrySettings(first_s=1, longest_s=120, give_up_s=24 * HOUR)
@@ -89,7 +89,12 @@ def test_results_are_kept_and_owed(
 
 
 def test_a_server_that_is_away_for_an_hour_loses_nothing(
-    explaining: Make, receive: Callable[..., int], journal: Journal, clock: MovedClock, films: FileStore, results: FileStore
+    explaining: Make,
+    receive: Callable[..., int],
+    journal: Journal,
+    clock: MovedClock,
+    films: FileStore,
+    results: FileStore,
 ) -> None:
     port, numbers = free_port(), [receive() for _ in range(3)]
     part = explaining(f"127.0.0.1:{port}")

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from tests.gateway.conftest import RULE
 
 from medxgan.gateway.intake.reception import Receiver
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.telemetry.metrics import Metrics
-from tests.gateway.conftest import RULE
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ from datetime import UTC, datetime
 
 import pydicom
 import pytest
+from tests.gateway.conftest import RULE, MovedClock
+from tests.gateway.films import content, film
+from tests.gateway.orthanc import Orthanc
 
 from medxgan.gateway.intake.archive import ArchiveAwayError, ArchiveQuery, OrthancChanges
 from medxgan.gateway.intake.reception import Receiver
@@ -15,9 +18,6 @@ from medxgan.gateway.journal.records import State
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import DicomwebSettings
 from medxgan.gateway.telemetry.metrics import Metrics
-from tests.gateway.conftest import RULE, MovedClock
-from tests.gateway.films import content, film
-from tests.gateway.orthanc import Orthanc
 
 
 @pytest.fixture

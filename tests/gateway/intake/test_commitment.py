@@ -8,6 +8,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
+from tests.gateway.conftest import MovedClock
+from tests.gateway.films import content, film
+from tests.gateway.sending import associate, leaves_sockets, send
 
 from medxgan.gateway.intake.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE, Committing
 from medxgan.gateway.intake.reception import Receiver
@@ -20,9 +23,6 @@ from medxgan.gateway.journal.records import State
 from medxgan.gateway.journal.retention import Retention
 from medxgan.gateway.settings import DicomSettings, RetentionSettings, RetrySettings
 from medxgan.gateway.telemetry.metrics import Metrics
-from tests.gateway.conftest import MovedClock
-from tests.gateway.films import content, film
-from tests.gateway.sending import associate, leaves_sockets, send
 
 pytestmark = leaves_sockets
 
@@ -70,7 +70,9 @@ def ask(port: int, *films: Dataset) -> int:
     return int(status.Status)
 
 
-def node_of(address: str | None, receiver: Receiver, database: Database, clock: MovedClock) -> tuple[DicomNode, Committing]:
+def node_of(
+    address: str | None, receiver: Receiver, database: Database, clock: MovedClock
+) -> tuple[DicomNode, Committing]:
     settings = DicomSettings.model_validate(
         {
             "address": "127.0.0.1:0",

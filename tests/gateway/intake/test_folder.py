@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.gateway.conftest import RULE
+from tests.gateway.films import content, film
 
 from medxgan.gateway.intake.folder import WatchedFolder
 from medxgan.gateway.intake.reception import Receiver
@@ -13,8 +15,6 @@ from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import FolderSettings
 from medxgan.gateway.telemetry.metrics import Metrics
-from tests.gateway.conftest import RULE
-from tests.gateway.films import content, film
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ImplicitVRLittleEndian
+from tests.gateway.films import content, film
 
 from medxgan.gateway.intake.objects import UnreadableError, read
-from tests.gateway.films import content, film
 
 FILMS = {
     name: (files("data_store") / "data" / name).read_bytes()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from tests.gateway.conftest import RULE, MovedClock
+from tests.gateway.films import content, film
 
 from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.journal.files import FileStore
@@ -15,8 +17,6 @@ from medxgan.gateway.journal.retention import Retention
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import RetentionSettings
 from medxgan.gateway.telemetry.metrics import Metrics
-from tests.gateway.conftest import RULE, MovedClock
-from tests.gateway.films import content, film
 
 
 def kept(folder: Path) -> list[Path]:

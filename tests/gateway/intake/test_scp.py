@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import trustme
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from tests.gateway.conftest import RULE, wait_until
+from tests.gateway.dcmtk import command, needs_dcmtk
+from tests.gateway.films import content, film
+from tests.gateway.sending import associate, send
 
 from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.intake.scp import STATUS, VERIFICATION, DicomNode
@@ -18,14 +22,9 @@ from medxgan.gateway.journal.database import Database
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.rules import Rule
-from medxgan.gateway.settings import DicomSettings
+from medxgan.gateway.settings import DicomSettings, TlsFiles
 from medxgan.gateway.telemetry.metrics import Metrics
 from medxgan.gateway.tls import requestor
-from medxgan.gateway.settings import TlsFiles
-from tests.gateway.conftest import RULE, wait_until
-from tests.gateway.dcmtk import command, needs_dcmtk
-from tests.gateway.films import content, film
-from tests.gateway.sending import associate, send
 
 Listen = Callable[..., DicomNode]
 ECHO = (VERIFICATION, ExplicitVRLittleEndian)
@@ -38,9 +37,7 @@ def listen(receiver: Receiver, database: Database, metrics: Metrics) -> Iterator
 
         def start(receiver: Receiver = receiver, **settings: Any) -> DicomNode:
             plain = {"address": "127.0.0.1:0", "peers": [{"ae_title": "SENDER"}]}
-            node = DicomNode(
-                DicomSettings.model_validate(plain | settings), receiver, Commitments(database), metrics
-            )
+            node = DicomNode(DicomSettings.model_validate(plain | settings), receiver, Commitments(database), metrics)
             running.callback(node.stop)
             return node
 
@@ -117,9 +114,7 @@ def test_who_is_not_on_the_list_is_rejected(listen: Listen, metrics: Metrics) ->
     for strangers in ({"title": "STRANGER"}, {"called": "ANOTHER"}):
         association = associate(port, ECHO, **strangers)
         assert association.is_rejected
-    wait_until(
-        lambda: metrics.registry.get_sample_value("medxgan_gateway_associations_rejected_total") == 2, seconds=5
-    )
+    wait_until(lambda: metrics.registry.get_sample_value("medxgan_gateway_associations_rejected_total") == 2, seconds=5)
 
 
 def test_a_flood_of_associations_is_rejected_as_transient_and_leaves_the_others(listen: Listen) -> None:

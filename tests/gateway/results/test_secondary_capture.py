@@ -5,14 +5,14 @@ import re
 import numpy as np
 import pytest
 from pydicom import Dataset
+from tests.gateway.results.explanations import make_explanation, to_map
+from tests.gateway.results.films import centre_of_mass, grey_film, make_film, spot
 
 from medxgan.client import Explanation, Orientation
 from medxgan.client.geometry import Box
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.overlay import BLUE, OPACITY, RED
 from medxgan.gateway.results.series import result_series
-from tests.gateway.results.explanations import make_explanation, to_map
-from tests.gateway.results.films import centre_of_mass, grey_film, make_film, spot
 
 ONLY = Outputs(blink=False, report=False, parametric_map=False, segmentation=False)
 

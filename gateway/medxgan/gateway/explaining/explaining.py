@@ -83,9 +83,7 @@ class Explaining:
             began = time.monotonic()
             outcome = self._outcome(film)
             self._metrics.explained(outcome, time.monotonic() - began)
-            log.info(
-                "film explained" if outcome == "explained" else "film not explained", film=film.id, outcome=outcome
-            )
+            log.info("explaining", film=film.id, outcome=outcome)
             return True
 
     @contextmanager

@@ -15,6 +15,11 @@ Execute = Callable[..., sqlite3.Cursor]
 """Runs a statement with the values of its question marks."""
 
 
+def journal_file(folder: Path) -> Path:
+    """Where it is in a gateway's folder."""
+    return folder / "journal.sqlite"
+
+
 class Database:
     """Opens the file; several threads may share one object, and several processes one file.
 
