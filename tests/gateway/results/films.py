@@ -1,6 +1,7 @@
 """Radiographs that the tests write themselves, and what is drawn on them."""
 
 import numpy as np
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
@@ -28,11 +29,11 @@ def make_film(
     film.BitsAllocated, film.BitsStored, film.HighBit = stored.dtype.itemsize * 8, bits, bits - 1
     film.PixelData = stored.tobytes() + bytes(stored.nbytes % 2)
     film["PixelData"].VR = "OW" if stored.dtype.itemsize == 2 else "OB"
-    for keyword, value in attributes.items():
-        if value is None:
+    with disable_value_validation():
+        for keyword, value in attributes.items():
             film.pop(keyword, None)
-        else:
-            setattr(film, keyword, value)
+            if value is not None:
+                setattr(film, keyword, value)
     return film
 
 

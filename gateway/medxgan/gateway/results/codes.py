@@ -1,11 +1,15 @@
 """Codes of the results: of public schemes where these have one, else of our own."""
 
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 
 from medxgan.client import Unrecognised, VerdictReasonCode
 
 SCHEME = "99MEDXGAN"
-"""Designator of our own codes; docs/gateway-results.md lists them."""
+SCHEME_UID = "2.25.188153846912796158890404899284925818139"
+"""Designator and UID of our own codes; docs/gateway-results.md lists them."""
+CODING_SCHEMES = [CodingSchemeIdentificationItem(SCHEME, name="medxgan", uid=SCHEME_UID)]
+"""What an object states that has codes of ours."""
 
 AREA = CodedConcept("42798000", "SCT", "Area")
 MEAN = CodedConcept("373098007", "SCT", "Mean")

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cached_property
@@ -13,6 +14,7 @@ from highdicom import SOPClass
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
 from medxgan.client import Explanation
@@ -38,6 +40,7 @@ EMPTY_WHERE_UNKNOWN = (
 
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio")
 
+_PLACE = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _BODY_PART = ("BodyPartExamined", "Laterality", "ImageLaterality")
 """One of these has to be stated where there is a picture, if only as not known."""
 
@@ -45,8 +48,9 @@ _NAMESPACE = uuid.UUID("0f5b4c8e-6f0f-5d5e-9a51-3c9d5a1f7e42")
 _UTF_8 = "ISO_IR 192"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-# highdicom logs names of persons that it takes for ill-formed, and UIDs.
-logging.getLogger("highdicom").propagate = False
+# They log what they take for ill-formed, names of persons among it, and UIDs.
+for _library in ("highdicom", "pydicom"):
+    logging.getLogger(_library).propagate = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class Origin:
         for keyword in REQUIRED:
             if not self.source.get(keyword):
                 raise UnusableFilmError(keyword, "a value")
+        if UID(self.source.SOPClassUID).name == self.source.SOPClassUID:
+            raise UnusableFilmError("SOPClassUID", "one of the standard")
         geometry = self.explanation.geometry
         if (geometry.rows, geometry.columns) != (self.source.Rows, self.source.Columns):
             raise UnusableFilmError("Rows, Columns", f"{geometry.rows} and {geometry.columns}, as the explanation has")
@@ -95,12 +101,21 @@ class Origin:
         film = Dataset()
         for element in self.source:
             if element.keyword not in (*_PIXELS, *SPACINGS, *EMPTY_WHERE_UNKNOWN, "SpecificCharacterSet"):
-                film.add(element)
+                # A copy: pydicom sets values of an element in place.
+                film.add(deepcopy(element))
         self.copy_to(film, SPACINGS)
+        if not all(keyword in film for keyword in _PLACE):
+            # Without a position in it, a frame of reference says nothing.
+            film.pop("FrameOfReferenceUID", None)
         for keyword in EMPTY_WHERE_UNKNOWN:
             setattr(film, keyword, None)
         film.file_meta = self.source.file_meta
         return film
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the film has a place in the patient, as a slice has and a radiograph has not."""
+        return "FrameOfReferenceUID" in self.film
 
     def uid(self, kind: str) -> str:
         """The UID of what `kind` names among the results of this film and bundle: always the same one.
@@ -162,7 +177,10 @@ class Origin:
             result.InstanceCreationDate, result.InstanceCreationTime = (DA(self.made[0]), TM(self.made[1]))
         result.copy_patient_and_study_information(self.source)
         if result.Modality != "SR":
-            self.copy_to(result, _BODY_PART)
+            self.copy_to(result, ("BodyPartExamined",))
+        # A segmentation has its laterality with its segments.
+        if result.Modality not in ("SR", "SEG"):
+            self.copy_to(result, ("Laterality", "ImageLaterality"))
             if not any(keyword in result for keyword in _BODY_PART):
                 result.Laterality = None
         for keyword in ("TimezoneOffsetFromUTC", "SpecificCharacterSet"):

@@ -5,6 +5,8 @@ own: the plane of the film, from the centre of its first pixel, in the direction
 with no other object, and says nothing of the patient. A slice that has a place in the patient keeps it.
 """
 
+from copy import deepcopy
+
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
@@ -19,8 +21,6 @@ MAP = Series("map", 3, "medxgan: difference as numbers, research only")
 OUTSIDE = -4.0
 """Stored where x does not cover the film, as Float Pixel Padding Value: beyond what a difference can be."""
 
-_IN_PATIENT = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-
 
 def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
     """The difference, [rows, columns] float32 in units of x, -2 to 2."""
@@ -31,10 +31,8 @@ def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
         value_range=(-2.0, 2.0),
         quantity_definition=codes.DIFFERENCE,
     )
-    film, in_patient = Dataset(), all(keyword in origin.film for keyword in _IN_PATIENT)
-    film.update(origin.film)
-    film.file_meta = origin.film.file_meta
-    if not in_patient:
+    film = deepcopy(origin.film)
+    if not origin.has_place:
         film.FrameOfReferenceUID = origin.uid("plane of the film")
         film.ImagePositionPatient, film.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
         film.PositionReferenceIndicator = None
@@ -57,6 +55,7 @@ def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
         image_flavor="STATIC",
         derived_pixel_contrast="NONE",
         specific_character_set=None,
+        coding_schemes=codes.CODING_SCHEMES,
         **origin.identification(MAP, "parametric map"),
     )
     measures = result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
@@ -65,5 +64,4 @@ def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
         # highdicom asks for one; a distance that is not known is better not stated.
         del measures.PixelSpacing
     result.FloatPixelPaddingValue = result.FloatPixelPaddingRangeLimit = OUTSIDE
-    origin.copy_to(result, ("PixelAspectRatio",))
     return origin.finished(result)

@@ -13,7 +13,7 @@ from medxgan.gateway.results.overlay import GREY_LEVEL
 FloatArray = NDArray[np.float32]
 
 MOST_REGIONS = 8
-LEAST_MAP_PIXELS = 4
+LEAST_MAP_PIXELS = 9
 """Area below which a region is noise, in pixels of the map."""
 
 

@@ -56,6 +56,7 @@ def structured_report(origin: Origin, regions: Sequence[Region], others: Sequenc
         is_complete=True,
         content_qualification="RESEARCH",
         specific_character_set=None,
+        coding_schemes=codes.CODING_SCHEMES,
         **origin.identification(REPORT, "report"),
     )
     return origin.finished(report)

@@ -1,11 +1,11 @@
 """The regions that the evidence lies in, as a Segmentation: one segment each, of the film's rows and columns."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
-from highdicom.seg import Segmentation as SegmentationImage
-from highdicom.seg import SegmentDescription
+from highdicom.seg import Segmentation, SegmentDescription
 from pydicom import Dataset
 from pydicom.sr.codedict import codes as standard
 
@@ -43,14 +43,21 @@ def segmentation(origin: Origin, regions: Sequence[Region]) -> Dataset:
         )
         for number in range(1, len(regions) + 1)
     ]
-    result = SegmentationImage(
-        source_images=[origin.film],
+    film = deepcopy(origin.film)
+    if not origin.has_place:
+        # highdicom does not read what it writes of a film with a spacing and without a slice thickness. The segments
+        # lie on the film pixel by pixel, and it has its spacing.
+        film.pop("PixelSpacing", None)
+    result = Segmentation(
+        source_images=[film],
         pixel_array=np.stack([region.mask for region in regions], axis=-1)[np.newaxis].astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=descriptions,
         content_label="EVIDENCE",
         content_description="Regions that the classifier's score rests on",
+        coding_schemes=codes.CODING_SCHEMES,
         **origin.identification(SEGMENTS, "segmentation"),
     )
-    origin.copy_to(result, ("PatientOrientation",))
+    if not origin.has_place:
+        result.PatientOrientation = origin.source.get("PatientOrientation")
     return origin.finished(result)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 
 from medxgan.client import Explanation, MapKind, VerdictStatus
 from medxgan.gateway.results.blink import blink
@@ -41,23 +42,31 @@ def result_series(
         GeometryError: the explanation does not say where its maps lie.
         LookupError: the explanation lacks a map.
     """
-    origin = Origin(source, explanation, made_at)
-    results: list[Dataset] = []
-    regions: list[Region] = []
-    if explanation.verdict.status is VerdictStatus.RELIABLE or outputs.show_unreliable:
-        difference = MapOnFilm.of(explanation, MapKind.DIFFERENCE)
-        regions = find_regions(explanation)
-        film = displayed_levels(source) if outputs.secondary_capture or outputs.blink else None
-        if film is not None and outputs.secondary_capture:
-            results.append(secondary_capture(origin, film, difference))
-        if film is not None and outputs.blink:
-            results.append(blink(origin, film, difference, outputs.trajectory))
-        if outputs.parametric_map:
-            results.append(parametric_map(origin, difference))
-        if outputs.segmentation and regions:
-            results.append(segmentation(origin, regions))
-        if outputs.presentation_state and regions:
-            results.append(presentation_state(origin, regions))
-    if outputs.report:
-        results.append(structured_report(origin, regions, results))
+    # pydicom warns of values that are ill-formed, and its warnings quote them: what a film has wrong, it keeps.
+    with disable_value_validation():
+        origin = Origin(source, explanation, made_at)
+        results, regions = _shown(origin, outputs)
+        if outputs.report:
+            results.append(structured_report(origin, regions, results))
     return results
+
+
+def _shown(origin: Origin, outputs: Outputs) -> tuple[list[Dataset], list[Region]]:
+    """What shows where something is, as only a reliable explanation may, and the regions that the report tells of."""
+    results: list[Dataset] = []
+    if origin.explanation.verdict.status is not VerdictStatus.RELIABLE and not outputs.show_unreliable:
+        return results, []
+    difference, regions = MapOnFilm.of(origin.explanation, MapKind.DIFFERENCE), find_regions(origin.explanation)
+    if outputs.secondary_capture or outputs.blink:
+        film = displayed_levels(origin.source)
+        if outputs.secondary_capture:
+            results.append(secondary_capture(origin, film, difference))
+        if outputs.blink:
+            results.append(blink(origin, film, difference, outputs.trajectory))
+    if outputs.parametric_map:
+        results.append(parametric_map(origin, difference))
+    if outputs.segmentation and regions:
+        results.append(segmentation(origin, regions))
+    if outputs.presentation_state and regions:
+        results.append(presentation_state(origin, regions))
+    return results, regions

@@ -1,0 +1,172 @@
+"""Every result of every kind of film, by the programs of others: dciodvfy, dcmtk, pydicom and highdicom."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from pydicom import Dataset
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    DigitalXRayImageStorageForPresentation,
+    GrayscaleSoftcopyPresentationStateStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+from tests.gateway.results.conftest import Program
+from tests.gateway.results.explanations import make_explanation
+from tests.gateway.results.films import grey_film
+from tests.gateway.results.objects import EVERYTHING, of_class, saved
+
+from medxgan.client.geometry import Box
+from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.series import result_series
+
+SHAPE = (120, 96)
+
+
+def difference() -> np.ndarray:
+    values = np.zeros((32, 32), np.float32)
+    values[4:12, 6:16] = 0.7
+    values[20:28, 20:28] = -0.4
+    return values
+
+
+def slice_of_a_head() -> Dataset:
+    return pydicom.dcmread(pydicom.data.get_testdata_file("MR_small.dcm", read=False))
+
+
+FILMS = {
+    "radiograph": grey_film(SHAPE),
+    "MONOCHROME1": grey_film(SHAPE, PhotometricInterpretation="MONOCHROME1"),
+    "digital radiograph": grey_film(
+        SHAPE,
+        SOPClassUID=DigitalXRayImageStorageForPresentation,
+        Modality="DX",
+        PixelSpacing=None,
+        ImagerPixelSpacing=[0.15, 0.15],
+        ImageLaterality="U",
+    ),
+    "no spacing": grey_film(SHAPE, PixelSpacing=None),
+    "not square": grey_film(SHAPE, PixelSpacing=None, PixelAspectRatio=[2, 1]),
+    "lossy": grey_film(
+        SHAPE, LossyImageCompression="01", LossyImageCompressionRatio=10.0, LossyImageCompressionMethod="ISO_10918_1"
+    ),
+    "body part unknown": grey_film(SHAPE, BodyPartExamined=None, PatientOrientation=None),
+    "frame of reference without a position": grey_film(SHAPE, FrameOfReferenceUID="1.2.3.4"),
+    "no patient": grey_film(SHAPE, PatientID=None, PatientName=None, PatientBirthDate=None, PatientSex=None),
+    "slice": slice_of_a_head(),
+}
+
+ALL_CLASSES = {
+    SecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    SegmentationStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    Comprehensive3DSRStorage,
+}
+
+
+def results_of(film: Dataset) -> list[Dataset]:
+    return result_series(film, make_explanation((film.Rows, film.Columns), difference()), EVERYTHING)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_dciodvfy_finds_no_error(name: str, program: Program, tmp_path: Path) -> None:
+    results = results_of(FILMS[name])
+    assert {result.SOPClassUID for result in results} == ALL_CLASSES
+    for file, result in zip(saved(results, tmp_path), results, strict=True):
+        done = program("dciodvfy", "-new", file)
+        errors = [line for line in done.stderr.splitlines() if not line.startswith("Warning") and "Error" in line]
+        assert not errors, (result.SOPClassUID.name, errors)
+
+
+def test_dciodvfy_would_find_one(program: Program, tmp_path: Path) -> None:
+    result = of_class(results_of(FILMS["radiograph"]), SecondaryCaptureImageStorage)
+    del result.ConversionType
+    (file,) = saved([result], tmp_path)
+    assert "Error" in program("dciodvfy", "-new", file).stderr
+
+
+@pytest.mark.parametrize("name", ["radiograph", "slice"])
+def test_dcmtk_draws_the_pictures(name: str, program: Program, tmp_path: Path) -> None:
+    results = results_of(FILMS[name])
+    for file, result in zip(saved(results, tmp_path), results, strict=True):
+        assert program("dcmdump", "-q", file).returncode == 0
+        if result.Modality == "OT" and "PixelData" in result:
+            done = program("dcm2pnm", "+op", "+Fa", file, tmp_path / "picture")
+            assert done.returncode == 0, done.stderr
+
+
+def test_dcmtk_draws_the_film_through_the_presentation_state(program: Program, tmp_path: Path) -> None:
+    film = FILMS["MONOCHROME1"]
+    state = of_class(results_of(film), GrayscaleSoftcopyPresentationStateStorage)
+    state_file, film_file = saved([state, film], tmp_path)
+    done = program("dcmp2pgm", "--pstate", state_file, film_file, tmp_path / "drawn.pgm")
+    assert done.returncode == 0, done.stderr
+    drawn = np.fromfile(tmp_path / "drawn.pgm", np.uint8)[-np.prod(SHAPE) :].reshape(SHAPE)
+    # As a viewer shows the film by itself; dcmp2pgm draws no outlines.
+    assert np.abs(drawn - displayed_levels(film)).max() <= 1.5
+
+
+def test_the_parametric_map_holds_the_difference_pixel_by_pixel(tmp_path: Path) -> None:
+    film = FILMS["radiograph"]
+    explanation = make_explanation(SHAPE, difference())
+    (file,) = saved([of_class(results_of(film), ParametricMapStorage)], tmp_path)
+    image = highdicom.pm.ParametricMap.from_file(file)
+    assert (image.Rows, image.Columns) == SHAPE
+    np.testing.assert_array_equal(image.pixel_array, explanation.geometry.lay_on_film(explanation.difference))
+
+
+def test_what_x_does_not_cover_is_padding_in_the_parametric_map() -> None:
+    explanation = make_explanation(SHAPE, difference(), box=Box(12, 0, 108, 96))
+    result = of_class(result_series(grey_film(SHAPE), explanation, EVERYTHING), ParametricMapStorage)
+    values = result.pixel_array
+    assert (values[:12] == result.FloatPixelPaddingValue).all()
+    assert np.abs(values[12:108]).max() <= 2
+
+
+def test_a_slice_keeps_its_place_in_the_patient() -> None:
+    film = FILMS["slice"]
+    results = results_of(film)
+    for sop_class in (ParametricMapStorage, SegmentationStorage):
+        result = of_class(results, sop_class)
+        assert result.FrameOfReferenceUID == film.FrameOfReferenceUID
+        place = result.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+        assert place.ImagePositionPatient == film.ImagePositionPatient
+
+
+def test_a_radiograph_is_given_no_place_in_the_patient() -> None:
+    film = FILMS["frame of reference without a position"]
+    result = of_class(results_of(film), ParametricMapStorage)
+    assert result.FrameOfReferenceUID != film.FrameOfReferenceUID
+    assert "FrameOfReferenceUID" not in of_class(results_of(FILMS["radiograph"]), SegmentationStorage)
+
+
+def test_segments_are_the_regions_of_the_report(tmp_path: Path) -> None:
+    results = results_of(FILMS["radiograph"])
+    (file,) = saved([of_class(results, SegmentationStorage)], tmp_path)
+    segmentation = highdicom.seg.segread(file)
+    report = highdicom.sr.Comprehensive3DSR.from_dataset(of_class(results, Comprehensive3DSRStorage))
+    groups = report.content.get_planar_roi_measurement_groups()
+    pixels = segmentation.get_pixels_by_source_instance([FILMS["radiograph"].SOPInstanceUID])[0]
+    assert segmentation.number_of_segments == len(groups) == 2
+    for number, group in enumerate(groups, start=1):
+        description = segmentation.get_segment_description(number)
+        assert description.tracking_uid == group.tracking_uid
+        assert description.algorithm_type.value == "AUTOMATIC"
+        area = next(m.value for m in group.get_measurements() if m.unit.value == "{pixels}")
+        assert pixels[..., number - 1].sum() == area
+
+
+def test_a_real_radiograph_in_jpeg_2000(program: Program, tmp_path: Path) -> None:
+    film = pydicom.dcmread(str(files("data_store") / "data" / "RG3_J2KR.dcm"))
+    results = results_of(film)
+    for file in saved(results, tmp_path):
+        done = program("dciodvfy", "-new", file)
+        assert not [line for line in done.stderr.splitlines() if line.startswith("Error")]
