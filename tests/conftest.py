@@ -38,6 +38,7 @@ SLOW_MODULES = {
     "export/test_decompositions.py",
     "export/test_external_classifiers.py",
     "export/test_inversion_step.py",
+    "gateway/test_killed.py",
     "training/test_familiarity.py",
     "training/test_inversion.py",
     "training/test_phantom.py",

@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "serve": ("server", "server"),
     "warm-up": ("server", "server"),
     "audit": ("server", "server"),
+    "gateway": ("gateway", "gateway"),
     "train": ("training", "training"),
     "evaluate": ("evaluation", "evaluation", "server"),
     "export": ("export", "export", "server"),
