@@ -7,7 +7,7 @@ from tests.gateway.results.films import centre_of_mass, make_film, spot
 
 from medxgan.client import Orientation
 from medxgan.client.geometry import Box
-from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.series import result_series
 
@@ -45,7 +45,7 @@ def test_the_first_picture_is_the_film_and_the_second_lacks_the_difference() -> 
     film, explanation = explained()
     (result,) = result_series(film, explanation, only())
     first, second = grey_frames(result)
-    shown = displayed_levels(film)[:-40]
+    shown = displayed(film).levels[:-40]
     assert np.abs(first - shown).max() <= 0.5
     # One unit of x is 127.5 grey levels of this film; the difference is laid on it by the client.
     taken = 127.5 * np.nan_to_num(explanation.geometry.lay_on_film(explanation.difference))[:-40]

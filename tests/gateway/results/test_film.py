@@ -13,7 +13,7 @@ from tests.gateway.results.conftest import Program
 from tests.gateway.results.films import make_film
 
 from medxgan.gateway.results.errors import UnusableFilmError
-from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.film import displayed
 
 SHAPE = (48, 40)
 WINDOW = {"WindowCenter": 1000, "WindowWidth": 1500}
@@ -67,6 +67,9 @@ FILMS = {
         make_film(ramp(), RescaleSlope=0.5, RescaleIntercept=-200, WindowCenter=500, WindowWidth=900),
         "+Wi 1",
     ),
+    "bits that are not stored": (make_film(ramp() | 0xF000, **WINDOW), "+Wi 1"),
+    "a window that is none": (make_film(ramp(low=300, high=2900), WindowCenter=10, WindowWidth=0), "+Wm"),
+    "a function that is none": (make_film(ramp(), VOILUTFunction="ODD", **WINDOW), "+Wi 1"),
     "VOI LUT": (with_lut(), "+Wl 1"),
     "modality LUT": (with_modality_lut(), "+Wi 1"),
 }
@@ -77,30 +80,50 @@ def test_a_film_is_shown_as_dcmtk_shows_it(name: str, program: Program, tmp_path
     film, options = FILMS[name]
     shown = shown_by_dcmtk(film, program, tmp_path, *options.split())
     # dcmtk computes with whole numbers on its way to 256 levels.
-    assert np.abs(displayed_levels(film) - shown).max() <= 1.5
+    assert np.abs(displayed(film).levels - shown).max() <= 1.5
     assert np.ptp(shown) > 200
 
 
 @pytest.mark.parametrize("name", ["RG1_UNCR", "RG1_J2KR", "RG1_J2KI", "RG3_J2KR"])
 def test_a_real_radiograph_is_shown_as_dcmtk_shows_it(name: str, program: Program, tmp_path: Path) -> None:
     film = pydicom.dcmread(str(files("data_store") / "data" / f"{name}.dcm"))
-    levels = displayed_levels(film)
+    levels = displayed(film).levels
     plain = pydicom.dcmread(str(files("data_store") / "data" / f"{name.replace('J2K', 'UNC')}.dcm"))
     shown = shown_by_dcmtk(plain, program, tmp_path, "+Wi", "1")
     assert np.abs(levels - shown).max() <= 1.5
 
 
+@pytest.mark.parametrize("name", ["MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless"])
+def test_a_compressed_film_is_shown_as_the_one_that_is_not(name: str) -> None:
+    plain, compressed = (
+        pydicom.dcmread(pydicom.data.get_testdata_file(f"{which}.dcm", read=False)) for which in ("MR_small", name)
+    )
+    np.testing.assert_array_equal(displayed(compressed).levels, displayed(plain).levels)
+
+
+@pytest.mark.parametrize("name", ["JPEG-LL", "JPGLosslessP14SV1_1s_1f_8b"])
+def test_lossless_jpeg_is_decoded(name: str) -> None:
+    film = pydicom.dcmread(pydicom.data.get_testdata_file(f"{name}.dcm", read=False))
+    assert np.ptp(displayed(film).levels) > 100
+
+
+def test_jpeg_of_12_bits_is_refused() -> None:
+    """No decoder with a permissive licence that pydicom knows reads it."""
+    with pytest.raises(UnusableFilmError, match="PixelData"):
+        displayed(pydicom.dcmread(pydicom.data.get_testdata_file("JPGExtended.dcm", read=False)))
+
+
 def test_padding_is_black_and_takes_no_part_in_the_window() -> None:
     stored = ramp(low=500, high=1500)
     stored[:, :5] = 4000
-    levels = displayed_levels(make_film(stored, PixelPaddingValue=4000))
+    levels = displayed(make_film(stored, PixelPaddingValue=4000)).levels
     assert not levels[:, :5].any()
     assert levels[:, 5:].min() < 2
     assert levels[:, 5:].max() > 253
 
 
 def test_a_flat_film_is_shown() -> None:
-    levels = displayed_levels(make_film(np.full(SHAPE, 700, np.uint16)))
+    levels = displayed(make_film(np.full(SHAPE, 700, np.uint16))).levels
     assert np.isfinite(levels).all()
     assert 0 <= levels.min() == levels.max() <= 255
 
@@ -117,5 +140,5 @@ def test_a_flat_film_is_shown() -> None:
 )
 def test_a_film_that_can_not_be_shown_says_which_attribute_is_in_the_way(change: dict, attribute: str) -> None:
     with pytest.raises(UnusableFilmError, match=attribute) as refused:
-        displayed_levels(make_film(ramp(), **change))
+        displayed(make_film(ramp(), **change))
     assert refused.value.attribute == attribute

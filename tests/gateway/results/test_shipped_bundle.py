@@ -16,7 +16,7 @@ from tests.gateway.results.conftest import Program
 from tests.gateway.results.objects import of_class, saved
 
 from medxgan.client import Client, Explanation, VerdictStatus
-from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.series import result_series
 from medxgan.server.embedded import EmbeddedServer
@@ -50,7 +50,7 @@ def test_its_colours_are_the_map_laid_back_on_the_film(
     picture = of_class(results, SecondaryCaptureImageStorage).pixel_array.astype(np.float32)
     laid = np.nan_to_num(explanation.geometry.lay_on_film(explanation.difference))
     strength = laid / np.abs(explanation.difference).max()
-    grey = displayed_levels(film)
+    grey = displayed(film).levels
     middle = np.s_[200:-200]  # beside the legend
     # Green stays what the film leaves: the less, the stronger the map.
     green = np.where(strength > 0, 40, 104)

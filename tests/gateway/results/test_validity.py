@@ -23,7 +23,7 @@ from tests.gateway.results.films import grey_film
 from tests.gateway.results.objects import EVERYTHING, of_class, saved
 
 from medxgan.client.geometry import Box
-from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.series import result_series
 
 SHAPE = (120, 96)
@@ -111,7 +111,7 @@ def test_dcmtk_draws_the_film_through_the_presentation_state(program: Program, t
     assert done.returncode == 0, done.stderr
     drawn = np.fromfile(tmp_path / "drawn.pgm", np.uint8)[-np.prod(SHAPE) :].reshape(SHAPE)
     # As a viewer shows the film by itself; dcmp2pgm draws no outlines.
-    assert np.abs(drawn - displayed_levels(film)).max() <= 1.5
+    assert np.abs(drawn - displayed(film).levels).max() <= 1.5
 
 
 def test_the_parametric_map_holds_the_difference_pixel_by_pixel(tmp_path: Path) -> None:

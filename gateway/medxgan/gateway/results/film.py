@@ -1,5 +1,7 @@
 """The film as a viewer shows it: modality LUT, window or VOI LUT, and MONOCHROME1 turned to bright on dark."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from highdicom.pixels import apply_voi_window
 from numpy.typing import NDArray
@@ -12,12 +14,36 @@ FloatArray = NDArray[np.float32]
 
 WHITE = 255.0
 
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
-def displayed_levels(film: Dataset) -> FloatArray:
-    """The grey levels that a viewer shows, [rows, columns] in [0, 255], in the layout that is stored.
 
-    Of several windows the first is taken, as viewers do. A VOI LUT goes before a window. Without either, the range of
-    the film's pixels is the window, padding left out; padding is black.
+@dataclass(frozen=True)
+class Window:
+    """Centre and width of a window, in modality units, and how it is mapped, as VOI LUT Function has it."""
+
+    center: float
+    width: float
+    function: str
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayedFilm:
+    """A film as a viewer shows it.
+
+    Attributes:
+        levels: grey levels [rows, columns] in [0, 255], in the layout that is stored.
+        window: that they were made by; None where the film has a VOI LUT.
+    """
+
+    levels: FloatArray
+    window: Window | None
+
+
+def displayed(film: Dataset) -> DisplayedFilm:
+    """Show a film as a viewer does.
+
+    Of several windows the first is taken. A VOI LUT goes before a window. Without either, the range of the film's
+    pixels is the window, padding left out; padding is black.
 
     Raises:
         UnusableFilmError: it is in colour or has several frames, or its pixels can't be decoded here.
@@ -25,16 +51,15 @@ def displayed_levels(film: Dataset) -> FloatArray:
     stored = _stored_values(film)
     padding = _padding(film, stored)
     values = apply_modality_lut(stored, film)
-    if film.get("VOILUTSequence"):
+    window = None if film.get("VOILUTSequence") else _window(film, values, padding)
+    if window is None:
         levels = _through_lut(values, film)
     else:
-        center, width = _window(film, values, padding)
-        function = film.get("VOILUTFunction") or "LINEAR"
-        levels = apply_voi_window(values, center, width, function, (0.0, WHITE), np.float64)
+        levels = apply_voi_window(values, window.center, window.width, window.function, (0.0, WHITE), np.float64)
     if film.PhotometricInterpretation == "MONOCHROME1":
         levels = WHITE - levels
     levels[padding] = 0.0
-    return levels.astype(np.float32)
+    return DisplayedFilm(levels.astype(np.float32), window)
 
 
 def _stored_values(film: Dataset) -> NDArray[np.integer]:
@@ -67,15 +92,16 @@ def _through_lut(values: NDArray[np.generic], film: Dataset) -> NDArray[np.float
     return levels
 
 
-def _window(film: Dataset, values: NDArray[np.generic], padding: NDArray[np.bool_]) -> tuple[float, float]:
-    """Centre and width: as the film states them, or the range of its pixels."""
+def _window(film: Dataset, values: NDArray[np.generic], padding: NDArray[np.bool_]) -> Window:
+    """The window that the film states, or the range of its pixels."""
     center, width = _first(film.get("WindowCenter")), _first(film.get("WindowWidth"))
+    function = film.get("VOILUTFunction")
     # A width of 1 is a step function: LINEAR divides by what it exceeds 1 by.
     if center is not None and width is not None and width > 1:
-        return center, width
+        return Window(center, width, function if function in _FUNCTIONS else "LINEAR")
     picture = values[~padding]
     low, high = (float(picture.min()), float(picture.max())) if picture.size else (0.0, 1.0)
-    return (low + high + 1) / 2, max(high - low, 1.0) + 1
+    return Window((low + high + 1) / 2, max(high - low, 1.0) + 1, "LINEAR")
 
 
 def _first(value: object) -> float | None:

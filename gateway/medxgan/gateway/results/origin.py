@@ -86,6 +86,8 @@ class Origin:
         for keyword in REQUIRED:
             if not self.source.get(keyword):
                 raise UnusableFilmError(keyword, "a value")
+        if "TransferSyntaxUID" not in getattr(self.source, "file_meta", {}):
+            raise UnusableFilmError("TransferSyntaxUID", "a value in the file's meta information")
         if UID(self.source.SOPClassUID).name == self.source.SOPClassUID:
             raise UnusableFilmError("SOPClassUID", "one of the standard")
         geometry = self.explanation.geometry

@@ -4,10 +4,18 @@ from collections.abc import Sequence
 
 from highdicom import PresentationLUTTransformation
 from highdicom.color import CIELabColor
-from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, GrayscaleSoftcopyPresentationState, TextObject
+from highdicom.pr import (
+    GraphicAnnotation,
+    GraphicLayer,
+    GraphicObject,
+    GrayscaleSoftcopyPresentationState,
+    SoftcopyVOILUTTransformation,
+    TextObject,
+)
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
 
+from medxgan.gateway.results.film import Window
 from medxgan.gateway.results.origin import RESEARCH_ONLY, Origin, Series
 from medxgan.gateway.results.regions import Region
 
@@ -16,8 +24,14 @@ STATES = Series("presentation states", 5, "medxgan: outlines, research only")
 _YELLOW = CIELabColor(88.0, -2.0, 75.0)
 
 
-def presentation_state(origin: Origin, regions: Sequence[Region]) -> Dataset:
-    """Outlines and numbers of the regions, of which there is at least one; grey levels are shown as the film's are."""
+def presentation_state(origin: Origin, window: Window | None, regions: Sequence[Region]) -> Dataset:
+    """Outlines and numbers of the regions.
+
+    Args:
+        origin: of the result.
+        window: that the film is shown with; None where it has a VOI LUT, which is taken.
+        regions: one or more.
+    """
     layer = GraphicLayer("EVIDENCE", order=1, description="Evidence regions", display_color=_YELLOW)
     verdict = origin.explanation.verdict.status.value.replace("_", " ").upper()
     annotations = [
@@ -45,6 +59,9 @@ def presentation_state(origin: Origin, regions: Sequence[Region]) -> Dataset:
         content_description="Evidence regions",
         graphic_layers=[layer],
         graphic_annotations=annotations,
+        voi_lut_transformations=None
+        if window is None
+        else [SoftcopyVOILUTTransformation(window.center, window.width, voi_lut_function=window.function)],
         presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if inverted else "IDENTITY"),
         **identification,
     )

@@ -7,7 +7,7 @@ from pydicom.config import disable_value_validation
 
 from medxgan.client import Explanation, MapKind, VerdictStatus
 from medxgan.gateway.results.blink import blink
-from medxgan.gateway.results.film import displayed_levels
+from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.origin import Origin
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.overlay import MapOnFilm
@@ -57,16 +57,17 @@ def _shown(origin: Origin, outputs: Outputs) -> tuple[list[Dataset], list[Region
     if origin.explanation.verdict.status is not VerdictStatus.RELIABLE and not outputs.show_unreliable:
         return results, []
     difference, regions = MapOnFilm.of(origin.explanation, MapKind.DIFFERENCE), find_regions(origin.explanation)
-    if outputs.secondary_capture or outputs.blink:
-        film = displayed_levels(origin.source)
-        if outputs.secondary_capture:
-            results.append(secondary_capture(origin, film, difference))
-        if outputs.blink:
-            results.append(blink(origin, film, difference, outputs.trajectory))
+    # The numbers and the regions are made of the explanation alone.
     if outputs.parametric_map:
         results.append(parametric_map(origin, difference))
     if outputs.segmentation and regions:
         results.append(segmentation(origin, regions))
-    if outputs.presentation_state and regions:
-        results.append(presentation_state(origin, regions))
+    if outputs.secondary_capture or outputs.blink or outputs.presentation_state:
+        film = displayed(origin.source)
+        if outputs.secondary_capture:
+            results.append(secondary_capture(origin, film.levels, difference))
+        if outputs.blink:
+            results.append(blink(origin, film.levels, difference, outputs.trajectory))
+        if outputs.presentation_state and regions:
+            results.append(presentation_state(origin, film.window, regions))
     return results, regions
