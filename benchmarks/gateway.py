@@ -1,7 +1,7 @@
 """How many films a minute pass a gateway, and how fast a burst of them is safely taken.
 
-A server, a gateway and Orthanc (Debian: apt-get install orthanc), each a process on this machine; films are sent on several
-associations at once, as fast as they are answered. Prints the figures as a table in Markdown.
+A server, a gateway and Orthanc (Debian: apt-get install orthanc), each a process on this machine; films are sent on
+several associations at once, as fast as they are answered. Prints the figures as a table in Markdown.
 """
 
 import argparse
@@ -165,7 +165,7 @@ ae_title = "ORTHANC"
             )
             rows_of_table = {
                 "films by state at the end": {name: count for name, count in state(page).items() if count},
-                "the burst: on the disk and answered": f"{answered:.1f} s, {options.films / answered:.1f} films a second",
+                "the burst, on the disk and answered": f"{answered:.1f} s, {options.films / answered:.1f} a second",
                 "answer to one film, median": f"{statistics.median(taken):.3f} s",
                 "answer to one film, 99th percentile": f"{taken[int(len(taken) * 0.99)]:.3f} s",
                 "explained and delivered": f"{whole_time:.0f} s, {options.films / whole_time * 60:.0f} films a minute",

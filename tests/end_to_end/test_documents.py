@@ -43,6 +43,7 @@ SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.
 NOT_RUN = {
     "training/README.md": ["it takes two machines"],
     "docs/gpu.md": ["it takes a GPU"],
+    "docs/gateway.md": ["it runs until it is stopped", "it asks about a gateway that has run"],
     "docs/deployment.md": [
         *["it takes Docker"] * 3,
         *["it takes a cluster"] * 2,

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from medxgan.gateway.delivery.delivering import Delivering, Sender
 from medxgan.gateway.delivery.store import StoreSender
 from medxgan.gateway.delivery.stow import StowSender
 from medxgan.gateway.explaining.explaining import Explaining
+from medxgan.gateway.fhir.folder import FhirFolder
 from medxgan.gateway.intake.archive import ArchiveQuery, OrthancChanges
 from medxgan.gateway.intake.commitment import Committing
 from medxgan.gateway.intake.folder import WatchedFolder
@@ -38,6 +40,9 @@ IDLE_S = 1.0
 """Seconds after which a lane looks at the journal again, by which another process may have done something."""
 RETENTION_S = 600.0
 FOLDER_S = 1.0
+
+GRACE_S = 10.0
+"""Seconds that explanations under way have to finish once the gateway is told to stop."""
 
 
 class RunningError(Exception):
@@ -104,8 +109,12 @@ class Gateway:
         started.callback(database.close)
         journal, commitments = Journal(database, self._clock), Commitments(database, self._clock)
         films, results = FileStore(folder / "films"), FileStore(folder / "results")
-        for store, known in zip((films, results), journal.files(), strict=True):
-            store.sweep(known)
+        known_films, known_results = journal.files()
+        # Nobody was promised anything about such a film. It is kept all the same, lest a lost journal take all films with
+        # it; results can be made again.
+        if films.sweep(known_films, folder / "unclaimed"):
+            log.warning("files of films that the journal does not know", folder="unclaimed")
+        results.sweep(known_results)
         journal.keep_destinations(each.name for each in settings.destinations)
         metrics = Metrics()
         metrics.watch(journal, films, self._clock)
@@ -119,7 +128,8 @@ class Gateway:
             wake=lambda: _wake(explainers),
         )
         lanes = self._delivery_lanes(journal, results, metrics)
-        explainers += self._explaining_lanes(started, journal, films, results, metrics, lanes[:])
+        client = started.enter_context(_client(settings.server))
+        explainers += self._explaining_lanes(client, journal, films, results, metrics, lanes[:])
         lanes += explainers
         lanes += self._intake_lanes(journal, Cursors(database), receiver, metrics)
         retention = Retention(journal, films, results, settings.retention, self._clock)
@@ -127,8 +137,8 @@ class Gateway:
         if settings.dicom is not None and settings.dicom.storage_commitment:
             committing = Committing(journal, commitments, settings.dicom, settings.retries, self._clock)
             lanes.append(Lane("commitment", committing.step, metrics, idle_s=IDLE_S))
-        # What was running is waited for before what it works with goes.
-        started.callback(_stop, lanes)
+        # What is under way is waited for before what it works with goes; what takes long is cut off, and made again.
+        started.callback(_stop, lanes, client.close)
         for lane in lanes:
             lane.start()
         if settings.dicom is not None:
@@ -158,7 +168,7 @@ class Gateway:
 
     def _explaining_lanes(
         self,
-        started: ExitStack,
+        client: Client,
         journal: Journal,
         films: FileStore,
         results: FileStore,
@@ -167,7 +177,7 @@ class Gateway:
     ) -> list[Lane]:
         settings = self._settings
         explaining = Explaining(
-            started.enter_context(_client(settings.server)),
+            client,
             journal,
             films,
             results,
@@ -177,6 +187,7 @@ class Gateway:
             retries=settings.retries,
             metrics=metrics,
             clock=self._clock,
+            fhir=None if settings.fhir is None else FhirFolder(settings.fhir.folder, settings.fhir.dicomweb),
         )
 
         def step() -> bool:
@@ -228,8 +239,12 @@ def _wake(lanes: list[Lane]) -> None:
         lane.wake()
 
 
-def _stop(lanes: list[Lane]) -> None:
+def _stop(lanes: list[Lane], cut_off: Callable[[], None]) -> None:
     for lane in lanes:
         lane.tell()
+    end = time.monotonic() + GRACE_S
+    for lane in lanes:
+        lane.join(max(0.0, end - time.monotonic()))
+    cut_off()
     for lane in lanes:
         lane.join()

@@ -43,9 +43,9 @@ class Lane:
         self._is_stopping = True
         self._awake.set()
 
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until it has ended, or for so long."""
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._is_stopping:

@@ -234,6 +234,18 @@ class StowDestination(_Part):
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
+class FhirSettings(_Part):
+    """A folder that FHIR R5 bundles are written to, for an integration engine: `[fhir]`.
+
+    Attributes:
+        folder: a file for each film, written when it is explained and before its results are delivered.
+        dicomweb: address of the DICOMweb service that will have the results; empty names them by their UIDs.
+    """
+
+    folder: Path
+    dicomweb: str = ""
+
+
 Destination = Annotated[DicomDestination | StowDestination, Field(discriminator="protocol")]
 
 
@@ -277,6 +289,7 @@ class GatewaySettings(_Part):
         free_mb: megabytes of the disk that stay free: below, films are refused until there is room again.
         telemetry: HOST:PORT on loopback of the status page, the figures and the probes; none: there is no page.
         outputs: which objects are made of an explanation.
+        fhir: where FHIR bundles are written to; none writes none.
         rules: which film goes to which model; the first that fits decides, and a film that none fits is ignored.
     """
 
@@ -290,6 +303,7 @@ class GatewaySettings(_Part):
     destinations: Annotated[tuple[Destination, ...], Field(min_length=1)]
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     outputs: Outputs = Outputs()
+    fhir: FhirSettings | None = None
     retries: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
 

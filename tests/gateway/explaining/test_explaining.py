@@ -1,5 +1,7 @@
 """From a film to its results by a real server: when it is there, when it is not, and when the film is no good."""
 
+import errno
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from tests.gateway.orthanc import free_port
 
 from medxgan.client import Client, ServerFaultError
 from medxgan.gateway.explaining.explaining import MAXIMUM_FAULTS, Explaining
+from medxgan.gateway.fhir.folder import FhirFolder
 from medxgan.gateway.intake.reception import Receiver
+from medxgan.gateway.journal.database import Database
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.records import State
@@ -86,6 +90,24 @@ def test_results_are_kept_and_owed(
     assert len(kept) >= 2
     assert all(results.path(each.file).is_file() for each in kept)
     assert journal.owed("archive") is not None
+
+
+def test_what_is_said_is_written_for_an_integration_engine_once(
+    explaining: Make, receive: Callable[..., int], journal: Journal, database: Database, server: str, tmp_path: Path
+) -> None:
+    receive()
+    part = explaining(server, fhir=FhirFolder(tmp_path / "fhir", "https://archive/dicom-web"))
+    assert part.step()
+    (file,) = (tmp_path / "fhir").iterdir()
+    bundle = json.loads(file.read_text())
+    kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
+    assert kinds[:2] == ["ImagingStudy", "DiagnosticReport"]
+    assert kinds.count("DocumentReference") == len(journal.results(1))
+    assert file.stat().st_mode & 0o077 == 0
+    # A repeat, as after a crash before the results were noted, writes the same file.
+    database.rows("UPDATE films SET state = 'received', bundle_sha256 = NULL")
+    assert part.step()
+    assert [json.loads(path.read_text()) for path in (tmp_path / "fhir").iterdir()] == [bundle]
 
 
 def test_a_server_that_is_away_for_an_hour_loses_nothing(
@@ -193,6 +215,43 @@ def test_a_film_that_makes_the_server_fail_is_given_up_after_a_few_tries(
         clock.move(RETRIES.longest_s)
     assert not part.step()
     assert (journal.film(number).state, journal.film(number).reason) == (State.FAILED, reason)
+
+
+class FullDisk(FileStore):
+    """Has no room for results, for a while."""
+
+    is_full = True
+
+    def write(self, content: bytes) -> str:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(content)
+
+
+def test_results_wait_for_room_on_the_disk(
+    journal: Journal, films: FileStore, receive: Callable[..., int], clock: MovedClock, server: str, tmp_path: Path
+) -> None:
+    number, disk = receive(), FullDisk(tmp_path / "results")
+    with Client(server, patience=0) as client:
+        part = Explaining(
+            client,
+            journal,
+            films,
+            disk,
+            outputs=Outputs(),
+            destinations=["archive"],
+            de_identify=True,
+            retries=RETRIES,
+            metrics=Metrics(),
+            clock=clock,
+        )
+        for _ in range(MAXIMUM_FAULTS + 1):
+            assert part.step()
+            clock.move(RETRIES.longest_s)
+        assert (journal.film(number).state, journal.film(number).reason) == (State.RECEIVED, "disk: ENOSPC")
+        disk.is_full = False
+        assert part.step()
+        assert journal.film(number).state is State.EXPLAINED
 
 
 class Counting(Client):

@@ -10,6 +10,7 @@ from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
 
 from medxgan.gateway.intake.reception import Receiver, Reception
+from medxgan.gateway.journal.database import Database
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.records import ResultRecord, State
@@ -173,6 +174,21 @@ def test_films_are_refused_while_the_disk_is_full_and_taken_again_afterwards(
     assert kept(tmp_path) == []
     disk.breaks = False
     assert receiver.receive(sent, "dicom") is Reception.TAKEN
+
+
+def test_no_room_for_the_journal_is_no_room(
+    receiver: Receiver, journal: Journal, database: Database, tmp_path: Path
+) -> None:
+    pages = database.rows("PRAGMA page_count")[0][0]
+    database.rows(f"PRAGMA max_page_count = {pages}")
+    answers = [
+        receiver.receive(content(film(SOPInstanceUID=generate_uid(), Modality="MR")), "dicom") for _ in range(50)
+    ]
+    assert answers[-1] is Reception.NO_ROOM
+    assert receiver.receive(content(film()), "dicom") is Reception.NO_ROOM
+    assert kept(tmp_path) == []
+    database.rows(f"PRAGMA max_page_count = {pages + 1000}")
+    assert receiver.receive(content(film()), "dicom") is Reception.TAKEN
 
 
 def test_a_film_sent_again_after_its_deletion_is_taken_again(

@@ -53,6 +53,9 @@ def test_a_sweep_leaves_what_is_known(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "films")
     known, other = store.write(b"known"), store.write(b"other")
     (tmp_path / "films" / "half.dcm.part").write_bytes(b"half")
-    assert store.sweep([known]) == 2
+    assert store.sweep([known], tmp_path / "unclaimed") == 2
+    assert [path.name for path in (tmp_path / "unclaimed").iterdir()] == [other]
     assert [path.name for path in (tmp_path / "films").iterdir()] == [known]
-    assert other != known
+    third = store.write(b"third")
+    assert store.sweep([known]) == 1
+    assert not store.path(third).exists()

@@ -1,5 +1,6 @@
 """From a film that was received to results that are kept."""
 
+import errno
 import io
 import threading
 import time
@@ -19,6 +20,7 @@ from medxgan.client import (
 )
 from medxgan.gateway.clock import Clock
 from medxgan.gateway.explaining.deidentification import BurnedInError, de_identified
+from medxgan.gateway.fhir.folder import FhirFolder
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.records import FilmRecord, ResultRecord, State
@@ -53,6 +55,7 @@ class Explaining:
         retries: when what failed is tried again.
         metrics: where tries are counted.
         clock: by which retries are reckoned.
+        fhir: where what an explanation says is written for others; None for nowhere.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Explaining:
         retries: RetrySettings,
         metrics: Metrics,
         clock: Clock,
+        fhir: FhirFolder | None = None,
     ) -> None:
+        self._fhir = fhir
         self._client, self._journal, self._films, self._results = client, journal, films, results
         self._outputs, self._destinations, self._de_identify = outputs, destinations, de_identify
         self._retries, self._metrics, self._clock = retries, metrics, clock
@@ -107,7 +112,7 @@ class Explaining:
             return "failed"
         except ServerFaultError as error:
             return self._fail(film, error, is_fault=True)
-        except MedxganClientError as error:
+        except (MedxganClientError, OSError) as error:
             return self._fail(film, error, is_fault=False)
         except Exception as error:  # noqa: BLE001 - one film must not stop the others
             self._metrics.fault("explaining")
@@ -138,7 +143,10 @@ class Explaining:
             return
         source = self._read(film)
         explanation = self._ask(film, source)
-        results = [self._keep(result) for result in result_series(source, explanation, self._outputs)]
+        objects = result_series(source, explanation, self._outputs)
+        results = [self._keep(result) for result in objects]
+        if self._fhir is not None:
+            self._fhir.write(source, explanation, objects)
         replaced = self._journal.explained(
             film.id,
             results,
@@ -191,5 +199,7 @@ def _reason(error: Exception) -> str:
             return f"the server refuses {error.field or 'the request'}"
         case MedxganClientError():
             return f"server: {type(error).__name__.removesuffix('Error')}"
+        case OSError():
+            return f"disk: {errno.errorcode.get(error.errno or 0, 'error')}"
         case _:
             return f"fault: {type(error).__name__}"

@@ -1,6 +1,7 @@
 """The one door: whichever way an object came, it is judged and kept here, and only then answered."""
 
 import errno
+import sqlite3
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -94,6 +95,10 @@ class Receiver:
             return Reception.UNREADABLE
         except ConflictError:
             return Reception.OTHER_PIXELS
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                return Reception.NO_ROOM
+            raise
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 return Reception.NO_ROOM

@@ -57,13 +57,22 @@ class FileStore:
         for name in names:
             self.path(name).unlink(missing_ok=True)
 
-    def sweep(self, known: Iterable[str]) -> int:
-        """Delete what no row names: a process died between the file and its row. Only before anything is written.
+    def sweep(self, known: Iterable[str], into: Path | None = None) -> int:
+        """Take out what no row names: a process died between the file and its row. Only before anything is written.
+
+        Args:
+            known: names that a row has.
+            into: folder that whole files are put into; None deletes them.
 
         Returns:
             How many files there were.
         """
         left_over = {path.name for path in self._folder.iterdir()} - set(known)
+        if into is not None:
+            into.mkdir(exist_ok=True, mode=0o700)
+            for name in left_over:
+                if not name.endswith(_UNFINISHED):
+                    self.path(name).rename(into / name)
         self.remove(left_over)
         return len(left_over)
 
