@@ -110,8 +110,8 @@ class Gateway:
         journal, commitments = Journal(database, self._clock), Commitments(database, self._clock)
         films, results = FileStore(folder / "films"), FileStore(folder / "results")
         known_films, known_results = journal.files()
-        # Nobody was promised anything about such a film. It is kept all the same, lest a lost journal take all films with
-        # it; results can be made again.
+        # Nobody was promised anything about such a film. It is kept all the same, lest a lost journal take all films
+        # with it; results can be made again.
         if films.sweep(known_films, folder / "unclaimed"):
             log.warning("files of films that the journal does not know", folder="unclaimed")
         results.sweep(known_results)
@@ -137,7 +137,7 @@ class Gateway:
         if settings.dicom is not None and settings.dicom.storage_commitment:
             committing = Committing(journal, commitments, settings.dicom, settings.retries, self._clock)
             lanes.append(Lane("commitment", committing.step, metrics, idle_s=IDLE_S))
-        # What is under way is waited for before what it works with goes; what takes long is cut off, and made again.
+        # What is under way ends before what it works with goes; what takes long is cut off, and made again.
         started.callback(_stop, lanes, client.close)
         for lane in lanes:
             lane.start()

@@ -164,6 +164,23 @@ def test_segments_are_the_regions_of_the_report(tmp_path: Path) -> None:
         assert pixels[..., number - 1].sum() == area
 
 
+def test_outlines_are_those_of_the_report() -> None:
+    results = results_of(FILMS["radiograph"])
+    state = of_class(results, GrayscaleSoftcopyPresentationStateStorage)
+    report = highdicom.sr.Comprehensive3DSR.from_dataset(of_class(results, Comprehensive3DSRStorage))
+    drawn = {
+        item.TrackingUID: item.GraphicData
+        for annotation in state.GraphicAnnotationSequence
+        for item in annotation.GraphicObjectSequence
+    }
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert drawn.keys() == {group.tracking_uid for group in groups}
+    for group in groups:
+        assert drawn[group.tracking_uid] == pytest.approx(group.roi.value.ravel())
+    (reference,) = state.ReferencedSeriesSequence[0].ReferencedImageSequence
+    assert reference.ReferencedSOPInstanceUID == FILMS["radiograph"].SOPInstanceUID
+
+
 def test_a_real_radiograph_in_jpeg_2000(program: Program, tmp_path: Path) -> None:
     film = pydicom.dcmread(str(files("data_store") / "data" / "RG3_J2KR.dcm"))
     results = results_of(film)

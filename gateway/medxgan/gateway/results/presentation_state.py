@@ -38,7 +38,15 @@ def presentation_state(origin: Origin, window: Window | None, regions: Sequence[
         GraphicAnnotation(
             referenced_images=[origin.film],
             graphic_layer=layer,
-            graphic_objects=[GraphicObject("POLYLINE", region.outline, "PIXEL")],
+            graphic_objects=[
+                GraphicObject(
+                    "POLYLINE",
+                    region.outline,
+                    "PIXEL",
+                    tracking_id=f"region {number}",
+                    tracking_uid=origin.uid(f"region {number}"),
+                )
+            ],
             text_objects=[
                 TextObject(
                     f"Region {number}, explanation {verdict}. {RESEARCH_ONLY}",
