@@ -132,7 +132,7 @@ class Gateway:
         explainers += self._explaining_lanes(client, journal, films, results, metrics, lanes[:])
         lanes += explainers
         lanes += self._intake_lanes(journal, Cursors(database), receiver, metrics)
-        retention = Retention(journal, films, results, settings.retention, self._clock)
+        retention = Retention(database, films, results, settings.retention, self._clock)
         lanes.append(Lane("retention", retention.step, metrics, idle_s=RETENTION_S))
         if settings.dicom is not None and settings.dicom.storage_commitment:
             committing = Committing(journal, commitments, settings.dicom, settings.retries, self._clock)

@@ -126,7 +126,7 @@ def test_a_film_that_was_committed_to_is_never_deleted(
         journal.explained(number, [], ["archive"], bundle_sha256="0", verdict="reliable")
         journal.end_delivery(number, "archive", State.DELIVERED)
     clock.move(10_000 * 86_400)
-    Retention(journal, films, FileStore(tmp_path / "results"), RetentionSettings(), clock).step()
+    Retention(database, films, FileStore(tmp_path / "results"), RetentionSettings(), clock).step()
     assert journal.known(kept.SOPInstanceUID).file is not None  # type: ignore[union-attr]
     assert journal.known(other.SOPInstanceUID) is None
     node.stop()

@@ -192,7 +192,7 @@ def test_no_room_for_the_journal_is_no_room(
 
 
 def test_a_film_sent_again_after_its_deletion_is_taken_again(
-    receiver: Receiver, journal: Journal, films: FileStore, clock: MovedClock, tmp_path: Path
+    receiver: Receiver, journal: Journal, database: Database, films: FileStore, clock: MovedClock, tmp_path: Path
 ) -> None:
     sent = film()
     receiver.receive(content(sent), "dicom")
@@ -201,7 +201,7 @@ def test_a_film_sent_again_after_its_deletion_is_taken_again(
     journal.explained(1, [made], ["archive"], bundle_sha256="0", verdict="reliable")
     journal.end_delivery(1, "archive", State.DELIVERED)
     clock.move(8 * 86_400)
-    Retention(journal, films, results, RetentionSettings(files_days=7), clock).step()
+    Retention(database, films, results, RetentionSettings(files_days=7), clock).step()
     assert kept(tmp_path) == []
     assert list((tmp_path / "results").iterdir()) == []
 

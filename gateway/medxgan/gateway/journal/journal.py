@@ -366,42 +366,13 @@ class Journal:
         ][0]
         return oldest
 
-    # What is done with.
+    # What is kept.
 
     def files(self) -> tuple[frozenset[str], frozenset[str]]:
         """Names of all files of films, and of all files of results."""
         films = self._rows("SELECT file FROM films WHERE file IS NOT NULL")
         results = self._rows("SELECT file FROM results")
         return frozenset(row[0] for row in films), frozenset(row[0] for row in results)
-
-    def forget_files(self, before: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Films that were delivered before then have no files any more, unless they are committed to.
-
-        Returns:
-            Names of the films' files and of their results', which are to be removed.
-        """
-        with self._transaction() as execute:
-            rows = self._rows(
-                "SELECT id, file FROM films WHERE state = 'delivered' AND changed < ? AND file IS NOT NULL"
-                " AND NOT committed",
-                before,
-            )
-            results = tuple(result.file for film, _ in rows for result in self.results(film))
-            for film, _ in rows:
-                execute("UPDATE films SET file = NULL WHERE id = ?", film)
-                execute("DELETE FROM results WHERE film = ?", film)
-        return tuple(file for _, file in rows), results
-
-    def forget_films(self, before: float) -> int:
-        """Forget films that were delivered or ignored before then and have no file.
-
-        Returns:
-            How many there were.
-        """
-        with self._transaction() as execute:
-            return execute(
-                "DELETE FROM films WHERE state IN ('delivered', 'ignored') AND changed < ? AND file IS NULL", before
-            ).rowcount
 
     def _film(self, query: str, *values: object) -> FilmRecord | None:
         rows = self._rows(query, *values)
