@@ -1,6 +1,8 @@
 """Parts of a gateway, and a real server and a real archive for them."""
 
+import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,15 @@ def settings(tmp_path: Path) -> Settings:
         return GatewaySettings.model_validate(plain | changes)
 
     return make
+
+
+@pytest.fixture
+def collected_sockets() -> Iterator[None]:
+    """Has the garbage collector close what a test leaves, before another test hears of it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:

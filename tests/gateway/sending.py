@@ -11,8 +11,11 @@ from pynetdicom.association import Association
 
 TITLE = "SENDER"
 
-leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-"""Where nobody listens, pynetdicom leaves the socket to the garbage collector."""
+leaves_sockets = [
+    pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning"),
+    pytest.mark.usefixtures("collected_sockets"),
+]
+"""Where nobody listens, or TLS fails, pynetdicom leaves the socket to the garbage collector."""
 
 
 def associate(

@@ -12,7 +12,7 @@ from tests.gateway.conftest import Settings, wait_until
 from tests.gateway.films import content, film
 from tests.gateway.killed import STEPS
 from tests.gateway.orthanc import MISSING, TITLE, Orthanc
-from tests.gateway.sending import send
+from tests.gateway.sending import leaves_sockets, send
 
 from medxgan.gateway.gateway import Gateway
 from medxgan.gateway.journal.database import Database, journal_file
@@ -21,7 +21,7 @@ from medxgan.gateway.journal.records import State
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+pytestmark = [pytest.mark.skipif(MISSING is not None, reason=str(MISSING)), *leaves_sockets]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Which films go to which model, and why others do not."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -16,6 +15,8 @@ def _keyword(name: str) -> str:
         raise ValueError("expected the keyword of a DICOM attribute, such as BodyPartExamined")
     return name
 
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 Keyword = Annotated[str, AfterValidator(_keyword)]
 
@@ -80,17 +81,11 @@ def decide(rules: tuple[Rule, ...], film: Dataset) -> Decision:
 
 def unusable(film: Dataset) -> str | None:
     """Why no model could explain an object, whatever the rules say; None where one could."""
-    attributes: Mapping[str, str] = {
-        keyword: str(film.get(keyword, "") or "") for keyword in ("SamplesPerPixel", "NumberOfFrames", "Modality")
-    }
     if "PixelData" not in film:
         return "no pixel data"
-    if attributes["NumberOfFrames"] not in ("", "0", "1"):
+    if int(film.get("NumberOfFrames") or 1) > 1:
         return "several frames"
-    if attributes["SamplesPerPixel"] != "1" or str(film.get("PhotometricInterpretation", "")) not in (
-        "MONOCHROME1",
-        "MONOCHROME2",
-    ):
+    if film.get("SamplesPerPixel") != 1 or film.get("PhotometricInterpretation") not in _GREY:
         return "colour"
     return None
 

@@ -119,7 +119,7 @@ class DicomPeer(_Part):
 
     Attributes:
         ae_title: by which it calls.
-        address: HOST:PORT where it hears of storage commitment; none: it hears on the association on which it asked.
+        address: HOST:PORT where it hears of storage commitment; none: it may not ask for it.
     """
 
     ae_title: AETitle

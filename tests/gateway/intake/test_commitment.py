@@ -171,6 +171,13 @@ def test_a_request_that_says_nothing_is_refused(receiver: Receiver, database: Da
     node.stop()
 
 
+def test_a_peer_that_could_not_be_told_may_not_ask(receiver: Receiver, database: Database, clock: MovedClock) -> None:
+    node, committing = node_of(None, receiver, database, clock)
+    assert ask(node.port, film()) == 0x0124
+    assert not committing.step()
+    node.stop()
+
+
 def test_without_the_setting_nothing_is_committed_to(receiver: Receiver, database: Database, metrics: Metrics) -> None:
     settings = DicomSettings.model_validate({"address": "127.0.0.1:0", "peers": [{"ae_title": "SENDER"}]})
     node = DicomNode(settings, receiver, Commitments(database), metrics)

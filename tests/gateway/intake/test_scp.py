@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from tests.gateway.conftest import RULE, wait_until
 from tests.gateway.dcmtk import command, needs_dcmtk
 from tests.gateway.films import content, film
-from tests.gateway.sending import associate, send
+from tests.gateway.sending import associate, leaves_sockets, send
 
 from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.intake.scp import STATUS, VERIFICATION, DicomNode
@@ -25,6 +25,8 @@ from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import DicomSettings, TlsFiles
 from medxgan.gateway.telemetry.metrics import Metrics
 from medxgan.gateway.tls import requestor
+
+pytestmark = leaves_sockets
 
 Listen = Callable[..., DicomNode]
 ECHO = (VERIFICATION, ExplicitVRLittleEndian)

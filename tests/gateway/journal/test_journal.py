@@ -62,6 +62,20 @@ def test_a_destination_that_the_settings_no_longer_name_holds_up_nothing(journal
     )
 
 
+def test_what_went_wrong_is_no_reason_any_more_once_it_went_well(journal: Journal) -> None:
+    journal.arrive(arrival(), "a.dcm")
+    journal.postpone(1, "server: Unavailable", 0, 0)
+    assert journal.film(1).reason == "server: Unavailable"
+    journal.explained(1, [ResultRecord("2.25.1", "1.2", "r.dcm")], DESTINATIONS, bundle_sha256="0", verdict="reliable")
+    assert journal.film(1).reason == "rule"
+    journal.end_delivery(1, "one", State.DEAD, "no association")
+    journal.end_delivery(1, "two", State.DELIVERED)
+    assert journal.film(1).reason == "one: no association"
+    journal.retry()
+    journal.end_delivery(1, "one", State.DELIVERED)
+    assert (journal.film(1).state, journal.film(1).reason) == (State.DELIVERED, "rule")
+
+
 class WayOfAFilm(RuleBasedStateMachine):
     """Whatever happens in whatever order, the film is in one state, and what that state promises holds."""
 

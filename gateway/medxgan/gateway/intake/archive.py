@@ -54,17 +54,25 @@ class ArchiveQuery:
             new = 0
             for study, series, instance in self._instances():
                 if self._journal.known(instance) is None:
-                    if self._receive(study, series, instance) is Reception.NO_ROOM:
+                    reception = self._receive(study, series, instance)
+                    if reception is Reception.NO_ROOM:
                         return False
-                    new += 1
+                    new += reception is not None
             return new > 0
         except (requests.RequestException, KeyError, ValueError) as error:
             raise ArchiveAwayError from error
 
-    def _receive(self, study: str, series: str, instance: str) -> Reception:
-        film = self._client.retrieve_instance(study, series, instance)
+    def _receive(self, study: str, series: str, instance: str) -> Reception | None:
+        """Fetch an object; None where it can't be read, which holds up no other."""
         content = io.BytesIO()
-        pydicom.dcmwrite(content, film, enforce_file_format=True)
+        try:
+            film = self._client.retrieve_instance(study, series, instance)
+            pydicom.dcmwrite(content, film, enforce_file_format=True)
+        except requests.RequestException:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a damaged object fails in whatever way pydicom does
+            log.error("an object of an archive can't be read", fault=type(fault).__name__)
+            return None
         return self._receiver.receive(content.getvalue(), "dicomweb")
 
     def _instances(self) -> Iterator[tuple[str, str, str]]:

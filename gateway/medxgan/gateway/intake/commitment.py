@@ -53,9 +53,7 @@ class Committing:
             return False
         now = self._clock()
         first_failed = now if commitment.first_failed is None else commitment.first_failed
-        address = next(
-            (peer.address for peer in self._settings.peers if peer.ae_title == commitment.peer.strip()), None
-        )
+        address = next((peer.address for peer in self._settings.peers if peer.ae_title == commitment.peer), None)
         if address is not None and self._told(commitment, address):
             self._commitments.end(commitment)
             log.info("storage commitment told", instances=len(commitment.instances))

@@ -30,6 +30,7 @@ OTHER_PIXELS = 0xC111
 PROCESSING_FAILURE = 0x0110
 UNRECOGNISED_OPERATION = 0x0211
 INVALID_ARGUMENT = 0x0115
+NOT_AUTHORISED = 0x0124
 
 STATUS: Mapping[Reception, int] = {
     Reception.TAKEN: SUCCESS,
@@ -58,6 +59,7 @@ class DicomNode:
 
     def __init__(self, settings: DicomSettings, receiver: Receiver, commitments: Commitments, metrics: Metrics) -> None:
         self._receiver, self._commitments, self._metrics = receiver, commitments, metrics
+        self._told = {peer.ae_title for peer in settings.peers if peer.address is not None}
         node = AE(settings.ae_title)
         node.require_called_aet = True
         node.require_calling_aet = [peer.ae_title for peer in settings.peers]
@@ -115,7 +117,10 @@ class DicomNode:
             return INVALID_ARGUMENT, None
         if event.action_type != 1:
             return UNRECOGNISED_OPERATION, None
-        self._commitments.ask(transaction, event.assoc.requestor.ae_title, instances)
+        peer = event.assoc.requestor.ae_title.strip()
+        if peer not in self._told:
+            return NOT_AUTHORISED, None
+        self._commitments.ask(transaction, peer, instances)
         return SUCCESS, None
 
     def _rejected(self, _event: Event) -> None:

@@ -77,8 +77,9 @@ class Journal:
                 raise FileMissingError
             if known is None:
                 execute(
-                    "INSERT INTO films (sop_instance_uid, sop_class_uid, pixels_sha256, source, file, state, reason,"
-                    " model, version, received, changed, next_attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO films (sop_instance_uid, sop_class_uid, pixels_sha256, source, file, state, rule,"
+                    " reason, model, version, received, changed, next_attempt)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?10, ?10)",
                     arrival.sop_instance_uid,
                     arrival.sop_class_uid,
                     arrival.pixels_sha256,
@@ -89,8 +90,6 @@ class Journal:
                     arrival.model,
                     arrival.version,
                     now,
-                    now,
-                    now,
                 )
                 return file is not None
             if known.pixels_sha256 != arrival.pixels_sha256:
@@ -99,15 +98,14 @@ class Journal:
                 return False
             execute("DELETE FROM deliveries WHERE film = ?", known.id)
             execute(
-                "UPDATE films SET file = coalesce(file, ?), state = ?, reason = ?, model = ?, version = ?,"
-                " received = ?, changed = ?, attempts = 0, first_failed = NULL, next_attempt = ? WHERE id = ?",
+                "UPDATE films SET file = coalesce(file, ?1), state = ?2, rule = ?3, reason = ?3, model = ?4,"
+                " version = ?5, received = ?6, changed = ?6, next_attempt = ?6, attempts = 0, first_failed = NULL"
+                " WHERE id = ?7",
                 file,
                 state,
                 arrival.reason,
                 arrival.model,
                 arrival.version,
-                now,
-                now,
                 now,
                 known.id,
             )
@@ -170,8 +168,8 @@ class Journal:
                     now,
                 )
             execute(
-                "UPDATE films SET state = 'explained', bundle_sha256 = ?, verdict = ?, changed = ?, attempts = 0,"
-                " first_failed = NULL, next_attempt = ? WHERE id = ?",
+                "UPDATE films SET state = 'explained', reason = rule, bundle_sha256 = ?, verdict = ?, changed = ?,"
+                " attempts = 0, first_failed = NULL, next_attempt = ? WHERE id = ?",
                 bundle_sha256,
                 verdict,
                 now,
@@ -274,7 +272,7 @@ class Journal:
             wrong = "; ".join(f"{row['destination']}: {row['reason']}" for row in ends if row["state"] in STUCK)
             # What a film that was delivered says is the rule that took it.
             execute(
-                "UPDATE films SET state = ?, reason = coalesce(?, reason), changed = ? WHERE id = ?",
+                "UPDATE films SET state = ?, reason = coalesce(?, rule), changed = ? WHERE id = ?",
                 end,
                 wrong or None,
                 self._clock(),

@@ -59,6 +59,7 @@ class FilmRecord:
     source: str
     file: str | None
     state: State
+    rule: str
     reason: str
     model: str
     version: str

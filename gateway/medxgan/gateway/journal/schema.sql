@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS films (
     source TEXT NOT NULL,                -- dicom, folder, dicomweb
     file TEXT,                           -- below the folder of films; NULL where it was ignored or is deleted
     state TEXT NOT NULL CHECK (state IN ('received', 'explained', 'delivered', 'ignored', 'failed', 'dead')),
-    reason TEXT NOT NULL DEFAULT '',     -- the rule that took it, why it is ignored, or what went wrong last
+    rule TEXT NOT NULL,                  -- that took it, or why it is ignored
+    reason TEXT NOT NULL,                -- the same, or what went wrong last
     model TEXT NOT NULL DEFAULT '',
     version TEXT NOT NULL DEFAULT '',
     bundle_sha256 TEXT,                  -- of the model that made the results
