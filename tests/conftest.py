@@ -32,12 +32,14 @@ SLOW_FIXTURES = {"tiny_bundle", "plain_models"}
 """Fixtures that export a network, which takes half a minute of processor time."""
 
 SLOW_MODULES = {
+    "end_to_end/test_gateway.py",
     "evaluation/test_command.py",
     "evaluation/test_runs.py",
     "export/test_bundle.py",
     "export/test_decompositions.py",
     "export/test_external_classifiers.py",
     "export/test_inversion_step.py",
+    "gateway/test_command.py",
     "gateway/test_killed.py",
     "training/test_familiarity.py",
     "training/test_inversion.py",

@@ -66,7 +66,10 @@ class Orthanc:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        # It takes three seconds to end by itself.
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def start(self) -> None:
         with (self._folder / "orthanc.log").open("ab") as log:

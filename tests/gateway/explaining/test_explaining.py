@@ -163,6 +163,15 @@ def test_a_film_that_the_server_refuses_fails_with_the_reason(
     assert noted.reason.startswith("the server refuses image")
 
 
+def test_a_film_that_no_results_can_be_made_of_fails_with_the_reason(
+    explaining: Make, receive: Callable[..., int], journal: Journal, server: str
+) -> None:
+    number = receive(SeriesInstanceUID=None)
+    assert explaining(server).step()
+    noted = journal.film(number)
+    assert (noted.state, noted.reason) == (State.FAILED, "no results can be made: SeriesInstanceUID")
+
+
 def test_a_model_that_is_not_served_is_waited_for(
     explaining: Make, journal: Journal, films: FileStore, server: str
 ) -> None:
@@ -209,6 +218,11 @@ def test_a_film_that_makes_the_server_fail_is_given_up_after_a_few_tries(
     reason: str,
 ) -> None:
     number = receive()
+    # That the server was away for long before does not count.
+    away = explaining("127.0.0.1:1")
+    for _ in range(MAXIMUM_FAULTS):
+        assert away.step()
+        clock.move(RETRIES.longest_s)
     part = explaining(server, client)
     for _ in range(MAXIMUM_FAULTS):
         assert part.step()

@@ -55,6 +55,8 @@ def test_a_square_is_found_with_its_place_its_size_and_its_change(
     # The outline is closed, runs around the mask, between pixel edges.
     np.testing.assert_array_equal(region.outline[0], region.outline[-1])
     assert polygon_area(region.outline[:-1]) == pytest.approx(region.area_pixels, rel=0.1, abs=8)
+    assert region.outline.min(axis=0) == pytest.approx((columns.min(), rows.min()), abs=0.75)
+    assert region.outline.max(axis=0) == pytest.approx((columns.max() + 1, rows.max() + 1), abs=0.75)
     assert region.outline.min() >= 0
     assert (region.outline.max(axis=0) <= (shape[1], shape[0])).all()
 

@@ -2,13 +2,14 @@
 
 import io
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime, time
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, config
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
@@ -131,6 +132,28 @@ def test_every_modality_has_its_own_series_in_the_study_of_the_film() -> None:
     assert [result.InstanceNumber for result in pictures] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"), [(None, 1), (0, 1), (-5, 1), (12, 12001), (20260102, 1), (2**31 - 1, 1)]
+)
+def test_series_have_numbers_whatever_the_films_has(number: int | None, expected: int) -> None:
+    results = result_series(grey_film(SHAPE, SeriesNumber=number), explanation(), EVERYTHING)
+    assert min(result.SeriesNumber for result in results) == expected
+
+
+@pytest.mark.parametrize("spacing", [[0, 0], [0.2], "", [0.2, -0.2]])
+def test_a_spacing_that_is_none_is_left_out(spacing: object) -> None:
+    film = grey_film(SHAPE, PixelSpacing=spacing)
+    for result in result_series(film, explanation(spacing=None), EVERYTHING):
+        assert "PixelSpacing" not in result
+
+
+def test_a_model_with_a_long_name_is_named_as_far_as_there_is_room() -> None:
+    plain = explanation()
+    long = type(plain)(**vars(plain) | {"model": type(plain.model)("m" * 63, "123456789", "ab" * 32)})
+    for result in result_series(grey_film(SHAPE), long, EVERYTHING):
+        assert read_back(result).SoftwareVersions[1] == "m" * 63
+
+
 def test_the_time_is_the_films_or_the_one_that_is_given() -> None:
     for result in result_series(grey_film(SHAPE), explanation(), EVERYTHING):
         kind = "PresentationCreation" if result.Modality == "PR" else "Content"
@@ -140,6 +163,15 @@ def test_the_time_is_the_films_or_the_one_that_is_given() -> None:
     for result in result_series(grey_film(SHAPE), explanation(), EVERYTHING, made_at=made_at):
         again = read_back(result)
         assert (again.InstanceCreationDate, again.InstanceCreationTime) == ("20260304", "050607")
+
+
+def test_a_time_that_is_given_is_stated_in_the_time_zone_of_the_film() -> None:
+    film = grey_film(SHAPE, TimezoneOffsetFromUTC="-0400")
+    made_at = datetime(2026, 3, 4, 1, 2, 3, tzinfo=UTC)
+    for result in result_series(film, explanation(), EVERYTHING, made_at=made_at):
+        again = read_back(result)
+        assert (again.InstanceCreationDate, again.InstanceCreationTime) == ("20260303", "210203")
+        assert again.TimezoneOffsetFromUTC == "-0400"
 
 
 def test_a_film_without_a_content_date_has_that_of_its_study() -> None:
@@ -190,6 +222,18 @@ def test_values_that_are_ill_formed_are_taken_as_they_are_and_no_warning_quotes_
     for result in result_series(film, explanation(), EVERYTHING):
         assert result.StudyTime == "noon"
         assert result.PatientBirthDate == "Thursday"
+
+
+def test_results_of_several_films_are_made_at_once() -> None:
+    """pydicom's settings are the process's: nobody's film is warned of, and afterwards they are as they were."""
+    before = (config.settings.reading_validation_mode, config.settings.writing_validation_mode)
+    films = [grey_film(SHAPE, SOPInstanceUID=f"1.2.{number}", StudyTime="noon") for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda film: result_series(film, explanation(), EVERYTHING), films))
+    assert [file_of(one) for one in made[3]] == [
+        file_of(one) for one in result_series(films[3], explanation(), EVERYTHING)
+    ]
+    assert (config.settings.reading_validation_mode, config.settings.writing_validation_mode) == before
 
 
 def test_what_the_film_does_not_know_of_the_patient_is_empty() -> None:

@@ -24,6 +24,7 @@ from medxgan.gateway.fhir.folder import FhirFolder
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.records import FilmRecord, ResultRecord, State
+from medxgan.gateway.results.errors import UnusableFilmError
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.series import result_series
 from medxgan.gateway.retries import delay, is_over
@@ -107,7 +108,7 @@ class Explaining:
     def _outcome(self, film: FilmRecord) -> str:
         try:
             self._explain(film)
-        except (_FilmError, BurnedInError, InvalidRequestError, UnsupportedError) as error:
+        except (_FilmError, BurnedInError, InvalidRequestError, UnsupportedError, UnusableFilmError) as error:
             self._journal.give_up(film.id, State.FAILED, _reason(error))
             return "failed"
         except ServerFaultError as error:
@@ -122,13 +123,14 @@ class Explaining:
     def _fail(self, film: FilmRecord, error: Exception, *, is_fault: bool) -> str:
         now, reason = self._clock(), _reason(error)
         first_failed = now if film.first_failed is None else film.first_failed
-        if is_fault and film.attempts + 1 >= MAXIMUM_FAULTS:
+        if is_fault and film.faults + 1 >= MAXIMUM_FAULTS:
             self._journal.give_up(film.id, State.FAILED, reason)
             return "failed"
         if is_over(self._retries, first_failed, now):
             self._journal.give_up(film.id, State.DEAD, reason)
             return "dead"
-        self._journal.postpone(film.id, reason, first_failed, now + delay(self._retries, film.attempts))
+        next_attempt = now + delay(self._retries, film.attempts)
+        self._journal.postpone(film.id, reason, first_failed, next_attempt, is_fault=is_fault)
         return "postponed"
 
     def _explain(self, film: FilmRecord) -> None:
@@ -195,6 +197,8 @@ def _reason(error: Exception) -> str:
             return str(error)
         case BurnedInError():
             return "BurnedInAnnotation is YES: the film does not leave this machine"
+        case UnusableFilmError():
+            return f"no results can be made: {error.attribute}"
         case InvalidRequestError():
             return f"the server refuses {error.field or 'the request'}"
         case MedxganClientError():

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydicom import Dataset
-from pydicom.config import disable_value_validation
 
 from medxgan.client import Explanation
 from medxgan.gateway.fhir.diagnostic_report import diagnostic_report
 from medxgan.gateway.fhir.documents import document_reference
 from medxgan.gateway.fhir.imaging_study import imaging_study
 from medxgan.gateway.fhir.terms import Resource, urn
+from medxgan.gateway.results.ill_formed import unquoted
 
 
 def fhir_bundle(
@@ -36,8 +36,7 @@ def fhir_bundle(
     Returns:
         What `json.dump` takes.
     """
-    # As in `result_series`: a warning would quote what is ill-formed.
-    with disable_value_validation():
+    with unquoted():
         return _bundle(film, explanation, results, made_at, dicomweb)
 
 

@@ -99,8 +99,8 @@ class Journal:
             execute("DELETE FROM deliveries WHERE film = ?", known.id)
             execute(
                 "UPDATE films SET file = coalesce(file, ?1), state = ?2, rule = ?3, reason = ?3, model = ?4,"
-                " version = ?5, received = ?6, changed = ?6, next_attempt = ?6, attempts = 0, first_failed = NULL"
-                " WHERE id = ?7",
+                " version = ?5, received = ?6, changed = ?6, next_attempt = ?6, attempts = 0, faults = 0,"
+                " first_failed = NULL WHERE id = ?7",
                 file,
                 state,
                 arrival.reason,
@@ -169,7 +169,7 @@ class Journal:
                 )
             execute(
                 "UPDATE films SET state = 'explained', reason = rule, bundle_sha256 = ?, verdict = ?, changed = ?,"
-                " attempts = 0, first_failed = NULL, next_attempt = ? WHERE id = ?",
+                " attempts = 0, faults = 0, first_failed = NULL, next_attempt = ? WHERE id = ?",
                 bundle_sha256,
                 verdict,
                 now,
@@ -178,12 +178,16 @@ class Journal:
             )
         return tuple(before - {result.file for result in results})
 
-    def postpone(self, film: int, reason: str, first_failed: float, next_attempt: float) -> None:
-        """Explaining a film failed, and is to be tried again then."""
+    def postpone(
+        self, film: int, reason: str, first_failed: float, next_attempt: float, *, is_fault: bool = False
+    ) -> None:
+        """Explaining a film failed, as it may or as it should not, and is to be tried again then."""
         with self._transaction() as execute:
             execute(
-                "UPDATE films SET reason = ?, attempts = attempts + 1, first_failed = ?, next_attempt = ? WHERE id = ?",
+                "UPDATE films SET reason = ?, attempts = attempts + 1, faults = faults + ?, first_failed = ?,"
+                " next_attempt = ? WHERE id = ?",
                 reason,
+                is_fault,
                 first_failed,
                 next_attempt,
                 film,
@@ -319,8 +323,8 @@ class Journal:
                     film,
                 )
                 execute(
-                    "UPDATE films SET state = ?, changed = ?, attempts = 0, first_failed = NULL, next_attempt = ?"
-                    " WHERE id = ?",
+                    "UPDATE films SET state = ?, changed = ?, attempts = 0, faults = 0, first_failed = NULL,"
+                    " next_attempt = ? WHERE id = ?",
                     State.EXPLAINED if owed else State.RECEIVED,
                     now,
                     now,

@@ -68,6 +68,7 @@ class FilmRecord:
     received: float
     changed: float
     attempts: int
+    faults: int
     first_failed: float | None
     next_attempt: float
     committed: bool

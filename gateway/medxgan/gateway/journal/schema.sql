@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS films (
     received REAL NOT NULL,              -- seconds since the epoch, as all times
     changed REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, -- failed ones, of the step that comes next
+    faults INTEGER NOT NULL DEFAULT 0,   -- those of them that should not be
     first_failed REAL,
     next_attempt REAL NOT NULL,
     committed INTEGER NOT NULL DEFAULT 0 -- whether storage commitment was given

@@ -75,12 +75,11 @@ def _capture(
     result.ConversionType = "WSD"
     result.ImageType = ["DERIVED", "SECONDARY"]
     result.BurnedInAnnotation = "YES"
-    result.RecognizableVisualFeatures = "NO"
     result.ImageComments = RESEARCH_ONLY
     result.DerivationDescription = derivation
     result.SourceImageSequence = [origin.source_reference()]
     result.PatientOrientation = None
-    origin.copy_to(result, (*_SPACING, *_PLACE, *_LOSS))
+    origin.copy_to(result, (*_SPACING, *_PLACE, *_LOSS, "RecognizableVisualFeatures"))
 
     rows, columns, samples = pictures[0].shape
     result.Rows, result.Columns, result.SamplesPerPixel = rows, columns, samples

@@ -14,7 +14,7 @@ CODING_SCHEMES = [CodingSchemeIdentificationItem(SCHEME, name="medxgan", uid=SCH
 AREA = CodedConcept("42798000", "SCT", "Area")
 MEAN = CodedConcept("373098007", "SCT", "Mean")
 MAXIMUM = CodedConcept("56851009", "SCT", "Maximum")
-IMAGING = CodedConcept("363679005", "SCT", "Imaging")
+IMAGING = CodedConcept("363679005", "SCT", "Imaging procedure")
 NO_UNITS = CodedConcept("1", "UCUM", "no units")
 PIXELS = CodedConcept("{pixels}", "UCUM", "pixels")
 SQUARE_MILLIMETRES = CodedConcept("mm2", "UCUM", "square millimeter")

@@ -24,7 +24,7 @@ _FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 DIMMED = 0.3
 """What is left of the film's brightness below the band."""
-SIDE_PER_TYPE, SMALLEST_TYPE = 66, 7
+SIDE_PER_TYPE, SMALLEST_TYPE = 66, 8
 """Type is so many times smaller than the shorter side, and goes down to so many pixels where the width asks for it."""
 BAR_SHADE = 96.0
 """Grey level that the colours of the bar are drawn over."""
@@ -104,7 +104,9 @@ def laid_out(blocks: Sequence[Block], shape: tuple[int, int], aspect: float, str
     """
     rows, columns = shape
     width, height = columns, max(1, round(rows * aspect))
-    canvas = _draw(*_fitted(blocks, width, max(SMALLEST_TYPE, round(min(width, height) / SIDE_PER_TYPE))), width)
+    # Where a row of the film is taller than a column is wide, type needs as many rows all the same.
+    smallest = round(SMALLEST_TYPE * max(1.0, aspect))
+    canvas = _draw(*_fitted(blocks, width, max(smallest, round(min(width, height) / SIDE_PER_TYPE)), smallest), width)
     thickness = min(rows, max(1, round(canvas.height / aspect)))
     layer = np.asarray(canvas.resize((columns, thickness), Image.Resampling.LANCZOS), np.float32)
     weight = np.abs(strength)
@@ -114,21 +116,21 @@ def laid_out(blocks: Sequence[Block], shape: tuple[int, int], aspect: float, str
     return Legend(top, top + thickness, layer[..., :3], layer[..., 3:] / np.float32(255))
 
 
-def _fitted(blocks: Sequence[Block], width: int, size: int) -> tuple[list[list[Block]], int]:
-    """Blocks in rows, and the size of type: smaller where that brings them into one row.
+def _fitted(blocks: Sequence[Block], width: int, size: int, smallest: int) -> tuple[list[list[Block]], int]:
+    """Blocks in rows, and the size of type: smaller than `size` where that brings them into one row.
 
     Where nothing does, only their upper lines are left, in as many rows as it takes: a small picture is not to vanish
     below its legend.
     """
-    for smaller in range(size, SMALLEST_TYPE - 1, -1):
+    for smaller in range(size, smallest - 1, -1):
         if _extent(blocks, smaller) <= width:
             return [list(blocks)], smaller
     rows: list[list[Block]] = []
     for block in (replace(block, lines=block.lines[:1]) for block in blocks):
-        if not rows or _extent([*rows[-1], block], SMALLEST_TYPE) > width:
+        if not rows or _extent([*rows[-1], block], smallest) > width:
             rows.append([])
         rows[-1].append(block)
-    return rows, SMALLEST_TYPE
+    return rows, smallest
 
 
 def _extent(blocks: Sequence[Block], size: int) -> int:
@@ -154,7 +156,7 @@ def _draw(rows: Sequence[Sequence[Block]], size: int, width: int) -> Image.Image
 
 def _width(block: Block, size: int) -> int:
     font = ImageFont.truetype(_FONT, size)
-    return round(max(*map(font.getlength, block.lines), 16 * size if block.bar is not None else 0))
+    return round(max(*map(font.getlength, block.lines), 11 * size if block.bar is not None else 0))
 
 
 def _draw_block(canvas: Image.Image, block: Block, at: tuple[int, int], width: int, size: int) -> None:

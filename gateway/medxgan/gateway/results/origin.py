@@ -1,11 +1,9 @@
 """Where results come from: the film, its explanation, and the time. What every result has in common is made here."""
 
-import logging
 import uuid
-from collections.abc import Iterable
-from copy import deepcopy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta, timezone
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -46,11 +44,11 @@ _BODY_PART = ("BodyPartExamined", "Laterality", "ImageLaterality")
 
 _NAMESPACE = uuid.UUID("0f5b4c8e-6f0f-5d5e-9a51-3c9d5a1f7e42")
 _UTF_8 = "ISO_IR 192"
+_LONG_STRING = 64
+"""Most characters of a long string (LO)."""
+_LARGEST_SERIES = 2_000_000
+"""Series numbers above this have no room for three digits more."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-
-# They log what they take for ill-formed, names of persons among it, and UIDs.
-for _library in ("highdicom", "pydicom"):
-    logging.getLogger(_library).propagate = False
 
 
 @dataclass(frozen=True)
@@ -98,13 +96,13 @@ class Origin:
     def film(self) -> Dataset:
         """The film's description for the constructors of highdicom: without pixels, patient and study left empty.
 
-        They check names and codes that a film may have wrong, and `finished` puts in what the film has.
+        They check names and codes that a film may have wrong, and `finished` puts in what the film has. The elements
+        are the film's own: who sets a value copies it first.
         """
         film = Dataset()
         for element in self.source:
             if element.keyword not in (*_PIXELS, *SPACINGS, *EMPTY_WHERE_UNKNOWN, "SpecificCharacterSet"):
-                # A copy: pydicom sets values of an element in place.
-                film.add(deepcopy(element))
+                film.add(element)
         self.copy_to(film, SPACINGS)
         if not all(keyword in film for keyword in _PLACE):
             # Without a position in it, a frame of reference says nothing.
@@ -132,13 +130,13 @@ class Origin:
         model, day, moment = self.explanation.model, *self.made
         return {
             "series_instance_uid": self.uid(f"series of {series.kind}"),
-            "series_number": int(self.source.get("SeriesNumber") or 0) * 1000 + series.offset,
+            "series_number": self._series_number + series.offset,
             "series_description": series.description,
             "sop_instance_uid": self.uid(kind),
             "instance_number": instance_number,
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": MODEL_NAME,
-            "software_versions": [f"medxgan {version('medxgan')}", f"{model.name} {model.version}"],
+            "software_versions": [f"medxgan {version('medxgan')}", f"{model.name} {model.version}"[:_LONG_STRING]],
             # The device is the program with this bundle; a SHA-256 in hexadecimal is as long as the value may be.
             "device_serial_number": model.bundle_sha256,
             "content_date": day,
@@ -160,9 +158,7 @@ class Origin:
         """Copy what the film has of these attributes; a spacing of zero is none."""
         for keyword in keywords:
             value = self.source.get(keyword)
-            if keyword in SPACINGS and not all(distance > 0 for distance in value or (0,)):
-                continue
-            if value is not None:
+            if value is not None and (keyword not in SPACINGS or _are_distances(value)):
                 result[keyword] = self.source[keyword]
 
     def finished(self, result: SOPClass) -> Dataset:
@@ -192,11 +188,26 @@ class Origin:
             result.SpecificCharacterSet = _UTF_8
         return result
 
+    @property
+    def algorithm_name(self) -> str:
+        """What objects call the model."""
+        return f"medxgan {self.explanation.model.name}"[:_LONG_STRING]
+
+    @property
+    def _series_number(self) -> int:
+        number = int(self.source.get("SeriesNumber") or 0)
+        return number * 1000 if 0 < number <= _LARGEST_SERIES else 0
+
     @cached_property
     def made(self) -> tuple[date, time]:
-        """Date and time that results state: `made_at`, else those of the film's content or whatever else it states."""
+        """Date and time that results state: `made_at`, else those of the film's content or whatever else it states.
+
+        `made_at` is brought to the time zone that the film states, which a result states too.
+        """
         if self.made_at is not None:
-            return self.made_at.date(), self.made_at.time()
+            zone = self._time_zone
+            made_at = self.made_at if zone is None or self.made_at.tzinfo is None else self.made_at.astimezone(zone)
+            return made_at.date(), made_at.time()
         for which in ("Content", "Acquisition", "Series", "Study"):
             try:
                 day = DA(self.source.get(f"{which}Date") or None)
@@ -206,6 +217,24 @@ class Origin:
             if day is not None:
                 return date(day.year, day.month, day.day), moment or time()
         raise UnusableFilmError("StudyDate", "a date")
+
+    @property
+    def _time_zone(self) -> timezone | None:
+        try:
+            return timezone(
+                datetime.strptime(str(self.source.get("TimezoneOffsetFromUTC") or ""), "%z").utcoffset() or timedelta()
+            )
+        except ValueError:
+            return None
+
+
+def _are_distances(values: object) -> bool:
+    """Whether a spacing says something: two numbers above zero."""
+    return (
+        isinstance(values, Sequence)
+        and len(values) == 2
+        and all(isinstance(value, (int, float)) and value > 0 for value in values)
+    )
 
 
 def _ascii(explanation: Explanation) -> bool:

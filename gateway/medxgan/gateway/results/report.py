@@ -29,7 +29,7 @@ def structured_report(origin: Origin, regions: Sequence[Region], others: Sequenc
     """
     explanation, film = origin.explanation, origin.film
     algorithm = sr.AlgorithmIdentification(
-        name=f"medxgan {explanation.model.name}",
+        name=origin.algorithm_name,
         version=explanation.model.version,
         parameters=list(_parameters(explanation)),
         manufacturer=MANUFACTURER,

@@ -20,7 +20,7 @@ def segmentation(origin: Origin, regions: Sequence[Region]) -> Dataset:
     """The regions, of which there is at least one, binary; numbered and tracked as in the report."""
     model = origin.explanation.model
     algorithm = AlgorithmIdentificationSequence(
-        name=f"medxgan {model.name}",
+        name=origin.algorithm_name,
         family=standard.cid7162.ArtificialIntelligence,
         version=model.version,
         source=MANUFACTURER,

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from pydicom import Dataset
-from pydicom.config import disable_value_validation
 
 from medxgan.client import Explanation, MapKind, VerdictStatus
 from medxgan.gateway.results.blink import blink
 from medxgan.gateway.results.film import displayed
+from medxgan.gateway.results.ill_formed import unquoted
 from medxgan.gateway.results.origin import Origin
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.overlay import MapOnFilm
@@ -42,8 +42,7 @@ def result_series(
         GeometryError: the explanation does not say where its maps lie.
         LookupError: the explanation lacks a map.
     """
-    # pydicom warns of values that are ill-formed, and its warnings quote them: what a film has wrong, it keeps.
-    with disable_value_validation():
+    with unquoted():
         origin = Origin(source, explanation, made_at)
         results, regions = _shown(origin, outputs)
         if outputs.report:
