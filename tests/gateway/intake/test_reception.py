@@ -1,6 +1,7 @@
 """What is answered to each kind of object, and what is kept of it."""
 
 import errno
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -174,6 +175,19 @@ def test_films_are_refused_while_the_disk_is_full_and_taken_again_afterwards(
     assert kept(tmp_path) == []
     disk.breaks = False
     assert receiver.receive(sent, "dicom") is Reception.TAKEN
+
+
+def test_a_film_is_left_where_the_journal_does_not_say_whether_it_noted_it(
+    receiver: Receiver, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> bool:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as failure:
+        failure.setattr(journal, "arrive", failing)
+        with pytest.raises(sqlite3.OperationalError):
+            receiver.receive(content(film()), "dicom")
+    assert len(kept(tmp_path)) == 1
 
 
 def test_no_room_for_the_journal_is_no_room(

@@ -96,7 +96,7 @@ class Receiver:
         except ConflictError:
             return Reception.OTHER_PIXELS
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            if _is_full(error):
                 return Reception.NO_ROOM
             raise
         except OSError as error:
@@ -136,9 +136,17 @@ class Receiver:
 
     def _note(self, arrival: Arrival, content: bytes | None) -> None:
         file = None if content is None else self._films.write(content)
-        is_used = False
+        is_needed = False
         try:
-            is_used = self._journal.arrive(arrival, file)
+            is_needed = self._journal.arrive(arrival, file)
+        except sqlite3.Error as error:
+            # The row may be on the disk all the same, but where there was no room for it: the next start finds out.
+            is_needed = not _is_full(error)
+            raise
         finally:
-            if file is not None and not is_used:
+            if file is not None and not is_needed:
                 self._films.remove([file])
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
