@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 import pydicom
 import pytest
+from dicomweb_client.web import DICOMwebClient
 from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
 from tests.gateway.orthanc import Orthanc
 
+from medxgan.gateway.intake import archive
 from medxgan.gateway.intake.archive import ArchiveAwayError, ArchiveQuery, OrthancChanges
 from medxgan.gateway.intake.reception import Receiver
 from medxgan.gateway.journal.cursors import Cursors
@@ -94,6 +96,43 @@ def test_an_archive_that_is_away_says_so(orthanc: Orthanc, follow: OrthancChange
     orthanc.stop()
     with pytest.raises(ArchiveAwayError):
         follow.step()
+
+
+def test_a_query_goes_past_what_can_not_be_read_and_fetches_it_once(
+    orthanc: Orthanc, journal: Journal, receiver: Receiver, clock: MovedClock, metrics: Metrics
+) -> None:
+    today = datetime.fromtimestamp(clock(), UTC).strftime("%Y%m%d")
+    # More rows than there are pixels for: the archive takes that.
+    damaged, sent = film(StudyDate=today, Rows=65), film(StudyDate=today)
+    for each in (damaged, sent):
+        orthanc.store(content(each))
+    settings = DicomwebSettings(name="pacs", url=f"{orthanc.url}/dicom-web")
+    query = ArchiveQuery(settings, journal, receiver, clock)
+    assert query.step()
+    assert not query.step()
+    assert journal.known(sent.SOPInstanceUID) is not None
+    labels = {"source": "dicomweb", "reception": "unreadable"}
+    assert metrics.registry.get_sample_value("medxgan_gateway_objects_total", labels) == 1
+
+
+def test_a_query_reads_an_archive_page_by_page_and_one_without_pages_once(
+    orthanc: Orthanc, journal: Journal, receiver: Receiver, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.fromtimestamp(clock(), UTC).strftime("%Y%m%d")
+    first = film(StudyDate=today)
+    films = [first, *(film(StudyDate=today, StudyInstanceUID=first.StudyInstanceUID) for _ in range(2))]
+    for each in films:
+        orthanc.store(content(each))
+    monkeypatch.setattr(archive, "PAGE", 1)
+    settings = DicomwebSettings(name="pacs", url=f"{orthanc.url}/dicom-web")
+    query = ArchiveQuery(settings, journal, receiver, clock)
+    assert query.step()
+    assert all(journal.known(each.SOPInstanceUID) is not None for each in films)
+    plain = DICOMwebClient.search_for_studies
+    monkeypatch.setattr(
+        DICOMwebClient, "search_for_studies", lambda client, limit, offset, **options: plain(client, **options)
+    )
+    assert not query.step()
 
 
 def test_a_query_brings_the_films_of_the_last_days(

@@ -43,6 +43,8 @@ class ArchiveQuery:
             settings.url, session=session(settings.user, settings.password_file, settings.timeout_s)
         )
         self._client.set_http_retry_params(retry=False)
+        # Not fetched again before the next start.
+        self._unreadable: set[str] = set()
 
     def step(self) -> bool:
         """Look once; false where nothing new was there.
@@ -51,19 +53,22 @@ class ArchiveQuery:
             ArchiveAwayError: the archive does not answer.
         """
         try:
-            new = 0
+            is_new = False
             for study, series, instance in self._instances():
-                if self._journal.known(instance) is None:
-                    reception = self._receive(study, series, instance)
-                    if reception is Reception.NO_ROOM:
-                        return False
-                    new += reception is not None
-            return new > 0
+                if instance in self._unreadable or self._journal.known(instance) is not None:
+                    continue
+                reception = self._receive(study, series, instance)
+                if reception is Reception.NO_ROOM:
+                    return False
+                if reception is Reception.UNREADABLE:
+                    self._unreadable.add(instance)
+                is_new = True
+            return is_new
         except (requests.RequestException, KeyError, ValueError) as error:
             raise ArchiveAwayError from error
 
-    def _receive(self, study: str, series: str, instance: str) -> Reception | None:
-        """Fetch an object; None where it can't be read, which holds up no other."""
+    def _receive(self, study: str, series: str, instance: str) -> Reception:
+        """Fetch an object; one that can't be read holds up no other."""
         content = io.BytesIO()
         try:
             film = self._client.retrieve_instance(study, series, instance)
@@ -72,7 +77,7 @@ class ArchiveQuery:
             raise
         except Exception as fault:  # noqa: BLE001 - a damaged object fails in whatever way pydicom does
             log.error("an object of an archive can't be read", fault=type(fault).__name__)
-            return None
+            return Reception.UNREADABLE
         return self._receiver.receive(content.getvalue(), "dicomweb")
 
     def _instances(self) -> Iterator[tuple[str, str, str]]:
@@ -86,13 +91,16 @@ class ArchiveQuery:
                         yield study, series, _text(instance, "00080018")
 
     def _pages(self, search: Any, *where: str, **options: Any) -> Iterator[Mapping[str, Any]]:
-        offset = 0
+        offset, before = 0, None
         while True:
             page = search(*where, limit=PAGE, offset=offset, **options)
+            # An archive that knows of no pages gives everything, again and again.
+            if page == before:
+                return
             yield from page
             if len(page) < PAGE:
                 return
-            offset += len(page)
+            offset, before = offset + len(page), page
 
 
 class OrthancChanges:
