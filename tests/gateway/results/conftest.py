@@ -2,11 +2,9 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 
 import pytest
-
-Program = Callable[..., subprocess.CompletedProcess[str]]
+from tests.gateway.results.programs import Program
 
 
 @pytest.fixture
@@ -16,7 +14,7 @@ def program() -> Program:
     def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         found = shutil.which(name)
         if found is None:
-            package = "dicom3tools" if name == "dciodvfy" else "dcmtk"
+            package = "dicom3tools" if name in ("dciodvfy", "dcentvfy") else "dcmtk"
             pytest.skip(f"{name} is not installed (Debian's {package})")
         return subprocess.run([found, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
 

@@ -7,6 +7,7 @@ from tests.gateway.results.films import centre_of_mass, make_film, spot
 
 from medxgan.client import Orientation
 from medxgan.client.geometry import Box
+from medxgan.gateway.results.errors import UnusableFilmError
 from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.series import result_series
@@ -79,6 +80,13 @@ def test_a_flat_film_stays_as_it_is() -> None:
     (result,) = result_series(film, make_explanation(SHAPE, difference), only())
     first, second = grey_frames(result)
     np.testing.assert_array_equal(first, second)
+
+
+def test_more_pictures_than_an_object_has_room_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    film, explanation = explained()
+    monkeypatch.setattr("medxgan.gateway.results.blink.MOST_BYTES", 6 * SHAPE[0] * SHAPE[1] - 1)
+    with pytest.raises(UnusableFilmError, match="Rows, Columns: expected a film of which 2 pictures"):
+        result_series(film, explanation, only())
 
 
 def test_a_trajectory_of_another_length_is_refused() -> None:

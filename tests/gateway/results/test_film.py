@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
-from tests.gateway.results.conftest import Program
 from tests.gateway.results.films import make_film
+from tests.gateway.results.programs import Program
 
 from medxgan.gateway.results.errors import UnusableFilmError
 from medxgan.gateway.results.film import displayed

@@ -1,5 +1,7 @@
 """Regions of evidence: where they are, how large, and what they hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,6 +88,15 @@ def test_regions_are_those_of_the_evidence_and_measure_the_difference() -> None:
     assert evidence_kind(explanation) is MapKind.EVIDENCE
     (region,) = find_regions(explanation)
     assert region.largest_change == pytest.approx(-0.5)
+
+
+def test_without_an_evidence_map_they_are_those_of_the_difference() -> None:
+    plain = make_explanation((320, 320), squares((4, 4, 8, 0.5)), evidence=squares((20, 20, 8, 0.2)))
+    maps = {kind: entry for kind, entry in plain.maps.items() if kind is not MapKind.EVIDENCE}
+    explanation = replace(plain, maps=maps)
+    assert evidence_kind(explanation) is MapKind.DIFFERENCE
+    (region,) = find_regions(explanation)
+    assert region.largest_change == pytest.approx(0.5)
 
 
 def test_a_region_ends_where_x_ends() -> None:

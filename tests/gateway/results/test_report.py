@@ -7,10 +7,10 @@ import pytest
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
-from tests.gateway.results.conftest import Program
 from tests.gateway.results.explanations import make_explanation, with_verdict
 from tests.gateway.results.films import grey_film
 from tests.gateway.results.objects import of_class, saved
+from tests.gateway.results.programs import Program
 
 from medxgan.client import PixelSpacing, Unrecognised, VerdictReasonCode, VerdictStatus
 from medxgan.client.results import VerdictReason

@@ -4,6 +4,7 @@ import io
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, time
 
 import numpy as np
@@ -23,6 +24,7 @@ from tests.gateway.results.films import grey_film
 from tests.gateway.results.objects import EVERYTHING
 
 from medxgan.client import MapKind, VerdictStatus
+from medxgan.client.results import ModelIdentity
 from medxgan.gateway.results.errors import UnusableFilmError
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.results.series import result_series
@@ -81,14 +83,14 @@ def test_an_explanation_that_is_not_reliable_gets_a_report_and_no_map(status: Ve
 def test_a_report_needs_no_map() -> None:
     """A classifier alone has none, and neither has an image that nothing was inverted for."""
     bare = with_verdict(explanation(), VerdictStatus.NOT_ASSESSED)
-    bare = type(bare)(**vars(bare) | {"maps": {}, "outcome": None})
+    bare = replace(bare, maps={}, outcome=None)
     (report,) = result_series(grey_film(SHAPE), bare, Outputs())
     assert report.SOPClassUID == Comprehensive3DSRStorage
 
 
 def test_a_map_that_is_missing_is_named() -> None:
     reliable = explanation()
-    reliable = type(reliable)(**vars(reliable) | {"maps": {}})
+    reliable = replace(reliable, maps={})
     with pytest.raises(LookupError, match="difference"):
         result_series(grey_film(SHAPE), reliable, Outputs())
 
@@ -114,7 +116,7 @@ def test_uids_follow_from_the_film_and_the_bundle() -> None:
     assert len(ours) == len(CLASSES)
     assert all(uid.startswith("2.25.") and len(uid) <= 64 for uid in ours)
     assert not ours & uids(grey_film(SHAPE, SOPInstanceUID="1.2.3"), plain)
-    other = type(plain)(**vars(plain) | {"model": type(plain.model)("chest", "5", "cd" * 32)})
+    other = replace(plain, model=ModelIdentity("chest", "5", "cd" * 32))
     assert not ours & uids(grey_film(SHAPE), other)
 
 
@@ -149,7 +151,7 @@ def test_a_spacing_that_is_none_is_left_out(spacing: object) -> None:
 
 def test_a_model_with_a_long_name_is_named_as_far_as_there_is_room() -> None:
     plain = explanation()
-    long = type(plain)(**vars(plain) | {"model": type(plain.model)("m" * 63, "123456789", "ab" * 32)})
+    long = replace(plain, model=ModelIdentity("m" * 63, "123456789", "ab" * 32))
     for result in result_series(grey_film(SHAPE), long, EVERYTHING):
         assert read_back(result).SoftwareVersions[1] == "m" * 63
 

@@ -12,8 +12,8 @@ from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
 )
-from tests.gateway.results.conftest import Program
 from tests.gateway.results.objects import of_class, saved
+from tests.gateway.results.programs import Program
 
 from medxgan.client import Client, Explanation, VerdictStatus
 from medxgan.gateway.results.film import displayed

@@ -17,10 +17,10 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
-from tests.gateway.results.conftest import Program
 from tests.gateway.results.explanations import make_explanation
 from tests.gateway.results.films import grey_film
 from tests.gateway.results.objects import EVERYTHING, of_class, saved
+from tests.gateway.results.programs import Program
 
 from medxgan.client.geometry import Box
 from medxgan.gateway.results.film import displayed
@@ -93,6 +93,18 @@ def test_dciodvfy_would_find_one(program: Program, tmp_path: Path) -> None:
     assert "Error" in program("dciodvfy", "-new", file).stderr
 
 
+@pytest.mark.parametrize("name", FILMS)
+def test_the_film_and_its_results_agree_on_patient_study_and_series(
+    name: str, program: Program, tmp_path: Path
+) -> None:
+    results = saved([FILMS[name], *results_of(FILMS[name])], tmp_path)
+    assert "Error" not in program("dcentvfy", *results).stderr
+    other = pydicom.dcmread(results[1])
+    other.StudyDate = "19010203"
+    other.save_as(results[1])
+    assert "Error" in program("dcentvfy", *results).stderr
+
+
 @pytest.mark.parametrize("name", ["radiograph", "slice"])
 def test_dcmtk_draws_the_pictures(name: str, program: Program, tmp_path: Path) -> None:
     results = results_of(FILMS[name])
@@ -107,6 +119,7 @@ def test_dcmtk_draws_the_film_through_the_presentation_state(program: Program, t
     film = FILMS["MONOCHROME1"]
     state = of_class(results_of(film), GrayscaleSoftcopyPresentationStateStorage)
     state_file, film_file = saved([state, film], tmp_path)
+    assert "Test passed" in program("dcmpschk", state_file).stderr
     done = program("dcmp2pgm", "--pstate", state_file, film_file, tmp_path / "drawn.pgm")
     assert done.returncode == 0, done.stderr
     drawn = np.fromfile(tmp_path / "drawn.pgm", np.uint8)[-np.prod(SHAPE) :].reshape(SHAPE)

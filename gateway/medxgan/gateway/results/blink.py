@@ -11,11 +11,14 @@ from pydicom import Dataset
 
 from medxgan.client import Explanation, MapKind
 from medxgan.gateway.results import capture
+from medxgan.gateway.results.errors import UnusableFilmError
 from medxgan.gateway.results.film import WHITE, FloatArray
 from medxgan.gateway.results.legend import Block, laid_out, model_block, score_text, verdict_block
 from medxgan.gateway.results.origin import Origin
 from medxgan.gateway.results.overlay import MapOnFilm
 
+MOST_BYTES = 2**32 - 2
+"""Of pixels that are not compressed."""
 BLINK_MS, STEP_MS = 700.0, 300.0
 """Milliseconds that a picture is shown for: of two, and of more."""
 
@@ -31,8 +34,11 @@ def blink(origin: Origin, film: FloatArray, difference: MapOnFilm, pictures: int
             trajectory, which has as many, the one that is most negative last.
 
     Raises:
+        UnusableFilmError: there is no room for so many pictures in an object.
         LookupError: the explanation has no trajectory of as many pictures.
     """
+    if 3 * film.size * pictures > MOST_BYTES:
+        raise UnusableFilmError("Rows, Columns", f"a film of which {pictures} pictures in colour are below 4 GiB")
     explanation = origin.explanation
     per_unit = grey_per_unit(film, explanation)
     frames = []

@@ -37,7 +37,10 @@ class Outputs:
 
     @property
     def maps(self) -> tuple[MapKind, ...]:
-        """The maps that an explanation has to carry for these objects."""
+        """The maps that an explanation has to carry for these objects.
+
+        `EVIDENCE` may be left out of a model that does not have it: the regions are those of the difference then.
+        """
         return (MapKind.ORIGINAL, MapKind.RECONSTRUCTION, MapKind.DIFFERENCE, MapKind.EVIDENCE)
 
     @property

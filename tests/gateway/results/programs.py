@@ -1,0 +1,6 @@
+"""Programs of others, by name."""
+
+import subprocess
+from collections.abc import Callable
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
