@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,7 @@ from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import DicomSettings, TlsFiles
 from medxgan.gateway.telemetry.metrics import Metrics
-from medxgan.gateway.tls import requestor
+from medxgan.gateway.tls import RECEIVE_S, requestor
 
 pytestmark = leaves_sockets
 
@@ -223,6 +224,8 @@ def test_who_says_nothing_over_tls_holds_nobody_up(listen: Listen, tmp_path: Pat
         for begun in (b"", b"\x16\x03\x01"):
             stranger = silent.enter_context(socket.create_connection(("127.0.0.1", port)))
             stranger.sendall(begun)
+        began = time.monotonic()
         association = associate(port, ECHO, tls=known)
         assert association.is_established
+        assert time.monotonic() - began < RECEIVE_S / 2
         association.release()
