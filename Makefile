@@ -7,13 +7,16 @@ DEMO_FILM = $$($(BIN)/python -c "from importlib.resources import files; print(fi
 LOCKS := server/deployment/requirements
 EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header
 
-.PHONY: demo web-demo test test-fast check format protos release-contract models-wheel lock sbom abuse chaos bench clean
+.PHONY: demo web-demo gateway-demo test test-fast check format protos release-contract models-wheel lock sbom abuse chaos bench clean
 
 demo: .venv/.serving  ## explain a real chest film with the shipped bundle
 	$(BIN)/medxgan explain "$(DEMO_FILM)" --model chest --out out
 
 web-demo: .venv/.serving  ## look at that film in the reading room, in a browser
 	$(BIN)/medxgan web --sample "$(DEMO_FILM)" --open
+
+gateway-demo: .venv/.gateway  ## a film through an archive, a gateway and a server, to look at
+	$(BIN)/python gateway/demo.py
 
 test: .venv/.development  ## all tests
 	$(PYTEST)
@@ -77,6 +80,10 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[cli,server,dicom,web]" pydicom-data==1.0.0
 	touch $@
 
+.venv/.gateway: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[gateway,server]" pydicom-data==1.0.0
+	touch $@ .venv/.serving
+
 .venv/.development: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	touch $@ .venv/.serving
+	touch $@ .venv/.serving .venv/.gateway

@@ -32,6 +32,7 @@ SLOW_FIXTURES = {"tiny_bundle", "plain_models"}
 """Fixtures that export a network, which takes half a minute of processor time."""
 
 SLOW_MODULES = {
+    "end_to_end/test_gateway.py",
     "evaluation/test_command.py",
     "evaluation/test_runs.py",
     "export/test_bundle.py",
@@ -41,6 +42,8 @@ SLOW_MODULES = {
     "export/test_one_file.py",
     "export/test_one_file_in_wasm.py",
     "server/test_triton_repository.py",
+    "gateway/test_command.py",
+    "gateway/test_killed.py",
     "training/test_familiarity.py",
     "training/test_inversion.py",
     "training/test_phantom.py",

@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "warm-up": ("server", "server"),
     "sign": ("bundle", "server"),
     "audit": ("server", "server"),
+    "gateway": ("gateway", "gateway"),
     "train": ("training", "training"),
     "evaluate": ("evaluation", "evaluation", "server"),
     "export": ("export", "export", "server"),

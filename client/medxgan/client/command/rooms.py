@@ -1,4 +1,4 @@
-"""What the command uses of other rooms (server, training, export, web): named here, and imported when it is called.
+"""What the command uses of other rooms (server, export, gateway and so on): named here, and imported when it is called.
 
 The client imports no room, so that it runs where none is installed.
 """
@@ -57,6 +57,12 @@ SUBCOMMANDS = (
     ),
     Subcommand("sign", "Sign a model bundle.", "medxgan.bundle.command:sign", "server"),
     Subcommand("audit", "Check what a server noted of who asked for what.", "medxgan.server.audit:audit_app", "server"),
+    Subcommand(
+        "gateway",
+        "Take films in from a picture archive, and deliver explanations of them.",
+        "medxgan.gateway.command:gateway_app",
+        "gateway",
+    ),
     Subcommand("train", "Train a classifier, a generator or an encoder.", "medxgan.training.command:train", "training"),
     Subcommand(
         "evaluate",

@@ -1,0 +1,1 @@
+"""From a modality, an archive or a folder into the journal."""
