@@ -36,6 +36,7 @@ SUBCOMMANDS = {
 """The room of each subcommand, and the extras that are enough for it."""
 
 APART = {
+    "server/medxgan/server/engine/openvino.py": "server-openvino",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
     "server/medxgan/server/telemetry/spans.py": "tracing",
