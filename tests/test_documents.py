@@ -35,6 +35,7 @@ SUBCOMMANDS = {
 """The room of each subcommand, and the extras that are enough for it."""
 
 APART = {
+    "client/medxgan/client/notebook/*.py": "notebook",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
     "server/medxgan/server/telemetry/spans.py": "tracing",
