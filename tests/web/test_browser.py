@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image
+from tests.web.films import phantom_film
 from tests.web.rooms import LOOPBACK, Opening, opened
 
 from medxgan.export.bundle import export_bundle
@@ -313,6 +315,31 @@ def test_what_is_wrong_with_a_film_is_said(page: playwright.Page, tmp_path: Path
     page.set_input_files("#file", tmp_path / "blank.png")
     page.wait_for_selector(".badge.not_applicable")
     assert "unlike those" in page.inner_text(".reasons")
+
+
+def test_a_dicom_film_s_explanation_is_saved_as_dicom(page: playwright.Page, tmp_path: Path) -> None:
+    for name, attributes in (("whole", {}), ("without", {"StudyInstanceUID": None})):
+        phantom_film(**attributes).save_as(tmp_path / f"{name}.dcm", enforce_file_format=True)
+    page.select_option("#model", "phantom 3")
+    page.set_input_files("#file", tmp_path / "whole.dcm")
+    page.wait_for_selector(".badge.reliable")
+    with page.expect_download() as downloading:
+        page.click("text=DICOM (ZIP)")
+    assert downloading.value.suggested_filename == "dicom.zip"
+    with zipfile.ZipFile(downloading.value.path()) as archive:
+        assert archive.namelist() == ["secondary-capture.dcm", "report.dcm"]
+    page.click("text=Open")
+    page.set_input_files("#file", tmp_path / "without.dcm")
+    page.wait_for_selector(".badge.reliable")
+    page.click("text=DICOM (ZIP)")
+    assert "StudyInstanceUID: expected a value" in page.inner_text(".alert")
+    assert page.is_enabled("text=DICOM (ZIP)")
+
+
+def test_a_film_that_is_no_dicom_is_not_offered_as_dicom(page: playwright.Page) -> None:
+    open_sample(page)
+    assert page.is_visible("text=Panel (PNG)")
+    assert not page.is_visible("text=DICOM (ZIP)")
 
 
 def test_a_server_that_is_away(browser: playwright.Browser) -> None:

@@ -9,6 +9,7 @@ from medxgan.client.pictures.appearance import PICTURES, appearance
 from medxgan.client.pictures.report import plain
 from medxgan.client.results import Explanation, ModelDescription, Progress
 from medxgan.client.vocabulary import MapKind, Unrecognised
+from medxgan.web.dicom_results import obstacle
 from medxgan.web.sessions import HeldExplanation, HeldFilm
 
 BUNDLE_FIELDS = ("image", "classification", "inversion", "reliability", "metrics", "provenance", "familiarity")
@@ -36,6 +37,7 @@ def film(held: HeldFilm) -> dict[str, Any]:
         "frame": shown.frame,
         "frames": shown.frames,
         "model": held.model,
+        "makes_dicom": not obstacle(held),
         "explanations": list(held.explanations),
     }
 

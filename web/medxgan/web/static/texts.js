@@ -253,7 +253,8 @@ export const T = {
     settings: "Settings in force",
   },
 
-  exports: { label: "Save", panel: "Panel (PNG)", json: "Numbers (JSON)" },
+  exports: { label: "Save", panel: "Panel (PNG)", json: "Numbers (JSON)", dicom: "DICOM (ZIP)",
+    dicomNote: "Secondary Capture and structured report; where the verdict is not RELIABLE, the report alone" },
 
   gallery: {
     heading: "Gallery",
