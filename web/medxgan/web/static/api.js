@@ -43,13 +43,14 @@ export const post = async (path, json) => {
 export const remove = async (path) => { await ask("DELETE", path); };
 export const bring = async (file) => (await ask("POST", "/films", { body: file })).json();
 export const binary = async (path, signal) => (await ask("GET", path, { signal })).arrayBuffer();
+export const floats = async (path) => new Float32Array(await binary(path));
+
 /** Save what is at a path as a file. What goes wrong is thrown in words; a link would save it. */
 export async function save(path, name) {
   const address = URL.createObjectURL(new Blob([await binary(path)]));
   Object.assign(document.createElement("a"), { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser has begun by then
 }
-export const floats = async (path) => new Float32Array(await binary(path));
 
 /** An explanation, by server-sent events: `onprogress` hears of every block of steps; gives the result. */
 export async function explain(film, wish, onprogress, signal) {

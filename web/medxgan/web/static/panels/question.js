@@ -3,6 +3,13 @@
 import { announce, field, fill, h } from "../dom.js";
 import { T } from "../texts.js";
 
+/** Settings that have another name in the form than in an error. */
+const NAMES = {
+  "settings.target_class": "target",
+  "settings.integrated_gradients.steps": "path_steps",
+  "settings.occlusion.level": "occlusion_level",
+};
+
 /** `on.run(settings)` explains again; `on.region` draws a region in the middle; `on.clear` takes it away. */
 export function questionPanel(reading, on) {
   if (!reading.source.canAsk) return h("p", { className: "note" }, T.gallery.noFilm);
@@ -32,9 +39,7 @@ export function questionPanel(reading, on) {
   const panel = h("div", {}, h("p", { className: "note" }, T.question.lead), form, moved, region);
   /** Mark the field that an error names: "settings.inversion.steps". */
   panel.mark = (path) => {
-    const name = { "settings.occlusion.level": "occlusion_level", "settings.integrated_gradients.steps": "path_steps",
-      "settings.target_class": "target" }[path]
-      ?? path.split(".").at(-1);
+    const name = NAMES[path] ?? path.split(".").at(-1);
     const input = form.elements.namedItem(name);
     input?.setAttribute("aria-invalid", "true");
     input?.focus();

@@ -15,12 +15,14 @@ const inverts = (model) => model.maps.some((entry) => entry.needs.includes("inve
 
 /** A wish: `settings` that the reader changed; `all` maps, or the quick ones with those in `kinds`. */
 export function wishFor(model, settings = {}, { all = false, kinds = [] } = {}) {
-  const maps = possible(model, settings, settings.target).filter((entry) => all || entry.cost <= QUICK || kinds.includes(entry.kind));
+  const maps = possible(model, settings, settings.target)
+    .filter((entry) => all || entry.cost <= QUICK || kinds.includes(entry.kind));
+  const walks = inverts(model) && !ofAnother(model, settings.target);
   return {
     model: model.model.name,
     version: model.model.version,
     maps: maps.map((entry) => entry.kind),
-    ...(inverts(model) && !ofAnother(model, settings.target) ? { trajectory: Math.min(FRAMES, model.limits.trajectory_frames) } : {}),
+    ...(walks ? { trajectory: Math.min(FRAMES, model.limits.trajectory_frames) } : {}),
     ...settings,
   };
 }
