@@ -36,6 +36,7 @@ SUBCOMMANDS = {
 """The room of each subcommand, and the extras that are enough for it."""
 
 APART = {
+    "client/medxgan/client/notebook/*.py": "notebook",
     "server/medxgan/server/engine/openvino.py": "server-openvino",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
@@ -43,6 +44,7 @@ APART = {
     "server/medxgan/server/triton/model.py": "triton",
     "training/medxgan/training/data/dicom_folder.py": "dicom",
     "training/medxgan/training/networks/onnx_*.py": "export",
+    "web/medxgan/web/dicom_results.py": "gateway",
 }
 """Files that are imported only where it is asked for what they do, and the extra for that."""
 
@@ -104,7 +106,7 @@ def imports(path: Path) -> frozenset[str]:
 
 
 def rooms_of(room: str) -> set[str]:
-    """A room and those that it imports, at whatever remove."""
+    """A room and those that it imports, at whatever remove, but apart."""
     found, new = set(), {room}
     while new:
         found |= new
@@ -112,6 +114,7 @@ def rooms_of(room: str) -> set[str]:
             name.split(".")[1]
             for each in new
             for path in sources(each)
+            if apart(path) is None
             for name in imports(path)
             if name.startswith("medxgan.")
         }

@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_python_runs(service, tmp_path: Path, monkeypatch, capsys) -> None:
-    assert len(blocks("python")) == 5
+    assert len(blocks("python")) == 6
     code = "\n".join(blocks("python"))
     assert "localhost:50051" in code
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -14,12 +15,17 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image
+from tests.web.films import SAMPLE, phantom_film
 from tests.web.rooms import LOOPBACK, Opening, opened
+from torch import Tensor, nn
 
+from medxgan.client import Client
+from medxgan.client.pictures.report import report
 from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.model import TrainedModel
-from medxgan.v1 import explanation_pb2_grpc
+from medxgan.training.networks import Classifier
+from medxgan.v1 import bundle_pb2, explanation_pb2_grpc
 from medxgan.web import color_maps
 from medxgan.web.settings import RoomSettings
 
@@ -107,6 +113,13 @@ def values(page: playwright.Page, film: str, kind: str, shape: tuple[int, int]) 
     told = page.request.get(f"{page.url.split('#')[0]}api/films/{film}").json()
     path = f"{page.url.split('#')[0]}api/films/{film}/explanations/{told['explanations'][-1]}/maps/{kind}"
     return np.frombuffer(page.request.get(path).body(), "<f4").reshape(shape)
+
+
+def last_explanation(page: playwright.Page) -> dict[str, object]:
+    """The last explanation of the film that is open."""
+    api, film = f"{page.url.split('#')[0]}api/films", page.url.rsplit("/", 1)[1]
+    last = page.request.get(f"{api}/{film}").json()["explanations"][-1]
+    return page.request.get(f"{api}/{film}/explanations/{last}").json()
 
 
 def place(drawn: np.ndarray, row: float, column: float, size: int = 512) -> tuple[int, int]:
@@ -224,8 +237,10 @@ def test_other_settings_are_asked_and_what_moved_is_told(page: playwright.Page) 
     page.click("#tab-question")
     page.fill("[name=steps]", "3")
     page.fill("[name=restarts]", "2")
+    page.select_option("[name=solver]", "lbfgs")
     page.click("button >> text=Run again")
     page.wait_for_selector(".moved table")
+    assert last_explanation(page)["settings"]["inversion"]["solver"] == "lbfgs"
     assert re.search("Spread over the restarts\\s+\N{EN DASH}\\s+0\\.\\d+", page.inner_text(".moved"))
     page.click("#tab-maps")
     page.wait_for_selector(".maps .map[value=uncertainty]")
@@ -315,6 +330,31 @@ def test_what_is_wrong_with_a_film_is_said(page: playwright.Page, tmp_path: Path
     assert "unlike those" in page.inner_text(".reasons")
 
 
+def test_a_dicom_film_s_explanation_is_saved_as_dicom(page: playwright.Page, tmp_path: Path) -> None:
+    for name, attributes in (("whole", {}), ("without", {"StudyInstanceUID": None})):
+        phantom_film(**attributes).save_as(tmp_path / f"{name}.dcm", enforce_file_format=True)
+    page.select_option("#model", "phantom 3")
+    page.set_input_files("#file", tmp_path / "whole.dcm")
+    page.wait_for_selector(".badge.reliable")
+    with page.expect_download() as downloading:
+        page.click("text=DICOM (ZIP)")
+    assert downloading.value.suggested_filename == "dicom.zip"
+    with zipfile.ZipFile(downloading.value.path()) as archive:
+        assert archive.namelist() == ["secondary-capture.dcm", "report.dcm"]
+    page.click("text=Open")
+    page.set_input_files("#file", tmp_path / "without.dcm")
+    page.wait_for_selector(".badge.reliable")
+    page.click("text=DICOM (ZIP)")
+    assert "StudyInstanceUID: expected a value" in page.inner_text(".alert")
+    assert page.is_enabled("text=DICOM (ZIP)")
+
+
+def test_a_film_that_is_no_dicom_is_not_offered_as_dicom(page: playwright.Page) -> None:
+    open_sample(page)
+    assert page.is_visible("text=Panel (PNG)")
+    assert not page.is_visible("text=DICOM (ZIP)")
+
+
 def test_a_server_that_is_away(browser: playwright.Browser) -> None:
     with opened("127.0.0.1:9", RoomSettings(hosts=LOOPBACK)) as url, visited(browser, url) as page:
         page.click("text=Open the sample")
@@ -322,11 +362,26 @@ def test_a_server_that_is_away(browser: playwright.Browser) -> None:
         page.wait_for_selector("canvas.film")  # the film is there all the same
 
 
+class TwoClasses(Classifier):
+    """A small classifier with an output for another class beside the positive one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width=width)
+        self.output = nn.Linear(self.output.in_features, 2)
+
+    def positive_logit(self, outputs: Tensor) -> Tensor:
+        return outputs[:, 0]
+
+
 @pytest.fixture(scope="module")
 def classifier(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of a classifier alone."""
+    """The address of a server of a classifier alone, of two classes."""
     folder = tmp_path_factory.mktemp("classifier")
+    network, classification = TwoClasses(width=8), bundle_pb2.Classification()
+    classification.CopyFrom(tiny_model.classification)
+    classification.outputs.add(name="effusion")
     alone = replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
+    alone = replace(alone, classifier=network.eval(), classification=classification)
     export_bundle(alone, folder / "plain" / "1")
     with EmbeddedServer(folder, "cpu") as server:
         yield server.address
@@ -343,9 +398,11 @@ def test_a_classifier_without_a_generator_is_attributed(browser: playwright.Brow
         page.wait_for_selector(".maps .map[value=occlusion]")
         page.click("#tab-question")
         page.fill("[name=window]", "8")
+        page.select_option("[name=target]", "effusion")
         page.click("button >> text=Run again")
-        page.wait_for_selector(".moved table")
         page.click("#tab-model")
+        page.wait_for_selector(".model-card >> text=effusion")
+        assert last_explanation(page)["target"]["class_name"] == "effusion"
         assert "was not measured" in page.inner_text(".model-card")
         assert page.request.get(url + page.get_attribute(".save a", "href")).ok
 
@@ -371,6 +428,25 @@ def test_a_server_that_is_busy(browser: playwright.Browser) -> None:
             assert page.is_visible("text=Try again")
     finally:
         server.stop(None)
+
+
+def test_the_gallery_is_sorted_by_how_the_scores_agree(
+    browser: playwright.Browser, opening: Opening, upstream: str, tmp_path: Path
+) -> None:
+    with Client(upstream) as client:
+        told = report(client.explain(SAMPLE, model="phantom"), {}, image=SAMPLE)
+    film = told["scores"]["original"]["probability"]
+    for name, reconstruction in (("alike", film - 0.01), ("apart", film - 0.4)):
+        told["scores"]["reconstruction"]["probability"] = reconstruction
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "explanation.json").write_text(json.dumps(told))
+    with opening(folder=tmp_path) as url, visited(browser, f"{url}/#/gallery") as page:
+        page.wait_for_selector(".cards li")
+        names = page.locator(".cards strong")
+        assert names.all_inner_texts() == ["alike", "apart"]
+        page.get_by_label("Sort by").select_option("agreement")
+        assert names.all_inner_texts() == ["apart", "alike"]
+        assert "agreement 60" in page.inner_text(".cards li >> nth=0")
 
 
 def test_a_reader_signs_in(browser: playwright.Browser, opening: Opening) -> None:

@@ -52,6 +52,12 @@ def test_every_explanation_has_a_line(visitor: httpx.Client) -> None:
     assert not entries["broken"]["readable"]
 
 
+def test_how_the_scores_of_film_and_reconstruction_agree(visitor: httpx.Client, explanation: Explanation) -> None:
+    entries = {entry["name"]: entry for entry in visitor.get("/api/gallery").json()}
+    gap = explanation.scores.original.probability - explanation.scores.reconstruction.probability
+    assert entries["good"]["agreement"] == pytest.approx(1 - abs(gap))
+
+
 def test_maps_come_back_from_their_files(visitor: httpx.Client, explanation: Explanation) -> None:
     entry = next(each for each in visitor.get("/api/gallery").json() if each["name"] == "good")
     told = visitor.get(f"/api/gallery/{entry['id']}").json()

@@ -14,7 +14,8 @@ MedxganClientError
 MissingExtraError is apart: a part of this installation that was needed is not there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -95,6 +96,18 @@ class MissingExtraError(Exception):
         super().__init__(
             f"{purpose} needs the {extra} extra: pip install 'medxgan[{extra}]' (there is no module {cause.name!r})"
         )
+
+
+@contextmanager
+def needed_extra(purpose: str, extra: str) -> Iterator[None]:
+    """While what an extra brings is imported: where it is not there, that is a MissingExtraError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        # A part of medxgan itself that is missing is a broken installation, which no extra mends.
+        if error.name is None or error.name.partition(".")[0] == "medxgan":
+            raise
+        raise MissingExtraError(purpose, extra, error) from error
 
 
 @dataclass(frozen=True)

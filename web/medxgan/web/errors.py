@@ -6,6 +6,7 @@ RoomError
 ├── OriginError        the request comes from another site
 ├── MissingError       no such film, explanation or map in this session
 ├── FullError          a limit of what is held is reached
+├── ResultsError       no DICOM objects can be made of the film
 └── FieldError         a field of a request is wrong
 """
 
@@ -64,6 +65,15 @@ class FullError(RoomError):
     """A limit of what is held is reached."""
 
     status, kind = 409, "full"
+
+
+class ResultsError(RoomError):
+    """No DICOM objects can be made of the film; `reason` is for a person."""
+
+    status, kind = 422, "results"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no DICOM objects can be made: {reason}")
 
 
 class FieldError(RoomError):

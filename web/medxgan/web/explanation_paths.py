@@ -23,7 +23,8 @@ from medxgan.client.pictures.panel import write_panel
 from medxgan.client.pictures.report import report
 from medxgan.client.results import Explanation
 from medxgan.web import plain
-from medxgan.web.errors import FieldError, MissingError, described
+from medxgan.web.dicom_results import archived_results, obstacle
+from medxgan.web.errors import FieldError, MissingError, ResultsError, described
 from medxgan.web.event_stream import Event, EventStream
 from medxgan.web.grey_scale import grey_scale
 from medxgan.web.region import bright_is_high, erased, read_outline, shares
@@ -117,6 +118,14 @@ async def as_report(request: Request) -> Response:
     return _download(content, "application/json", "explanation.json")
 
 
+async def as_dicom(request: Request) -> Response:
+    """The Secondary Capture and the structured report of an explanation, as a zip file."""
+    film, result = film_of(request), explanation_of(request).explanation
+    if reason := obstacle(film):
+        raise ResultsError(reason)
+    return _download(await asyncio.to_thread(archived_results, film.content, result), "application/zip", "dicom.zip")
+
+
 def _download(content: bytes, media_type: str, name: str) -> Response:
     return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
@@ -154,5 +163,6 @@ ROUTES = [
     Route("/api/films/{film}/explanations/{explanation}/trajectory", trajectory),
     Route("/api/films/{film}/explanations/{explanation}/panel.png", panel),
     Route("/api/films/{film}/explanations/{explanation}/explanation.json", as_report),
+    Route("/api/films/{film}/explanations/{explanation}/dicom.zip", as_dicom),
     Route("/api/films/{film}/explanations/{explanation}/region", region, methods=["POST"]),
 ]

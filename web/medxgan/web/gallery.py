@@ -16,6 +16,7 @@ from medxgan.web.errors import MissingError
 from medxgan.web.plain import drawing
 
 REPORT = "explanation.json"
+_COMPARED = ("original", "reconstruction")
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxError)
 
 
@@ -30,7 +31,7 @@ class Gallery:
         self._folder = folder
 
     def entries(self) -> list[dict[str, Any]]:
-        """One line for each explanation: its id, folder, model, score, verdict and error."""
+        """One line for each explanation: its id, folder, model, score, verdict, error and agreement."""
         return [_line(name, report) for name, report in self._reports().items()]
 
     def explanation(self, name: str) -> dict[str, Any]:
@@ -105,9 +106,16 @@ def _line(name: str, path: Path) -> dict[str, Any]:
             "score": _finite(report["scores"]["original"]["probability"]),
             "positive": bool(report["scores"]["original"]["positive"]),
             "error": _finite(outcome.get("reconstruction_mse")),
+            "agreement": _agreement(report["scores"]),
         }
     except _UNREADABLE:
         return {**line, "readable": False}
+
+
+def _agreement(scores: Mapping[str, Any]) -> float | None:
+    """1 where the classifier scores the reconstruction as it does the film, down to 0; None where there is none."""
+    film, reconstruction = (_finite((scores.get(name) or {}).get("probability")) for name in _COMPARED)
+    return None if film is None or reconstruction is None else 1.0 - abs(film - reconstruction)
 
 
 def _finite(value: Any) -> float | None:

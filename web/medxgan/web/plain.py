@@ -1,26 +1,19 @@
 """Results as JSON: what the browser is told of an explanation, a model and a film."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from medxgan.client.pictures.appearance import PICTURES, appearance
-from medxgan.client.pictures.panel import GREY_LEVEL
 from medxgan.client.pictures.report import plain
 from medxgan.client.results import Explanation, ModelDescription, Progress
 from medxgan.client.vocabulary import MapKind, Unrecognised
+from medxgan.web.dicom_results import obstacle
 from medxgan.web.sessions import HeldExplanation, HeldFilm
 
 BUNDLE_FIELDS = ("image", "classification", "inversion", "reliability", "metrics", "provenance", "familiarity")
 """What a reader may want to know of a bundle; the rest is about its files."""
-LEAST: Mapping[MapKind | Unrecognised, float] = {
-    MapKind.DIFFERENCE: GREY_LEVEL,
-    MapKind.UNCERTAINTY: GREY_LEVEL,
-    MapKind.RESIDUAL: GREY_LEVEL**2,
-}
-"""Where the scale of a map ends at least, as on the panel."""
 RIGHTS = ("limitations", "license", "attribution", "data")
 
 
@@ -44,6 +37,7 @@ def film(held: HeldFilm) -> dict[str, Any]:
         "frame": shown.frame,
         "frames": shown.frames,
         "model": held.model,
+        "makes_dicom": not obstacle(held),
         "explanations": list(held.explanations),
     }
 
@@ -99,7 +93,7 @@ def drawing(kind: MapKind | Unrecognised) -> dict[str, Any]:
         "title": shown.name,
         "unit": shown.unit,
         "reading": shown.reading,
-        "least": LEAST.get(kind, 0.0),
+        "least": shown.least,
     }
 
 

@@ -10,6 +10,9 @@ from medxgan.client.pictures.sheet import Picture, largest_magnitude
 from medxgan.client.results import Explanation
 from medxgan.client.vocabulary import MapKind, Unrecognised
 
+GREY_LEVEL = 2 / 255
+"""One of 256 grey levels in [-1, 1]: a map whose largest value is less than this is not drawn as if it were strong."""
+
 PICTURES = (
     MapKind.ORIGINAL,
     MapKind.RECONSTRUCTION,
@@ -32,6 +35,7 @@ class Appearance:
         signed: whether values fall on both sides of zero: red above, blue below; else from dark to bright.
         inverts: whether it comes from the inversion, so that the verdict is about it.
         short_name: for the heading of a small picture; empty where `name` fits.
+        least: the magnitude that its scale goes up to at least.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Appearance:
     signed: bool = True
     inverts: bool = False
     short_name: str = ""
+    least: float = 0.0
 
 
 APPEARANCES: Mapping[MapKind, Appearance] = {
@@ -48,12 +53,14 @@ APPEARANCES: Mapping[MapKind, Appearance] = {
         "unit of x",
         "Reconstruction minus negative realization: red where pathology adds intensity, blue where it takes away.",
         inverts=True,
+        least=GREY_LEVEL,
     ),
     MapKind.RESIDUAL: Appearance(
         "Residual",
         "unit of x, squared",
         "Where the image itself differs from the negative realization as the difference does.",
         inverts=True,
+        least=GREY_LEVEL**2,
     ),
     MapKind.EVIDENCE: Appearance(
         "Evidence",
@@ -67,6 +74,7 @@ APPEARANCES: Mapping[MapKind, Appearance] = {
         "How much the difference depends on the start of the inversion.",
         signed=False,
         inverts=True,
+        least=GREY_LEVEL,
     ),
     MapKind.GRADIENT: Appearance(
         "Gradient",
@@ -121,16 +129,22 @@ def map_picture(explanation: Explanation, kind: MapKind | Unrecognised, caption:
     """A map in colour with its scale: symmetric about zero, or from zero up."""
     shown = appearance(kind)
     draw = Picture.signed if shown.signed else Picture.unsigned
-    return draw(explanation[kind], shown.short_name or shown.name, caption, shown.unit)
+    return draw(explanation[kind], shown.short_name or shown.name, caption, shown.unit, least=shown.least)
 
 
 def overlay(explanation: Explanation, kind: MapKind | Unrecognised) -> FloatArray:
     """[S, S, 3] in [0, 1]: the image in grey, drawn towards red above zero and blue below, by magnitude."""
+    over = layer(explanation, kind)
+    grey = (np.clip(explanation.original, -1.0, 1.0)[..., np.newaxis] + 1.0) / 2.0
+    tint, weight = over[..., :3], over[..., 3:]
+    drawn: FloatArray = (1.0 - weight) * grey + weight * tint
+    return drawn
+
+
+def layer(explanation: Explanation, kind: MapKind | Unrecognised) -> FloatArray:
+    """[S, S, 4] in [0, 1]: what `overlay` lays over the image, red or blue, opaque by magnitude."""
     values = explanation[kind]
-    strength = values / largest_magnitude(values)
-    grey = np.repeat((np.clip(explanation.original, -1.0, 1.0)[..., np.newaxis] + 1.0) / 2.0, 3, axis=2)
-    weight = np.abs(strength)[..., np.newaxis]
+    strength = values / max(appearance(kind).least, largest_magnitude(values))
     red, blue = np.array([0.84, 0.15, 0.16]), np.array([0.12, 0.42, 0.78])
     tint = np.where(strength[..., np.newaxis] > 0, red, blue)
-    drawn: FloatArray = ((1.0 - weight) * grey + weight * tint).astype(np.float32)
-    return drawn
+    return np.concatenate([tint, np.abs(strength)[..., np.newaxis]], axis=2, dtype=np.float32)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from medxgan.client.pictures.appearance import APPEARANCES
 from medxgan.client.pictures.files import drawable
 from medxgan.client.pictures.sheet import Badge, Picture, Sheet
 from medxgan.client.results import Execution, Explanation, ModelIdentity, Score, Verdict
@@ -17,9 +18,6 @@ BADGE_COLORS = {
 }
 """Of the verdicts that judge the explanation; the others are grey."""
 
-
-GREY_LEVEL = 2 / 255
-"""One of 256 grey levels in [-1, 1]: a map whose largest value is less than this is not drawn as if it were strong."""
 
 SHOWN = (
     MapKind.ORIGINAL,
@@ -35,17 +33,22 @@ SHOWN = (
 
 
 def write_panel(explanation: Explanation, file: Path | BinaryIO, *, positive_class: str) -> None:
-    """Write the panel of an explanation, five pictures in a row, or four where they are more.
+    """Write the panel of an explanation.
 
     Args:
         explanation: what to show.
         file: the PNG file to write, by its path or open; about 2000 pixels wide.
         positive_class: what a positive image shows, as the model's bundle says it.
     """
+    panel(explanation, positive_class=positive_class).write(file)
+
+
+def panel(explanation: Explanation, *, positive_class: str) -> Sheet:
+    """The panel of an explanation, five pictures in a row, or four where they are more."""
     pictures = [
         _picture(explanation, kind) for kind in SHOWN if kind in explanation.maps and drawable(explanation.maps[kind])
     ]
-    Sheet(
+    return Sheet(
         title=sheet_title(explanation.model, f"probability of {positive_class}"),
         badge=verdict_badge(explanation.verdict),
         sentences=[
@@ -58,7 +61,7 @@ def write_panel(explanation: Explanation, file: Path | BinaryIO, *, positive_cla
         small_print=small_print(
             *inversion_facts(explanation), model=explanation.model, execution=explanation.execution
         ),
-    ).write(file)
+    )
 
 
 def verdict_badge(verdict: Verdict) -> Badge:
@@ -106,16 +109,20 @@ def _picture(explanation: Explanation, kind: MapKind) -> Picture:
             return Picture(values, "Applied negative", score_caption(scores.applied_negative))
         case MapKind.DIFFERENCE:
             return Picture.signed(
-                values, "Difference", "reconstruction \N{MINUS SIGN} negative", "intensity", least=GREY_LEVEL
+                values,
+                "Difference",
+                "reconstruction \N{MINUS SIGN} negative",
+                "intensity",
+                least=APPEARANCES[kind].least,
             )
         case MapKind.COLORIZED:
             return Picture(values, "Colorized", "red adds, blue takes away")
         case MapKind.RESIDUAL:
             caption = "where image and difference agree"
-            return Picture.signed(values, "Residual", caption, "intensity, squared", least=GREY_LEVEL**2)
+            return Picture.signed(values, "Residual", caption, "intensity, squared", least=APPEARANCES[kind].least)
         case MapKind.UNCERTAINTY:
             inversion = explanation.settings.inversion
             caption = "of the difference" + (f", {inversion.restarts} restarts" if inversion is not None else "")
-            return Picture.unsigned(values, "Uncertainty", caption, "standard deviation", least=GREY_LEVEL)
+            return Picture.unsigned(values, "Uncertainty", caption, "standard deviation", least=APPEARANCES[kind].least)
         case _:
             raise ValueError(f"the panel does not show the map {kind.value!r}")

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from medxgan.client.pictures.panel import GREY_LEVEL, NOTE, score_caption, sheet_title, small_print
+from medxgan.client.pictures.appearance import GREY_LEVEL
+from medxgan.client.pictures.panel import NOTE, score_caption, sheet_title, small_print
 from medxgan.client.pictures.sheet import Badge, Picture, Sheet
 from medxgan.client.results import Explanation, PositiveRealizationOutcome, Score
 from medxgan.client.vocabulary import MapKind

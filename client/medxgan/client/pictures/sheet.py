@@ -6,6 +6,7 @@ It is laid out in inches from the top edge, so that type and margins keep their 
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal, Self
 
@@ -98,6 +99,10 @@ class Sheet:
 
     def write(self, file: Path | BinaryIO) -> None:
         """Draw the sheet and save it as PNG, to a path or into an open file."""
+        self.figure().savefig(file, format="png")
+
+    def figure(self) -> Figure:
+        """Draw the sheet."""
         title = textwrap.wrap(self.title, TITLE_CHARACTERS)
         sentences = [line for sentence in self.sentences for line in textwrap.wrap(sentence, BODY_CHARACTERS)]
         side = (WIDTH - 2 * MARGIN - GUTTER * (self.columns - 1)) / self.columns
@@ -128,7 +133,16 @@ class Sheet:
         page.rule(footer)
         page.write(MARGIN, footer + 0.12, self.note, SMALL, weight="bold")
         page.write(WIDTH - MARGIN, footer + 0.12 + below, self.small_print, SMALL, color=QUIET, align="right")
-        page.figure.savefig(file, format="png")
+        return page.figure
+
+
+class _SheetFigure(Figure):
+    """A figure that a notebook shows, with or without pyplot's integration."""
+
+    def _repr_png_(self) -> bytes:
+        picture = BytesIO()
+        self.savefig(picture, format="png")
+        return picture.getvalue()
 
 
 class _Page:
@@ -136,7 +150,7 @@ class _Page:
 
     def __init__(self, height: float) -> None:
         # A Figure of its own draws with Agg and needs neither a display nor pyplot's global state.
-        self.figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white")
+        self.figure = _SheetFigure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white")
         self.height = height
 
     def write(

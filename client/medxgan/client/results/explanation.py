@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
+from medxgan.client.errors import MissingExtraError, needed_extra
 from medxgan.client.geometry import FloatArray, Geometry
 from medxgan.client.results.execution import Execution, ModelIdentity
 from medxgan.client.results.inversion import InversionOutcome, PositiveRealizationOutcome
@@ -11,6 +13,11 @@ from medxgan.client.results.maps import Map, Score, TrajectoryFrame
 from medxgan.client.results.settings import Settings
 from medxgan.client.results.verdict import ImageCheck, Verdict
 from medxgan.client.vocabulary import MapKind, Unrecognised
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from medxgan.client.notebook.widget import ExplanationWidget
 
 
 @dataclass(frozen=True)
@@ -106,16 +113,38 @@ class Explanation:
         """The map at the size and in the layout of the film as it was sent; see `Geometry.lay_on_film`."""
         return self.geometry.lay_on_film(self[kind], fill=fill)
 
+    def show(self, *, positive_class: str = "") -> "Figure":
+        """The panel as a figure of matplotlib, which a notebook shows where it is the last line of a cell.
+
+        Args:
+            positive_class: what a positive image shows, for the heading; by default the target class in force.
+
+        Raises:
+            MissingExtraError: the extra `cli` is not installed.
+        """
+        with needed_extra("`Explanation.show`", "cli"):
+            from medxgan.client.pictures.panel import panel
+        return panel(self, positive_class=positive_class or self.settings.target_class or "the positive class").figure()
+
+    def widget(self) -> "ExplanationWidget":
+        """The explanation to look at in a notebook: its pictures, to blink between, and its maps over them.
+
+        Raises:
+            MissingExtraError: the extra `notebook` is not installed.
+            LookupError: there is no picture in it.
+        """
+        with needed_extra("`Explanation.widget`", "notebook"):
+            from medxgan.client.notebook.widget import ExplanationWidget
+        return ExplanationWidget(self)
+
     def _repr_png_(self) -> bytes | None:
         """The panel, which a notebook shows; None without the extra `cli`: it shows the text then."""
         try:
-            from medxgan.client.pictures.panel import write_panel
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "medxgan":
-                raise
+            figure = self.show()
+        except MissingExtraError:
             return None
         picture = BytesIO()
-        write_panel(self, picture, positive_class=self.settings.target_class or "the positive class")
+        figure.savefig(picture, format="png")
         return picture.getvalue()
 
     @property

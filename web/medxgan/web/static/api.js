@@ -45,6 +45,13 @@ export const bring = async (file) => (await ask("POST", "/films", { body: file }
 export const binary = async (path, signal) => (await ask("GET", path, { signal })).arrayBuffer();
 export const floats = async (path) => new Float32Array(await binary(path));
 
+/** Save what is at a path as a file. What goes wrong is thrown in words; a link would save it. */
+export async function save(path, name) {
+  const address = URL.createObjectURL(new Blob([await binary(path)]));
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser has begun by then
+}
+
 /** An explanation, by server-sent events: `onprogress` hears of every block of steps; gives the result. */
 export async function explain(film, wish, onprogress, signal) {
   const answer = await ask("POST", `/films/${film}/explanations`, { json: wish, signal });

@@ -37,7 +37,8 @@ function card({ model, bundle, execution }) {
 }
 
 function answered({ image_checks: checks, notes, settings, timing }) {
-  const flat = [...Object.entries(settings.inversion ?? {}), ["seed", settings.seed],
+  const flat = [["class", settings.target_class || null], ["seed", settings.seed],
+    ...Object.entries(settings.inversion ?? {}),
     ...Object.entries(settings.integrated_gradients ?? {}).map(([name, value]) => [`path ${name}`, value]),
     ...Object.entries(settings.occlusion ?? {}).map(([name, value]) => [`occlusion ${name}`, value])];
   return [

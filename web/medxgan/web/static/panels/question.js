@@ -3,6 +3,13 @@
 import { announce, field, fill, h } from "../dom.js";
 import { T } from "../texts.js";
 
+/** Settings that have another name in the form than in an error. */
+const NAMES = {
+  "settings.target_class": "target",
+  "settings.integrated_gradients.steps": "path_steps",
+  "settings.occlusion.level": "occlusion_level",
+};
+
 /** `on.run(settings)` explains again; `on.region` draws a region in the middle; `on.clear` takes it away. */
 export function questionPanel(reading, on) {
   if (!reading.source.canAsk) return h("p", { className: "note" }, T.gallery.noFilm);
@@ -12,9 +19,11 @@ export function questionPanel(reading, on) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const settings = {};
-    for (const input of form.querySelectorAll("input")) {
+    for (const input of form.elements) {
+      if (!input.name) continue; // the button
       input.removeAttribute("aria-invalid");
-      if (input.value !== "" && input.value !== input.dataset.default) settings[input.name] = Number(input.value);
+      if (input.value === "" || input.value === input.dataset.default) continue;
+      settings[input.name] = input.type === "number" ? Number(input.value) : input.value;
     }
     on.run(settings);
   });
@@ -30,8 +39,7 @@ export function questionPanel(reading, on) {
   const panel = h("div", {}, h("p", { className: "note" }, T.question.lead), form, moved, region);
   /** Mark the field that an error names: "settings.inversion.steps". */
   panel.mark = (path) => {
-    const name = { "settings.occlusion.level": "occlusion_level", "settings.integrated_gradients.steps": "path_steps" }[path]
-      ?? path.split(".").at(-1);
+    const name = NAMES[path] ?? path.split(".").at(-1);
     const input = form.elements.namedItem(name);
     input?.setAttribute("aria-invalid", "true");
     input?.focus();
@@ -41,19 +49,29 @@ export function questionPanel(reading, on) {
 
 function fields({ model }) {
   const { inversion, integrated_gradients: path, occlusion, seed } = model.default_settings;
-  const { inversion: allowed, image } = model.bundle;
+  const { inversion: allowed, image, classification } = model.bundle;
   const number = (name, value, note = "", step = 1) => field(T.question[name], h("input", {
     type: "number", inputMode: step === 1 ? "numeric" : "decimal", name, step: step === 1 ? 1 : "any",
     value, "data-default": String(value), autocomplete: "off",
   }), note);
+  const choice = (name, value, choices, note = "") => {
+    const select = h("select", { name, "data-default": value, autocomplete: "off" },
+      choices.map(([each, text]) => h("option", { value: each }, text)));
+    select.value = value;
+    return field(T.question[name], select, note);
+  };
+  const classes = classification.outputs.map(({ name }) => [name, name]);
   const weights = allowed?.reconstruction_weight_range;
   return [
+    ...(classes.length > 1 ? [choice("target", classification.positive_class, classes,
+      inversion ? T.question.targetNote(classification.positive_class) : "")] : []),
     ...(inversion ? [
       number("steps", inversion.steps, T.question.stepsNote(allowed.maximum_steps)),
       number("reconstruction_weight", inversion.reconstruction_weight,
         T.question.rangeNote(weights?.minimum ?? 0, weights?.maximum ?? 0), 0.1),
       number("restarts", inversion.restarts, T.question.restartsNote),
       number("seed", seed ?? 0),
+      choice("solver", inversion.solver, Object.entries(T.question.solvers)),
     ] : []),
     ...(path ? [number("path_steps", path.steps), number("baseline", path.baseline, T.question.rangeNote(-1, 1), 0.1)] : []),
     ...(occlusion ? [number("window", occlusion.window, T.question.stepsNote(image.height)),

@@ -12,6 +12,7 @@ const ORDERS = {
   verdict: (one, other) => rank(one) - rank(other) || (other.error ?? 0) - (one.error ?? 0),
   score: (one, other) => (other.score ?? -1) - (one.score ?? -1),
   error: (one, other) => (other.error ?? -1) - (one.error ?? -1),
+  agreement: (one, other) => (one.agreement ?? 2) - (other.agreement ?? 2), // least first, as failures are
   name: (one, other) => one.name.localeCompare(other.name),
 };
 const STORED = "medxgan-gallery-order";
@@ -43,7 +44,8 @@ function card(entry, seen) {
     ? [h("span", { className: `badge ${entry.status in T.verdict.sentence ? entry.status : "other"}` },
       T.verdict[entry.status] ?? T.verdict.other),
     h("span", { className: "facts" }, [entry.model, T.gallery.score(entry.score),
-      entry.error === null ? null : T.gallery.error(entry.error)].filter(Boolean).join(" · ")),
+      entry.error === null ? null : T.gallery.error(entry.error),
+      entry.agreement === null ? null : T.gallery.agreement(entry.agreement)].filter(Boolean).join(" · ")),
     entry.reasons[0] ? h("span", { className: "note" }, entry.reasons[0]) : null]
     : [h("span", { className: "badge other" }, T.gallery.unreadable)];
   const canvas = h("canvas", { "aria-hidden": "true", width: 128, height: 128 });

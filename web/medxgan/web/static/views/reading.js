@@ -1,6 +1,6 @@
 // The reading view: the film with all that belongs to it, and the panels beside it.
 
-import { get } from "../api.js";
+import { get, save } from "../api.js";
 import { announce, h } from "../dom.js";
 import { besidePanel } from "../panels/beside.js";
 import { mapsPanel } from "../panels/maps.js";
@@ -37,7 +37,7 @@ export async function readingView(app, { film, entry }) {
     verdictPanel(reading),
     tabs(T.tabs.label, [["maps", T.tabs.maps, maps], ["question", T.tabs.question, question],
       ["model", T.tabs.model, modelPanel(reading)]]),
-    saveLinks(reading));
+    saveLinks(reading, (error) => app.fail(error)));
   app.show(name, h("div", { className: "reading" }, stage.element, aside), { asks: source.canAsk });
 
   // The film is fetched while the server explains it.
@@ -141,14 +141,26 @@ function choose(app, model) {
   app.header();
 }
 
-function saveLinks(reading) {
+function saveLinks(reading, fail) {
+  async function saveDicom({ currentTarget: button }) {
+    button.disabled = true;
+    try {
+      await save(`${reading.source.path}/dicom.zip`, "dicom.zip");
+    } catch (error) {
+      fail(error);
+    } finally {
+      button.disabled = false;
+    }
+  }
   const links = h("p", { className: "save" });
   reading.on("explained", () => {
     const { source } = reading;
     links.replaceChildren(...(source.canAsk ? [
       h("span", {}, `${T.exports.label}: `),
       h("a", { href: `/api${source.path}/panel.png`, download: "panel.png" }, T.exports.panel), " ",
-      h("a", { href: `/api${source.path}/explanation.json`, download: "explanation.json" }, T.exports.json),
+      h("a", { href: `/api${source.path}/explanation.json`, download: "explanation.json" }, T.exports.json), " ",
+      source.film.makes_dicom
+        ? h("button", { type: "button", title: T.exports.dicomNote, onclick: saveDicom }, T.exports.dicom) : "",
     ] : []));
   });
   return links;

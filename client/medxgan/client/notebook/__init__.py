@@ -1,0 +1,1 @@
+"""An explanation in a notebook. It needs the extra `notebook`."""
