@@ -1,13 +1,16 @@
 """Which model a caller gets."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.server.linear import SIDE, LinearEngine, linear_bundle
 
-from medxgan.bundle import BundleError
+from medxgan.bundle import BundleError, LoadedBundle
 from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
@@ -15,6 +18,7 @@ from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.folder import ModelFolder
 from medxgan.server.models.loading import ModelLoader
 from medxgan.server.models.repository import ModelRepository
+from medxgan.server.models.served_model import ServedModel
 from medxgan.server.models.version_policy import VersionPolicies
 from medxgan.v1.explanation_pb2 import ModelSelector
 
@@ -158,3 +162,36 @@ def test_a_bundle_that_is_refused_is_known_with_its_reason(load: Load, tmp_path:
     assert (first.version, first.state) == ("9", "UNAVAILABLE"), "it is not warm yet"
     assert (second.version, second.state) == ("10", "UNAVAILABLE")
     assert second.reason == "lung/10: bundle.json: schema_version: expected an integer"
+
+
+class ColdEngine(LinearEngine):
+    """Takes as long to warm up as the test wants."""
+
+    def warm_up(self) -> None:
+        assert self.gate.wait(30)
+
+
+def test_no_model_refuses_requests_while_another_warms_up() -> None:
+    async def scenario() -> None:
+        models, engines = [], []
+        for name in ("brain", "lung"):
+            bundle = linear_bundle()
+            bundle.name = name
+            engines.append(ColdEngine(bundle))
+            engines[-1].gate.clear()
+            models.append(ServedModel(LoadedBundle(Path(), bundle, "0" * 64), [engines[-1]], ModelCapacity()))
+        repository = ModelRepository(models)
+        starting = asyncio.create_task(repository.start())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        x = np.zeros((1, 1, SIDE, SIDE), np.float32)
+        asked = [asyncio.create_task(model.networks.positive_logits(x)) for model in models]
+        engines[1].gate.set()
+        await asked[1]
+        assert not asked[0].done()
+        assert [model.is_running for model in models] == [False, True]
+        engines[0].gate.set()
+        await asyncio.gather(starting, asked[0])
+        await repository.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

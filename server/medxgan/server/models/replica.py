@@ -49,7 +49,7 @@ class Replica:
         self._batch.on_block = on_block
 
     async def start(self) -> None:
-        """Warm the engine up and begin to take requests."""
+        """Begin to take requests, which wait until the engine is warm, and warm it up."""
         self._thread.start()
         self._batch.start()
         await self._thread.call(self.engine.warm_up)

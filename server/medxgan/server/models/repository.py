@@ -1,5 +1,6 @@
 """The models that a server serves, and the state of every bundle that it knows of."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -201,10 +202,8 @@ class ModelRepository:
         self._notes.pop((name, version), None)
 
     async def start(self) -> None:
-        """Warm every model up that is not."""
-        for model in self:
-            if not model.is_running:
-                await model.start()
+        """Warm every model up that is not: together, so that none refuses requests while another is at it."""
+        await asyncio.gather(*(model.start() for model in self if not model.is_running))
 
     async def stop(self) -> None:
         """End all compute after the blocks that run."""

@@ -95,9 +95,8 @@ class ServedModel:
         await self._idle.wait()
 
     async def start(self) -> None:
-        """Warm the engines up and begin to take requests."""
-        for replica in self.replicas:
-            await replica.start()
+        """Begin to take requests, which wait until the engines are warm, and warm these up."""
+        await asyncio.gather(*(replica.start() for replica in self.replicas))
 
     async def stop(self) -> None:
         """Take no more requests and end after the blocks that run. May be called again."""
