@@ -35,10 +35,15 @@ from medxgan.v1.explanation_pb2 import ModelSelector
 LOADER = ModelLoader(Replication(EngineSettings("cpu", 1)), ModelCapacity(maximum_rows=1))
 
 
+def engine_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("engine")}
+
+
 class House:
     """A folder of copies of one bundle, and what is served of it."""
 
     def __init__(self, folder: Path, source: Path) -> None:
+        self.of_others = engine_threads()
         self.path = folder
         self.source = source
         self.loader = LOADER
@@ -253,7 +258,7 @@ def test_unloading_answers_what_has_begun_and_gives_its_memory_back(house: House
             await running.until("brain/1", "UNAVAILABLE")
             assert running.states()["brain/1"] == ("UNAVAILABLE", "unloaded")
             # The engine's own thread ends; those of the event loop's executor stay, and may have become more.
-            assert sum(thread.name.startswith("engine") for thread in threading.enumerate()) == 1
+            assert len(engine_threads() - house.of_others) == 1
             assert threading.active_count() <= threads + 2
             assert [each() for each in died] == [None] * len(died)
             await running.control.unload("brain")
@@ -383,12 +388,12 @@ def test_what_fails_while_it_is_warmed_up_is_ended_and_never_served(house: House
         async with house.serving() as running:
             house.put("lung/9", "second")
             house.put("lung/10", "third")
-            threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("engine")]
+            threads = engine_threads()
             with pytest.raises(RuntimeError):
                 await running.control.load("lung")
             assert running.limitation("lung") == "first"
             assert running.states()["lung/9"] == ("READY", "it could not be loaded; the log says more")
-            assert [each.name for each in threading.enumerate() if each.name.startswith("engine")] == threads
+            assert engine_threads() == threads
 
     asyncio.run(check())
 
@@ -431,7 +436,7 @@ def test_a_model_that_is_loaded_before_the_others_are_warm_is_started_once(house
         await running.control.start()
         assert running.model("lung").is_running
         await running.control.stop()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("engine")]
+        assert not engine_threads() - house.of_others
 
     asyncio.run(check())
 
