@@ -4,7 +4,7 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -126,7 +126,21 @@ class DicomPeer(_Part):
     address: Address | None = None
 
 
-class DicomSettings(_Part):
+class _DicomNode(_Part):
+    """A DICOM address: spoken to in the clear on this machine alone, unless that is said."""
+
+    address: Address
+    tls: TlsFiles | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _said_beyond_loopback(self) -> Self:
+        if self.tls is None and not self.insecure and not is_loopback(host_and_port(self.address)[0]):
+            raise ValueError("expected tls for an address beyond loopback, or insecure to be said")
+        return self
+
+
+class DicomSettings(_DicomNode):
     """The DICOM node that this gateway is, C-STORE and C-ECHO: `[dicom]`.
 
     Attributes:
@@ -143,17 +157,9 @@ class DicomSettings(_Part):
     address: Address = "127.0.0.1:11112"
     ae_title: AETitle = "MEDXGAN"
     peers: Annotated[tuple[DicomPeer, ...], Field(min_length=1)]
-    tls: TlsFiles | None = None
-    insecure: bool = False
     maximum_associations: Annotated[int, Field(ge=1)] = 10
     idle_s: Annotated[float, Field(gt=0)] = 60.0
     storage_commitment: bool = False
-
-    @model_validator(mode="after")
-    def _said_beyond_loopback(self) -> "DicomSettings":
-        if self.tls is None and not self.insecure and not is_loopback(host_and_port(self.address)[0]):
-            raise ValueError("expected tls for an address beyond loopback, or insecure to be said")
-        return self
 
 
 class FolderSettings(_Part):
@@ -194,7 +200,7 @@ class DicomwebSettings(_Part):
     password_file: FilePath | None = None
 
 
-class DicomDestination(_Part):
+class DicomDestination(_DicomNode):
     """A DICOM node that gets results by C-STORE: `[[destinations]]` with `protocol = "dicom"`.
 
     Attributes:
@@ -209,18 +215,9 @@ class DicomDestination(_Part):
 
     protocol: Literal["dicom"]
     name: Name
-    address: Address
     ae_title: AETitle
     calling: AETitle = "MEDXGAN"
-    tls: TlsFiles | None = None
-    insecure: bool = False
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
-
-    @model_validator(mode="after")
-    def _said_beyond_loopback(self) -> "DicomDestination":
-        if self.tls is None and not self.insecure and not is_loopback(host_and_port(self.address)[0]):
-            raise ValueError("expected tls for an address beyond loopback, or insecure to be said")
-        return self
 
 
 class StowDestination(_Part):
