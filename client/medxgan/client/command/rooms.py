@@ -107,16 +107,11 @@ def load(target: str, *, purpose: str, extra: str) -> Any:
     Raises:
         MissingExtraError: the extra is not installed.
     """
-    module, _, name = target.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        # A part of medxgan itself that is missing is a broken installation, which no extra mends.
-        if error.name is None or error.name.partition(".")[0] == "medxgan":
-            raise
-        from medxgan.client.errors import MissingExtraError
+    from medxgan.client.errors import needed_extra
 
-        raise MissingExtraError(purpose, extra, error) from error
+    module, _, name = target.partition(":")
+    with needed_extra(purpose, extra):
+        return getattr(import_module(module), name)
 
 
 def mount(app: typer.Typer, subcommand: Subcommand) -> None:
