@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.masked_networks import SIZE, masked_networks
 
 from medxgan.bundle import load_bundle
 from medxgan.client import Client, MapKind
@@ -13,11 +14,9 @@ from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.familiarity import Familiarity, FamiliarityCheck
 from medxgan.training.model import TrainedModel
-from medxgan.training.networks import CorrectedEncoder, FeatureEncoder, MaskedGenerator, ResidualClassifier
+from medxgan.training.networks import CorrectedEncoder, FeatureEncoder, MaskedGenerator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import InversionSpecification
-
-SIZE = 64
 
 pytestmark = pytest.mark.slow
 
@@ -25,16 +24,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def model(tiny_model: TrainedModel) -> TrainedModel:
     """Untrained networks of the masked form."""
-    torch.manual_seed(0)
-    generator = MaskedGenerator(6, 3, (12, 10, 8, 6), 2, 3, 1.2, 0.5).eval()
-    classifier = ResidualClassifier((4, 6, 8), image_size=SIZE, low_pass=3).eval()
-    encoder = FeatureEncoder(generator, classifier, (6, 8), (4, 6, 8, 8)).eval()
-    with torch.no_grad():
-        generator.last.bias[0] = 1.0
-        logits = classifier(torch.rand(64, 1, SIZE, SIZE) * 2 - 1)
-        classifier.output.weight.mul_(2 / logits.std())
-    for network in (generator, classifier, encoder):
-        network.requires_grad_(False)
+    drawn = torch.rand(64, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    encoder, generator, classifier = masked_networks(drawn)
     assert tiny_model.familiarity is not None
     assert tiny_model.inversion is not None
     inversion, image = InversionSpecification(), type(tiny_model.image)()

@@ -4,29 +4,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.masked_networks import SIZE, masked_networks
 from torch import Tensor
 from torch.nn import functional
 
 from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.networks import CorrectedEncoder, FeatureEncoder, MaskedGenerator, ResidualClassifier
 
-SIZE = 64
-
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[FeatureEncoder, MaskedGenerator, ResidualClassifier]:
-    torch.manual_seed(0)
-    generator = MaskedGenerator(6, 3, (12, 10, 8, 6), 2, 3, 1.2, 0.5).eval()
-    classifier = ResidualClassifier((4, 6, 8), image_size=SIZE, low_pass=3).eval()
-    encoder = FeatureEncoder(generator, classifier, (6, 8), (4, 6, 8, 8)).eval()
+    networks = masked_networks(pictures(64))
+    _, _, classifier = networks
     with torch.no_grad():
-        generator.last.bias[0] = 1.0
-        logits = classifier(pictures(64))
-        classifier.output.weight.mul_(2 / logits.std())
-        classifier.output.bias.sub_(2 * logits.mean() / logits.std())
-    for network in (generator, classifier, encoder):
-        network.requires_grad_(False)
-    return encoder, generator, classifier
+        classifier.output.bias.sub_(classifier(pictures(64)).mean())
+    return networks
 
 
 def pictures(count: int) -> Tensor:
