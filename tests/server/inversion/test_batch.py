@@ -496,7 +496,7 @@ def test_no_block_of_others_begins_while_an_urgent_request_is_expected(linear_en
         linear_engine.gate.clear()
         routine = asyncio.create_task(bench.invert(0, 40))
         await bench.at_gate()
-        with bench.batch.expecting(urgent=True):
+        with bench.batch.expecting():
             linear_engine.gate.set()
             assert await bench.blocks() == [(1, 10)]
             for _ in range(10):
@@ -515,7 +515,7 @@ def test_expecting_requests_that_never_join_stops_nobody(linear_engine):
     async def scenario(bench: Bench) -> None:
         routine = asyncio.create_task(bench.invert(0, 60))
         while not routine.done():
-            with bench.batch.expecting(urgent=True):
+            with bench.batch.expecting():
                 await asyncio.sleep(0)
         await routine
 
@@ -526,13 +526,13 @@ def test_overlapping_expectations_stop_nobody(linear_engine):
     async def scenario(bench: Bench) -> None:
         routine = asyncio.create_task(bench.invert(0, 60))
 
-        async def opened(urgent: bool) -> None:
+        async def opened() -> None:
             while not routine.done():
-                with bench.batch.expecting(urgent=urgent):
+                with bench.batch.expecting():
                     for _ in range(3):
                         await asyncio.sleep(0)
 
-        await asyncio.gather(*(opened(True) for _ in range(3)))
+        await asyncio.gather(*(opened() for _ in range(3)))
         await routine
 
     serve(linear_engine, 1, scenario)

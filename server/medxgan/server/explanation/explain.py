@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -102,7 +103,7 @@ class Explainer:
             return run_open(self._engine, film)
 
         stopwatch.switch(Phase.QUEUED)
-        with self._batch.expecting(urgent=urgent):
+        with self._batch.expecting() if urgent else nullcontext():
             opened = await self._thread.call(run, urgent=urgent)
         measures = self._bundle.familiarity.measures
         return OpenedImage(

@@ -82,11 +82,10 @@ class InversionBatch:
             lane.leave(flow)
 
     @contextmanager
-    def expecting(self, *, urgent: bool) -> Iterator[None]:
-        """For the time before a request runs that will take moments: where it is urgent, no block of others begins."""
+    def expecting(self) -> Iterator[None]:
+        """For the moments before an urgent request runs: no block of others begins."""
         request = object()
-        if urgent:
-            self._expected.add(request)
+        self._expected.add(request)
         try:
             yield
         finally:
