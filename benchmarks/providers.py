@@ -137,7 +137,7 @@ def main(
 
 def installed_runtime() -> str:
     """The distribution of ONNX Runtime in this environment."""
-    return next(name for name in metadata.packages_distributions()["onnxruntime"])
+    return metadata.packages_distributions()["onnxruntime"][0]
 
 
 def found_ways(folder: Path, model: TrainedModel, steps: int) -> tuple[dict[str, Invert], dict[str, str]]:

@@ -65,10 +65,11 @@ class OrtEngine:
         running = self._session(decisive).get_providers()[0]
         reason = fallback_reason(settings.provider, available, running)
         self._execution = Execution("onnxruntime", running, settings.provider, reason)
+        kind = device_type(running)
         if sizes is None:
-            sizes = () if device_type(running) == "cpu" else bucket_sizes(settings.maximum_rows)
+            sizes = () if kind == "cpu" else bucket_sizes(settings.maximum_rows)
         self._sizes = sizes
-        device = device_type(running), 0 if device_type(running) == "cpu" else settings.device
+        device = kind, 0 if kind == "cpu" else settings.device
         if bundle.has_generator:
             self._slots = SlotPool(self._session(STEP), device, sizes, captures=self._captures)
 
