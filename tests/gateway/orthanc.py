@@ -95,15 +95,24 @@ class Orthanc:
         answer.raise_for_status()
         return answer.json()
 
-    def store(self, content: bytes) -> str:
-        """Store an object; gives its name in Orthanc."""
+    def stored(self, content: bytes) -> dict[str, str]:
+        """Store an object; gives the answer: its name in Orthanc under ID, its Status, its ParentStudy."""
         answer = requests.post(f"{self.url}/instances", data=content, timeout=30)
         answer.raise_for_status()
-        name: str = answer.json()["ID"]
-        return name
+        found: dict[str, str] = answer.json()
+        return found
+
+    def store(self, content: bytes) -> str:
+        """Store an object; gives its name in Orthanc."""
+        return self.stored(content)["ID"]
 
     def file(self, name: str) -> bytes:
         return requests.get(f"{self.url}/instances/{name}/file", timeout=30).content
+
+    def preview(self, name: str) -> bytes:
+        answer = requests.get(f"{self.url}/instances/{name}/preview", timeout=30)
+        answer.raise_for_status()
+        return answer.content
 
     def delete(self, name: str) -> None:
         requests.delete(f"{self.url}/instances/{name}", timeout=30).raise_for_status()
