@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,6 +18,8 @@ import pytest
 import tritonclient.grpc as triton
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from tests.bundle_copies import put_copy
+from tests.end_to_end.serve_process import serve_process
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
@@ -34,7 +35,6 @@ from medxgan.v1.explanation_pb2 import (
 )
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
-COMMAND = Path(sys.executable).with_name("medxgan")
 LEVELS = np.random.default_rng(7).integers(0, 256, (40, 60), np.uint8)
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -48,20 +48,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def put(endless_models: Path, folder: Path, tmp_path: Path) -> Put:
+def put(endless_models: Path, folder: Path) -> Put:
     """Puts a bundle into the folder in one step: `put("chest/4", limitation="…")`; the limitation makes it another."""
 
-    def put_bundle(identity: str, limitation: str = "") -> None:
-        name, version = identity.split("/")
-        staged = shutil.copytree(endless_models / "endless" / "1", tmp_path / "staged" / name / version)
-        description = json.loads((staged / "bundle.json").read_text()) | {"name": name, "version": version}
-        description["provenance"]["limitations"] = [limitation]
-        (staged / "bundle.json").write_text(json.dumps(description))
-        target = folder / identity
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.rename(target)
-
+    put_bundle = partial(put_copy, endless_models / "endless" / "1", folder)
     put_bundle("one/1")
     return put_bundle
 
@@ -270,37 +260,30 @@ def status(telemetry: str, path: str) -> int:
 
 
 def test_a_signal_has_the_folder_read_again(put: Put, folder: Path) -> None:
-    arguments = [COMMAND, "serve", "--models", folder, "--address", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"]
     # Without a terminal, whose end the signal would stand for.
-    with subprocess.Popen(
-        [*arguments, "--log-format", "json"], stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        try:
-            assert process.stderr is not None
-            line = next(line for line in map(json.loads, process.stderr) if line["event"] == "serving")
-            telemetry = f"127.0.0.1:{line['telemetry_port']}"
-            with grpc.insecure_channel(line["address"]) as channel:
-                watch = HealthStub(channel).Watch(HealthCheckRequest(service="medxgan.model/one/2"))
-                assert next(watch).status == HealthCheckResponse.SERVICE_UNKNOWN
-                assert status(telemetry, "/v2/models/one/ready") == 200
-                assert status(telemetry, "/v2/models/one.grad_cam/versions/1/ready") == 200
-                assert status(telemetry, "/v2/models/one/versions/2/ready") == 503
-                put("one/2")
-                shutil.rmtree(folder / "one" / "1")
-                os.kill(process.pid, signal.SIGHUP)
-                assert next(watch).status == SERVING
-                assert status(telemetry, "/v2/models/one/versions/2/ready") == 200
-                until_stated(channel, "one/1", ("UNAVAILABLE", "unloaded"))
-                assert status(telemetry, "/v2/models/one/versions/1/ready") == 503
-                with urllib.request.urlopen(f"http://{telemetry}/metrics", timeout=10) as figures:
-                    told = figures.read().decode()
-                assert 'medxgan_model_info{engine="onnxruntime",model="one/2"' in told
-                assert 'model="one/1"' not in told
-                watch.cancel()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-            events = [json.loads(line) for line in process.stderr]
-        finally:
-            process.kill()
+    with serve_process(folder, "--telemetry", "127.0.0.1:0", terminal=False) as (process, line):
+        telemetry = f"127.0.0.1:{line['telemetry_port']}"
+        with grpc.insecure_channel(line["address"]) as channel:
+            watch = HealthStub(channel).Watch(HealthCheckRequest(service="medxgan.model/one/2"))
+            assert next(watch).status == HealthCheckResponse.SERVICE_UNKNOWN
+            assert status(telemetry, "/v2/models/one/ready") == 200
+            assert status(telemetry, "/v2/models/one.grad_cam/versions/1/ready") == 200
+            assert status(telemetry, "/v2/models/one/versions/2/ready") == 503
+            put("one/2")
+            shutil.rmtree(folder / "one" / "1")
+            os.kill(process.pid, signal.SIGHUP)
+            assert next(watch).status == SERVING
+            assert status(telemetry, "/v2/models/one/versions/2/ready") == 200
+            until_stated(channel, "one/1", ("UNAVAILABLE", "unloaded"))
+            assert status(telemetry, "/v2/models/one/versions/1/ready") == 503
+            with urllib.request.urlopen(f"http://{telemetry}/metrics", timeout=10) as figures:
+                told = figures.read().decode()
+            assert 'medxgan_model_info{engine="onnxruntime",model="one/2"' in told
+            assert 'model="one/1"' not in told
+            watch.cancel()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        events = [json.loads(line) for line in process.stderr]
     noted = [(each["event"], each["model"]) for each in events if each["event"].startswith("model_")]
     assert noted == [("model_loaded", "one/2"), ("model_unloaded", "one/1")]

@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from tests.end_to_end.serve_process import COMMAND, serve_process
 
 from medxgan.v1.explanation_pb2 import (
     ClassifyRequest,
@@ -24,8 +24,6 @@ from medxgan.v1.explanation_pb2 import (
 )
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
-COMMAND = Path(sys.executable).with_name("medxgan")
-
 
 def inverting(steps: int) -> ExplainSettings:
     return ExplainSettings(inversion=InversionSettings(steps=steps))
@@ -34,14 +32,8 @@ def inverting(steps: int) -> ExplainSettings:
 @contextmanager
 def served(models: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and the address that it says it serves on. Its end is the test's to bring about."""
-    arguments = [COMMAND, "serve", "--models", models, "--address", "127.0.0.1:0", "--log-format", "json", *options]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            lines = map(json.loads, process.stderr)
-            yield process, next(line["address"] for line in lines if line["event"] == "serving")
-        finally:
-            process.kill()
+    with serve_process(models, *options) as (process, line):
+        yield process, line["address"]
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:

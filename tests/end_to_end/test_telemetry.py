@@ -4,7 +4,6 @@ import hashlib
 import json
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,12 +14,12 @@ from pathlib import Path
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.end_to_end.serve_process import COMMAND, serve_process
 
 from medxgan.server.telemetry.audit import verify
 from medxgan.v1.explanation_pb2 import ClassifyRequest, ExplainRequest, ExplainSettings, Image, InversionSettings
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
-COMMAND = Path(sys.executable).with_name("medxgan")
 POISON = "Doe^Jane"
 
 
@@ -54,15 +53,8 @@ class Running:
 
 @contextmanager
 def serve(models: Path, audit: Path) -> Iterator[Running]:
-    arguments = [COMMAND, "serve", "--models", models, "--address", "127.0.0.1:0", "--log-format", "json"]
-    arguments += ["--telemetry", "127.0.0.1:0", "--audit", audit]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            line = next(line for line in map(json.loads, process.stderr) if line["event"] == "serving")
-            yield Running(process, line["address"], f"127.0.0.1:{line['telemetry_port']}")
-        finally:
-            process.kill()
+    with serve_process(models, "--telemetry", "127.0.0.1:0", "--audit", audit) as (process, line):
+        yield Running(process, line["address"], f"127.0.0.1:{line['telemetry_port']}")
 
 
 @pytest.fixture

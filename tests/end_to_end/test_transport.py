@@ -6,7 +6,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from cryptography import x509
 from tests.end_to_end.guarded import Authority, Issuer, guarded, hence, identities, issued, known
+from tests.end_to_end.serve_process import COMMAND, serve_process
 from tests.server.several import PIXELS, write_bundle
 
 from medxgan.client import Client, RefusedError, Tls, UnavailableError
@@ -25,7 +25,6 @@ from medxgan.server.identity.tokens import digest
 from medxgan.v1.explanation_pb2 import ListModelsRequest
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
-COMMAND = Path(sys.executable).with_name("medxgan")
 TOKEN = secrets.token_hex(32)
 
 
@@ -237,15 +236,8 @@ def put_model(folder: Path) -> None:
 def served(folder: Path, *options: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`medxgan serve` of one model, and the address that it says it serves on."""
     put_model(folder)
-    arguments = ["serve", "--models", folder / "models", "--address", "127.0.0.1:0", "--log-format", "json", *options]
-    with subprocess.Popen([COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            lines = map(json.loads, process.stderr)
-            address = next(line["address"] for line in lines if line["event"] == "serving")
-            yield process, address.replace("127.0.0.1", "localhost").replace("0.0.0.0", "localhost")
-        finally:
-            process.kill()
+    with serve_process(folder / "models", *options) as (process, line):
+        yield process, line["address"].replace("127.0.0.1", "localhost").replace("0.0.0.0", "localhost")
 
 
 def medxgan(*arguments: object) -> tuple[int, str, str]:

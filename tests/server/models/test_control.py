@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.bundle_copies import put_copy
 
 from medxgan.bundle import LoadedBundle
 from medxgan.server.engine.port import FloatArray
@@ -50,20 +51,7 @@ class House:
         self.policy = "all"
 
     def put(self, identity: str, limitation: str = "") -> None:
-        """Put a bundle into the folder as it is meant to be: whole, beside it, and then in one step.
-
-        Bundles differ by their limitation alone, which makes another hash.
-        """
-        name, version = identity.split("/")
-        staged = shutil.copytree(self.source, self.path.parent / "staged" / name / version)
-        file = staged / "bundle.json"
-        description = json.loads(file.read_text()) | {"name": name, "version": version}
-        description["provenance"]["limitations"] = [limitation]
-        file.write_text(json.dumps(description))
-        target = self.path / name / version
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(target)
+        put_copy(self.source, self.path, identity, limitation)
 
     def spoil(self, identity: str) -> None:
         """Change a byte that a hash covers."""
