@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -136,7 +137,20 @@ def test_a_policy_lets_the_old_version_out_after_the_new_one_is_in(house: House)
     asyncio.run(check())
 
 
+@dataclass(frozen=True)
+class PatientLoader(ModelLoader):
+    """Opens a bundle when the test lets it."""
+
+    may_open: threading.Event = field(default_factory=threading.Event)
+
+    def open(self, bundle: LoadedBundle) -> ServedModel:
+        assert self.may_open.wait(30), "the event loop has its turns while the bundle is loaded"
+        return super().open(bundle)
+
+
 def test_there_is_no_moment_without_a_model_and_requests_finish_on_theirs(house: House) -> None:
+    loader = house.loader = PatientLoader(LOADER.replication, LOADER.capacity)
+
     async def check() -> None:
         async with house.serving() as running:
             before = running.model("lung")
@@ -147,8 +161,9 @@ def test_there_is_no_moment_without_a_model_and_requests_finish_on_theirs(house:
                 while not loading.done():
                     assert running.model("lung").is_running
                     looks += 1
+                    if looks == 5:
+                        loader.may_open.set()
                     await asyncio.sleep(0.001)
-                assert looks > 5, "the event loop had its turns while the bundle was loaded"
                 await loading
                 assert running.limitation("lung") == "second"
                 await asyncio.sleep(0.1)
