@@ -90,6 +90,7 @@ def test_a_negative_image_gets_what_would_make_it_positive(service, film, tmp_pa
     assert said in words(result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("original", "applied", "said"),
     [
@@ -115,6 +116,7 @@ def test_a_trajectory_becomes_an_animation_and_scores_in_the_report(service, fil
     assert [frame["score"]["probability"] for frame in report["trajectory"]] == [0, 0.25, 0.5, 0.75, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["medxgan", "grad-cam", "all"])
 def test_nothing_is_left_over_from_the_image_before(service, film, tmp_path, method) -> None:
     service.answer.scores.original.positive = False
@@ -176,6 +178,7 @@ def test_one_image_fails_and_the_others_are_done(service, film, tmp_path) -> Non
     assert names(tmp_path / "out" / "film") == FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MAPS)
 def test_a_single_map_has_a_panel_of_its_own(service, film, tmp_path, method) -> None:
     result = run("explain", film, "--server", service.address, "--method", method)
@@ -197,6 +200,7 @@ def test_several_maps_and_the_counterpart_come_from_one_request(service, film, t
     assert len(service.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_generator", [True, False])
 def test_all_maps_come_from_one_request(service, film, tmp_path, has_generator) -> None:
     service.has_generator = has_generator

@@ -33,6 +33,7 @@ def test_what_can_t_be_is_refused(arguments: list[str], words: str) -> None:
     assert words in " ".join(result.output.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
 
 
+@pytest.mark.slow
 def test_it_opens_serves_and_ends(upstream: str, tmp_path: Path) -> None:
     """As a process: it says where it is, serves pages and films, logs nothing of either, and ends by SIGTERM."""
     call = "import sys; sys.argv[0] = 'medxgan'; from medxgan.client.command import main; main()"
@@ -48,7 +49,7 @@ def test_it_opens_serves_and_ends(upstream: str, tmp_path: Path) -> None:
             film = reader.post("/api/samples/0").json()["id"]
             reader.post(f"/api/films/{film}/explanations", json={"model": "phantom"}, timeout=60).raise_for_status()
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

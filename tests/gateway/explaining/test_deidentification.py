@@ -76,6 +76,7 @@ def test_the_film_itself_is_left_as_it_was() -> None:
     assert content(made) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 def test_the_server_says_the_same_of_what_is_left_of_a_real_film(name: str, server: str) -> None:
     whole = (files("data_store") / "data" / name).read_bytes()
