@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
+from tests.ports import free_port
 
 from medxgan.v1 import bundle_pb2, explanation_pb2, explanation_pb2_grpc
 
@@ -142,7 +143,7 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
         # Without it gRPC would share the port with whoever took it since.
         self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(self, self.server)
-        address = self.address or "127.0.0.1:0"
+        address = self.address or f"127.0.0.1:{free_port()}"
         if credentials is None:
             port = self.server.add_insecure_port(address)
         else:

@@ -15,8 +15,8 @@ import requests
 from pydicom.uid import generate_uid
 from tests.gateway.conftest import wait_until
 from tests.gateway.films import content, film
-from tests.gateway.orthanc import free_port
 from tests.gateway.sending import associate, leaves_sockets, send
+from tests.ports import free_port
 
 from medxgan.gateway.journal.database import Database, journal_file
 from medxgan.gateway.journal.journal import Journal
@@ -120,7 +120,7 @@ def test_a_gateway_runs_is_asked_and_ends(config: tuple[Path, int, int], tmp_pat
         assert second.returncode == 1
         assert "another process runs a gateway there" in second.stderr
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_nothing_that_is_written_names_a_patient(config: tuple[Path, int, int], tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_nothing_that_is_written_names_a_patient(config: tuple[Path, int, int], 
         wait_until(is_done)
         shown = [requests.get(f"{page}/{path}", timeout=60).text for path in ("", "status", "metrics")]
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     log = (tmp_path / "log").read_text()
     asked = [ask(name, "--config", file).stdout for name in ("status", "list")]
     database = b"".join(path.read_bytes() for path in (tmp_path / "gateway").glob("journal*"))

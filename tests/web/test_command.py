@@ -42,9 +42,9 @@ def test_it_opens_serves_and_ends(upstream: str, tmp_path: Path) -> None:
     try:
         line = process.stdout.readline()
         url = re.search(r"http://\S+", line)[0]
-        assert "reading room" in httpx.get(url).text
-        assert httpx.get(f"{url}/app.js").headers["content-type"].startswith("text/javascript")
-        with httpx.Client(base_url=url) as reader:
+        assert "reading room" in httpx.get(url, timeout=60).text
+        assert httpx.get(f"{url}/app.js", timeout=60).headers["content-type"].startswith("text/javascript")
+        with httpx.Client(base_url=url, timeout=60) as reader:
             reader.post("/api/session").raise_for_status()
             film = reader.post("/api/samples/0").json()["id"]
             reader.post(f"/api/films/{film}/explanations", json={"model": "phantom"}, timeout=60).raise_for_status()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import MODELS, RULE, MovedClock
 from tests.gateway.films import content, film
-from tests.gateway.orthanc import free_port
+from tests.ports import free_port
 
 from medxgan.client import Client, ServerFaultError
 from medxgan.gateway.explaining.explaining import MAXIMUM_FAULTS, Explaining
