@@ -106,7 +106,7 @@ from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
 
 async def often():
-    for _ in range(1500):
+    for _ in range(600):
         server = Server(ServerSettings(address="127.0.0.1:0", shutdown_grace_seconds=0), ModelRepository([]))
         await server.listen()
         await server.stop()

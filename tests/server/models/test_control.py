@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.bundle_copies import put_copy
 
@@ -308,7 +308,7 @@ def test_a_name_does_not_lead_out_of_the_folder(house: House, name: str) -> None
     asyncio.run(check())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(max_examples=200)
 @given(st.one_of(st.text(), st.text("./\\lung9-"), st.sampled_from(NAMES)))
 def test_whatever_the_name_only_bundles_of_the_folder_are_found(house: House, name: str) -> None:
     found = ModelFolder(house.path).versions(name)

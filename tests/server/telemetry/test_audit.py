@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medxgan.server.errors import AuditError
@@ -46,7 +46,7 @@ def test_a_trail_goes_on_where_it_was(file: Path) -> None:
     assert (verify(file).records, verify(file).broken) == (4, None)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_whatever_is_done_to_a_line_is_found_out(file: Path, data: st.DataObject) -> None:
     file.unlink(missing_ok=True)
