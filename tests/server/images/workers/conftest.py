@@ -32,7 +32,7 @@ class Running:
 def running() -> Iterator[Running]:
     with asyncio.Runner() as runner:
         before = set(children(os.getpid()))
-        pool = DecoderPool(LARGE, workers=WORKERS, cpu_seconds=10)
+        pool = DecoderPool(LARGE, workers=WORKERS, cpu_seconds=10, seconds=240)
         runner.run(pool.start())
         (fork_server,) = set(children(os.getpid())) - before
         yield Running(runner, pool, fork_server)
