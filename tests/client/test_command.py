@@ -78,6 +78,7 @@ def test_restarts_tell_the_uncertainty(service, film, tmp_path) -> None:
     assert service.requests[-1].settings.inversion.restarts == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("positive_score", "said"), [(0.7, "was found in 12 steps"), (0.3, "nearest attempt scores 0.3")]
 )
@@ -267,6 +268,7 @@ def test_maps_in_a_form_that_is_not_recognised_leave_the_others(service, film, t
     assert names(tmp_path / "out") == {"original.png", "panel.png", "explanation.json"}
 
 
+@pytest.mark.slow
 def test_the_options_are_sent(service, film) -> None:
     options = {
         "--target": "pneumonia",
@@ -513,6 +515,7 @@ def test_a_missing_part_of_medxgan_itself_is_no_missing_extra(stand_ins) -> None
     assert isinstance(result.exception, ModuleNotFoundError)
 
 
+@pytest.mark.slow
 def test_without_a_server_one_is_embedded_for_the_commands_life(stand_ins, service, film, monkeypatch) -> None:
     monkeypatch.setenv("STAND_IN_ADDRESS", service.address)
     result = run("explain", film, "--provider", "cpu")

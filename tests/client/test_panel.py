@@ -239,6 +239,7 @@ def squares(sheet: np.ndarray, columns: int) -> list[list[int]]:
     return tops
 
 
+@pytest.mark.slow
 def test_the_panel_of_many_maps_has_two_rows_of_four(whole, tmp_path: Path) -> None:
     certain = {kind: entry for kind, entry in whole.maps.items() if kind is not MapKind.UNCERTAINTY}
     for maps, pictures in ((whole.maps, [2, 2, 2, 2]), (certain, [2, 2, 2, 1])):
@@ -388,6 +389,7 @@ def test_a_comparison_holds_every_map_and_grows_with_what_is_to_be_said(whole, t
     assert read(tmp_path / "comparison.png").shape[0] > sheet.shape[0]
 
 
+@pytest.mark.slow
 def test_a_comparison_of_few_maps_without_an_inversion(service, grey, tmp_path: Path) -> None:
     with Client(service.address) as client:
         for kinds in ([MapKind.GRAD_CAM], [MapKind.GRADIENT, MapKind.OCCLUSION]):

@@ -22,7 +22,8 @@ from medxgan.client import (
 
 @pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_server_that_was_away_is_asked_again(service, client, grey, stream, code) -> None:
+def test_a_server_that_was_away_is_asked_again(service, client, grey, stream, code, monkeypatch) -> None:
+    monkeypatch.setattr("medxgan.client.retries.FIRST_DELAY", 0.001)
     service.fail(code, "restarting", times=2)
     explanation = client.explain_stream(grey, on_progress=lambda _: None) if stream else client.explain(grey)
     assert explanation.settings.seed == 0

@@ -94,10 +94,12 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def collected_sockets() -> Iterator[None]:
     """Has the garbage collector close what a test leaves, before another test hears of it."""
+    gc.freeze()  # what there was before the test is not looked through
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    gc.unfreeze()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -110,6 +110,7 @@ def test_what_is_said_is_written_for_an_integration_engine_once(
     assert [json.loads(path.read_text()) for path in (tmp_path / "fhir").iterdir()] == [bundle]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_an_hour_loses_nothing(
     explaining: Make,
     receive: Callable[..., int],
@@ -242,6 +243,7 @@ class FullDisk(FileStore):
         return super().write(content)
 
 
+@pytest.mark.slow
 def test_results_wait_for_room_on_the_disk(
     journal: Journal, films: FileStore, receive: Callable[..., int], clock: MovedClock, server: str, tmp_path: Path
 ) -> None:

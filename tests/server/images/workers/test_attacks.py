@@ -132,6 +132,7 @@ def test_what_takes_too_much_memory_is_ended(write: Callable[..., bytes]) -> Non
     asyncio.run(attack())
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_worker_is_bounded(
     running, write: Callable[..., bytes], child_processes, process_status
 ) -> None:

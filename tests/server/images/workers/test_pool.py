@@ -267,6 +267,7 @@ print(asyncio.run(main()))
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 def test_the_server_gone_its_workers_are_gone(tmp_path: Path, process_status, child_processes) -> None:
     program = """
 import asyncio, sys
@@ -290,6 +291,7 @@ asyncio.run(main())
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_stop(child_processes, process_status) -> None:
     program = """
 import asyncio, os, sys
@@ -329,6 +331,7 @@ os.read(go_on, 1)
     os.close(tells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["cancelled", "by itself"])
 def test_a_file_that_is_decoded_during_stop_starts_no_worker_any_more(child_processes, ends: str) -> None:
     before = set(child_processes(os.getpid()))
