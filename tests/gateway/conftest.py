@@ -1,6 +1,7 @@
 """Parts of a gateway, and a real server and a real archive for them."""
 
 import gc
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -53,9 +54,11 @@ def journal(database: Database, clock: MovedClock) -> Journal:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server of the shipped phantom."""
-    with EmbeddedServer(MODELS, "cpu") as running:
+    models = tmp_path_factory.mktemp("phantom")
+    shutil.copytree(MODELS / "phantom", models / "phantom")
+    with EmbeddedServer(models, "cpu") as running:
         yield running.address
 
 

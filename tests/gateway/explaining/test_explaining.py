@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import MODELS, RULE, MovedClock
+from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
 from tests.ports import free_port
 
@@ -23,7 +23,6 @@ from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import RetrySettings
 from medxgan.gateway.telemetry.metrics import Metrics
-from medxgan.server.embedded import EmbeddedServer
 
 HOUR = 3600.0
 RETRIES = RetrySettings(first_s=1, longest_s=120, give_up_s=24 * HOUR)
@@ -118,6 +117,7 @@ def test_a_server_that_is_away_for_an_hour_loses_nothing(
     clock: MovedClock,
     films: FileStore,
     results: FileStore,
+    server: str,
 ) -> None:
     port, numbers = free_port(), [receive() for _ in range(3)]
     part = explaining(f"127.0.0.1:{port}")
@@ -130,11 +130,10 @@ def test_a_server_that_is_away_for_an_hour_loses_nothing(
     assert {journal.film(number).reason for number in numbers} == {"server: Unavailable"}
     # It was tried again with growing pauses: not every five seconds of the hour, and not never.
     assert 3 * 20 < tries < 3 * 120
-    with EmbeddedServer(MODELS, "cpu") as server:
-        back = explaining(server.address)
-        clock.move(RETRIES.longest_s)
-        while back.step():
-            pass
+    back = explaining(server)
+    clock.move(RETRIES.longest_s)
+    while back.step():
+        pass
     assert journal.counts()[State.EXPLAINED] == 3
 
 
