@@ -1,38 +1,31 @@
-"""An untrained model and its bundle, made once for all tests."""
+"""What all tests share: which are slow, settings that leave none to the speed of the machine, the untrained model."""
 
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from torch import nn
+from hypothesis import HealthCheck, settings
 
-from medxgan.export.bundle import export_bundle
-from medxgan.training.familiarity import Familiarity, FamiliarityCheck
-from medxgan.training.model import TrainedModel
-from medxgan.training.networks import Classifier, Encoder, TwoBranchGenerator
-from medxgan.training.preprocessing import Preprocess
-from medxgan.v1.bundle_pb2 import (
-    ASPECT_CROP,
-    OUTPUT_ACTIVATION_LOGISTIC,
-    Classification,
-    ClassifierOutput,
-    FamiliarityMeasure,
-    ImageSpecification,
-    Interval,
-    InversionSpecification,
-    Metric,
-    Provenance,
-    Reliability,
-)
-from medxgan.v1.bundle_pb2 import Familiarity as FamiliarityMessage
+if TYPE_CHECKING:
+    from medxgan.training.model import TrainedModel
 
-SIZE = 32
+# Networks are imported where they are used: the process that shares the tests out runs none.
 
-SLOW_FIXTURES = {"tiny_bundle", "plain_models"}
-"""Fixtures that export a network, which takes half a minute of processor time."""
+SLOW_FIXTURES = {"mounted", "orthanc", "plain_models", "tiny_bundle"}
+"""Fixtures that export a network, which takes half a minute of processor time, or start an archive or a browser."""
 
 SLOW_MODULES = {
+    "end_to_end/test_captum_parity.py",
+    "end_to_end/test_chest.py",
+    "end_to_end/test_documents.py",
+    "end_to_end/test_first_light.py",
     "end_to_end/test_gateway.py",
+    "end_to_end/test_notebooks.py",
+    "end_to_end/test_transformer_parity.py",
     "evaluation/test_command.py",
     "evaluation/test_runs.py",
     "export/test_bundle.py",
@@ -41,27 +34,61 @@ SLOW_MODULES = {
     "export/test_inversion_step.py",
     "export/test_one_file.py",
     "export/test_one_file_in_wasm.py",
-    "server/test_triton_repository.py",
     "gateway/test_command.py",
     "gateway/test_killed.py",
+    "server/test_triton_repository.py",
     "training/test_familiarity.py",
     "training/test_inversion.py",
+    "training/test_masked_training.py",
     "training/test_phantom.py",
     "training/test_processes.py",
     "training/test_readers.py",
     "training/test_runs.py",
     "web/test_browser.py",
 }
-"""Modules that train, export or read data sets by themselves, for longer than five seconds."""
+"""Modules that train, export, read data sets or run documents by themselves, for longer than five seconds, or import
+for seconds what only such tests need. Where slow tests are left out, these are not even imported."""
+
+# Networks of tests are too small to share among cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Examples are not timed: a busy machine is no failure.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("untimed")
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).as_posix()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what has slow tests alone, where those are not wanted."""
+    return True if config.option.markexpr == "not slow" and module_of(collection_path) in SLOW_MODULES else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what takes, at whatever remove, a fixture that exports, and what takes long by itself."""
+    """Mark as slow what takes, at whatever remove, a fixture that is slow, and what takes long by itself.
+
+    Modules that have slow tests come first, so that those who share the tests out end at about the same time.
+    """
+    slow: set[Path] = set()
     for item in items:
-        module = item.path.relative_to(Path(__file__).parent).as_posix()
-        if module in SLOW_MODULES or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if module_of(item.path) in SLOW_MODULES or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow") is not None:
+            slow.add(item.path)
+    items.sort(key=lambda item: (module_of(item.path) not in SLOW_MODULES, item.path not in slow))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prompt_ends() -> Iterator[None]:
+    """Servers of the standard library look every hundredth of a second whether they are to end, not every half."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("socketserver.BaseServer.serve_forever.__defaults__", (0.01,))
+        yield
 
 
 @pytest.fixture
@@ -74,102 +101,50 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(f"MEDXGAN_{name}", raising=False)
 
 
-# The networks of the tests are too small to share among cores.
-torch.set_num_threads(1)
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> TrainedModel:
-    """Networks with weights from a fixed seed: 32x32 pixels, 12 + 6 latents. They have learned nothing, but are lively:
-    images have contrast, and the classifier's answer follows them, on both sides of 0.5."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(20220425)
-        generator = TwoBranchGenerator(12, 6, (24, 16, 12), (16, 12, 8))
-        classifier = Classifier(width=8)
-        encoder = Encoder(generator, (8, 16, 24))
-        for network in (generator, classifier, encoder):
-            _unsettle(network.eval())
-        with torch.no_grad():
-            _spread_logits(classifier, generator(torch.randn(256, 18)))
-        familiarity = Familiarity(SIZE).eval()
-    return TrainedModel(
-        preprocess=Preprocess(SIZE, 1, 99, "crop").eval(),
-        classifier=classifier,
-        generator=generator,
-        encoder=encoder,
-        image=ImageSpecification(
-            height=SIZE,
-            width=SIZE,
-            channels=1,
-            lower_percentile=1,
-            upper_percentile=99,
-            aspect=ASPECT_CROP,
-            modality="untrained test pattern",
-        ),
-        classification=Classification(
-            outputs=[ClassifierOutput(name="lesion")],
-            activation=OUTPUT_ACTIVATION_LOGISTIC,
-            positive_class="lesion",
-            negative_class="no lesion",
-            decision_threshold=0.5,
-        ),
-        inversion=InversionSpecification(
-            default_steps=40,
-            maximum_steps=200,
-            default_learning_rate=0.02,
-            learning_rate_range=Interval(minimum=0.001, maximum=0.2),
-            default_reconstruction_weight=4,
-            reconstruction_weight_range=Interval(minimum=0.5, maximum=32),
-            tolerance=0.001,
-            check_interval=10,
-            beta1=0.5,
-            beta2=0.999,
-            epsilon=1e-8,
-        ),
-        reliability=Reliability(maximum_reconstruction_mse=0.5, method="chosen by hand for tests"),
-        provenance=Provenance(
-            data=["none: random weights"],
-            license="Apache-2.0",
-            configuration={"generator": "{}"},
-            seed=20220425,
-            limitations=["Has learned nothing."],
-        ),
-        metrics=(
-            Metric(name="classifier_auc", value=0.5, measured_on="nothing", description="Area under the ROC curve."),
-        ),
-        familiarity=FamiliarityCheck(familiarity.requires_grad_(False), _lenient(familiarity)),
-    )
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MadeOnce:
+    """Folders that all processes of the tests share: `made_once(name, make)` has the first that comes make it; it is to
+    read, not to change."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
 
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        place = shared / f"shared-{name}"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+            if not place.exists():
+                draft = tmp_path_factory.mktemp(name)
+                make(draft)
+                draft.replace(place)
+        return place
 
-def _lenient(familiarity: Familiarity) -> FamiliarityMessage:
-    """Maxima that only an image without contrast exceeds, since nothing was fitted."""
-    count = familiarity(torch.zeros(1, 1, SIZE, SIZE)).shape[1]
-    measures = [
-        FamiliarityMeasure(name=f"measure_{index}", maximum=500, description="Nothing that was fitted.")
-        for index in range(count)
-    ]
-    return FamiliarityMessage(measures=measures, method="chosen by hand for tests")
-
-
-@pytest.fixture(scope="session")
-def tiny_bundle(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported bundle of `tiny_model`: a folder tiny/1 to read, not to change."""
-    folder = tmp_path_factory.mktemp("models") / "tiny" / "1"
-    export_bundle(tiny_model, folder)
     return folder
 
 
-def _unsettle(network: nn.Module) -> None:
-    """Give batch norm statistics as after training, narrow enough to keep signals alive through the layers."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.02, 0.08)
+@pytest.fixture(scope="session")
+def tiny_model() -> "TrainedModel":
+    """The untrained model. Its networks are not to change."""
+    from tests.untrained import untrained_model
+
+    return untrained_model()
 
 
-@torch.no_grad()
-def _spread_logits(classifier: Classifier, images: torch.Tensor) -> None:
-    """Scale the output layer so that the logits of these images have mean 0 and standard deviation 2."""
-    logits = classifier(images)
-    classifier.output.weight.mul_(2 / logits.std())
-    classifier.output.bias.copy_(-2 * (logits.mean() - classifier.output.bias) / logits.std())
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_model: "TrainedModel", made_once: MadeOnce) -> Path:
+    """The exported bundle of `tiny_model`: a folder tiny/1 to read, not to change."""
+    from medxgan.export.bundle import export_bundle
+
+    return made_once("tiny", lambda folder: export_bundle(tiny_model, folder / "tiny" / "1")) / "tiny" / "1"
+
+
+@pytest.fixture(scope="session")
+def plain_models(tiny_model: "TrainedModel", made_once: MadeOnce) -> Path:
+    """The folder of a model without a generator, to read, not to change: the classifier of `tiny_model` alone, named
+    "plain"."""
+    from medxgan.export.bundle import export_bundle
+
+    classifier = replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
+    return made_once("plain", lambda folder: export_bundle(classifier, folder / "plain" / "1"))

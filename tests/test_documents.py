@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -76,10 +76,12 @@ def requirements(extras: Iterable[str]) -> set[str]:
     return names
 
 
+@cache
 def sources(room: str) -> list[Path]:
     return sorted(path for path in (ROOT / room / "medxgan").rglob("*.py") if not path.stem.endswith(("_pb2", "_grpc")))
 
 
+@cache
 def apart(path: Path) -> str | None:
     """The extra of a file that is imported only where it is asked for, else None."""
     relative = path.relative_to(ROOT)
@@ -105,6 +107,7 @@ def imports(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+@cache
 def rooms_of(room: str) -> set[str]:
     """A room and those that it imports, at whatever remove, but apart."""
     found, new = set(), {room}
@@ -122,9 +125,14 @@ def rooms_of(room: str) -> set[str]:
     return found
 
 
+@cache
+def of_module() -> Mapping[str, list[str]]:
+    """The distributions of every module that is installed."""
+    return packages_distributions()
+
+
 def distributions(paths: Iterable[Path]) -> dict[str, str]:
     """The distributions that files import, each with a file that does."""
-    of_module = packages_distributions()
     found: dict[str, str] = {}
     for path in paths:
         for name in imports(path):
@@ -132,9 +140,9 @@ def distributions(paths: Iterable[Path]) -> dict[str, str]:
             brought = next((other for module, other in BROUGHT_BY.items() if name.startswith(module)), None)
             if name.startswith("google.protobuf"):
                 brought = "protobuf"
-            if (brought is None and top not in of_module) or top == "medxgan":
+            if (brought is None and top not in of_module()) or top == "medxgan":
                 continue  # of the standard library, or ours
-            found[canonicalize_name(brought or of_module[top][0])] = f"{path.relative_to(ROOT)}: {name}"
+            found[canonicalize_name(brought or of_module()[top][0])] = f"{path.relative_to(ROOT)}: {name}"
     return found
 
 

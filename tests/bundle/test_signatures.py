@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer import Typer
 from typer.testing import CliRunner
@@ -164,7 +164,7 @@ def test_what_is_no_file_of_signatures_is_refused(bundle: LoadedBundle, content:
     assert refusal(bundle, required=False).startswith("expected ")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_no_changed_signature_counts(bundle: LoadedBundle, data: st.DataObject) -> None:
     """A single byte of the file, at any place."""

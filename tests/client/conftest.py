@@ -16,7 +16,10 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
+from tests.client.clients import Blocking
+from tests.ports import free_port
 
+from medxgan.client import Client
 from medxgan.v1 import bundle_pb2, explanation_pb2, explanation_pb2_grpc
 
 SIZE = 16
@@ -142,7 +145,7 @@ class FakeService(explanation_pb2_grpc.ExplanationServiceServicer):
         # Without it gRPC would share the port with whoever took it since.
         self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(self, self.server)
-        address = self.address or "127.0.0.1:0"
+        address = self.address or f"127.0.0.1:{free_port()}"
         if credentials is None:
             port = self.server.add_insecure_port(address)
         else:
@@ -368,3 +371,14 @@ def no_bundles_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory
     """Bundles that are installed on this machine are not found."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
     monkeypatch.setattr("medxgan.client.command.bundle_search.MODELS_PACKAGE", "medxgan_models_of_no_one")
+
+
+@pytest.fixture(params=[Client, Blocking], ids=["Client", "AsyncClient"])
+def make(request) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def client(service, make):
+    with make(service.address, timeout=60) as client:
+        yield client

@@ -1,30 +1,12 @@
 """Both clients against a server whose answers the tests choose."""
 
-import _thread
 import asyncio
-import contextlib
-import signal
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
 
-import grpc
 import numpy as np
 import pytest
-import trustme
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2
-from grpc import StatusCode
 
 from medxgan.client import (
     AsyncClient,
-    BusyError,
-    Client,
-    CredentialsError,
-    DeadlineExceededError,
     Explanation,
     Image,
     ImageForm,
@@ -34,7 +16,6 @@ from medxgan.client import (
     MapForm,
     MapKind,
     MapNeed,
-    MedxganClientError,
     OcclusionSettings,
     PixelSpacing,
     Priority,
@@ -44,12 +25,9 @@ from medxgan.client import (
     ServerFaultError,
     Settings,
     Solver,
-    Tls,
-    UnavailableError,
     VerdictReasonCode,
     VerdictStatus,
 )
-from medxgan.client.connection import KEEPALIVE, proxy_hint
 from medxgan.client.geometry import Box
 from medxgan.client.results import Completeness, ImageCheck, PositiveRealizationOutcome, TargetScore
 from medxgan.v1 import bundle_pb2, explanation_pb2
@@ -61,62 +39,6 @@ DEFAULT_KINDS = (
     MapKind.DIFFERENCE,
     MapKind.COLORIZED,
 )
-PHASE = explanation_pb2.PROGRESS_PHASE_INVERSION
-
-
-def retry_after(seconds: float) -> error_details_pb2.RetryInfo:
-    delay = Duration()
-    delay.FromMilliseconds(round(seconds * 1000))
-    return error_details_pb2.RetryInfo(retry_delay=delay)
-
-
-class Blocking:
-    """An `AsyncClient` that is used as a `Client`, so that one test runs with both."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.loop = asyncio.new_event_loop()
-        try:
-            self.client = self.loop.run_until_complete(self._made(*arguments, **options))
-        except CredentialsError:
-            self.loop.close()
-            raise
-
-    async def _made(self, *arguments: Any, **options: Any) -> AsyncClient:
-        return AsyncClient(*arguments, **options)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.loop.run_until_complete(self.client.close())
-        self.loop.close()
-
-    def __getattr__(self, method: str) -> Any:
-        return lambda *arguments, **options: self.loop.run_until_complete(
-            getattr(self.client, method)(*arguments, **options)
-        )
-
-    def explain_stream(self, *arguments: Any, on_progress: Any, **options: Any) -> Any:
-        async def follow() -> Any:
-            async with contextlib.aclosing(self.client.explain_stream(*arguments, **options)) as events:
-                async for event in events:
-                    if isinstance(event, Explanation):
-                        return event
-                    on_progress(event)
-            raise AssertionError("the stream ended in silence")
-
-        return self.loop.run_until_complete(follow())
-
-
-@pytest.fixture(params=[Client, Blocking], ids=["Client", "AsyncClient"])
-def make(request) -> Any:
-    return request.param
-
-
-@pytest.fixture
-def client(service, make):
-    with make(service.address, timeout=20) as client:
-        yield client
 
 
 def test_an_explanation_is_read_whole(service, client, grey) -> None:
@@ -339,384 +261,12 @@ def test_other_numbers_that_the_wire_cannot_hold(service, client, grey) -> None:
     assert not service.requests
 
 
-@pytest.mark.parametrize("options", [{"token": "a.b.c"}, {"metadata": {"Authorization": "Bearer a.b.c"}}])
-def test_a_token_goes_with_every_call(service, make, grey, options) -> None:
-    with make(service.address, **options) as client:
-        client.explain(grey)
-        client.explain_stream(grey, on_progress=lambda _: None)
-        client.classify(grey)
-        client.models()
-        client.server()
-        client.model()
-    assert len(service.metadata) == 6
-    assert {sent["authorization"] for sent in service.metadata} == {"Bearer a.b.c"}
-
-
-def test_a_token_in_a_file_is_read_for_every_try(service, make, tmp_path) -> None:
-    file = tmp_path / "token"
-    file.write_text("first\n")
-    with make(service.address, token=file) as client:
-        client.models()
-        file.write_text("second\n")
-        client.models()
-        for content in (b"", b"two words", b"\xff", b"in\nbetween"):
-            file.write_bytes(content)
-            with pytest.raises(CredentialsError) as refusal:
-                client.models()
-            assert "between" not in str(refusal.value)
-        file.unlink()
-        with pytest.raises(CredentialsError, match="no token can be read there"):
-            client.models()
-    assert [sent["authorization"] for sent in service.metadata] == ["Bearer first", "Bearer second"]
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "10.0.0.1:50051",
-        "server.example:50051",
-        "localhost.example:50051",
-        "evil.localhost:50051",
-        "localhost@10.0.0.1:50051",
-        "ipv4:127.0.0.1:50051,10.0.0.1:50051",
-        "dns://10.0.0.1/localhost:50051",
-        "127.evil.example:50051",
-        "[::2]:50051",
-    ],
-)
-@pytest.mark.parametrize("options", [{"token": "secret"}, {"metadata": {"AUTHORIZATION": "secret"}}])
-def test_a_token_is_not_sent_in_the_clear(make, address, options) -> None:
-    with pytest.raises(CredentialsError, match="in the clear: use TLS") as refusal:
-        make(address, **options)
-    assert "secret" not in str(refusal.value)
-    with make(address, tls=Tls(), **options):
-        pass
-
-
-@pytest.mark.parametrize(
-    "address", ["localhost:1", "127.0.0.1:1", "[::1]:1", "ipv4:127.8.9.1:1", "ipv6:[::1]:1", "unix:/tmp/a.sock"]
-)
-def test_a_token_may_stay_on_this_machine(make, address) -> None:
-    with make(address, token="secret"):
-        pass
-
-
-@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED])
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_server_that_was_away_is_asked_again(service, client, grey, stream, code) -> None:
-    service.fail(code, "restarting", times=2)
-    explanation = client.explain_stream(grey, on_progress=lambda _: None) if stream else client.explain(grey)
-    assert explanation.settings.seed == 0
-    assert len(service.requests) == 3
-
-
-def test_a_stream_that_was_cut_off_begins_anew(service, client, grey) -> None:
-    service.break_off = 1
-    heard: list[Progress] = []
-    client.explain_stream(grey, on_progress=heard.append)
-    assert [progress.steps_taken for progress in heard] == [80, 80, 160]
-
-
-def test_a_restart_of_five_seconds_is_outlasted(service, grey) -> None:
-    results: dict[str, Any] = {}
-
-    def ask(make: Any) -> None:
-        with make(service.address, timeout=60) as client:
-            client.models()
-            ready.wait()
-            down.wait(30)
-            results[make.__name__] = client.explain_stream(grey, on_progress=lambda _: None)
-
-    ready, down = threading.Barrier(3), threading.Event()
-    askers = [threading.Thread(target=ask, args=(make,)) for make in (Client, Blocking)]
-    for asker in askers:
-        asker.start()
-    ready.wait(30)
-    service.stop()
-    down.set()
-    time.sleep(5)
-    assert not results
-    service.start()
-    for asker in askers:
-        asker.join(30)
-    assert set(results) == {"Client", "Blocking"}
-
-
-def test_who_takes_a_connection_and_stays_silent_is_given_up(service, make, grey) -> None:
-    """As a server does that hangs while it ends: the next may listen at its address already."""
-    host, port = service.address.split(":")
-    service.stop()
-    with socket.socket() as silent:
-        silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        silent.bind((host, int(port)))
-        silent.listen()
-
-        def restart() -> None:
-            held, _ = silent.accept()
-            silent.close()
-            service.start()
-            assert service.dropped.wait(30)
-            held.close()
-
-        with make(service.address, timeout=15) as client, ThreadPoolExecutor(1) as threads:
-            restarted = threads.submit(restart)
-            assert client.explain(grey).settings.seed == 0
-            restarted.result()
-
-
-def test_a_client_that_is_closed_makes_no_call_again(service, grey) -> None:
-    released, began = threading.Event(), threading.Event()
-    service.events = waiting_events(released)
-    ended: list[BaseException] = []
-
-    def ask(client: Client) -> None:
-        try:
-            client.explain_stream(grey, on_progress=lambda _: began.set())
-        except UnavailableError as error:
-            ended.append(error)
-
-    with Client(service.address) as client:
-        asker = threading.Thread(target=ask, args=(client,))
-        asker.start()
-        began.wait(30)
-    asker.join(30)
-    released.set()
-    assert [type(error) for error in ended] == [UnavailableError]
-
-
-def test_patience_begins_with_the_first_failure_and_ends(service, make, grey) -> None:
-    service.fail(StatusCode.UNAVAILABLE, "restarting", times=100)
-    with make(service.address, patience=0.5) as client, pytest.raises(UnavailableError, match="restarting"):
-        client.explain(grey)
-    assert 2 <= len(service.requests) < 10
-
-
-def test_a_busy_server_is_asked_again_when_it_said(service, client, grey) -> None:
-    service.fail(StatusCode.RESOURCE_EXHAUSTED, "the queue is full", retry_after(0.3))
-    started = time.monotonic()
-    client.explain(grey)
-    assert time.monotonic() - started >= 0.3
-    assert len(service.requests) == 2
-
-
-@pytest.mark.parametrize("limit", ["timeout", "patience"])
-def test_no_retry_begins_after_the_limit(service, make, grey, limit) -> None:
-    service.fail(StatusCode.RESOURCE_EXHAUSTED, "the queue is full", retry_after(60))
-    with make(service.address, **{limit: 5}) as client, pytest.raises(BusyError):
-        client.explain(grey)
-    assert len(service.requests) == 1
-
-
-@pytest.mark.parametrize("code", [StatusCode.INTERNAL, StatusCode.RESOURCE_EXHAUSTED, StatusCode.INVALID_ARGUMENT])
-def test_what_would_end_the_same_is_not_tried_again(service, client, grey, code) -> None:
-    service.fail(code, "no")
-    with pytest.raises(MedxganClientError, match="no"):
-        client.explain(grey)
-    assert len(service.requests) == 1
-
-
-def test_a_stream_without_a_result_is_the_servers_fault(service, client, grey) -> None:
-    service.events = []
-    with pytest.raises(ServerFaultError, match="without a result"):
-        client.explain_stream(grey, on_progress=lambda _: None)
-
-
-def waiting_events(released: threading.Event) -> Iterator[explanation_pb2.ExplainStreamResponse]:
-    yield explanation_pb2.ExplainStreamResponse(
-        progress=explanation_pb2.Progress(steps_taken=1, steps_total=2, phase=PHASE)
-    )
-    released.wait(60)
-
-
-def test_a_caller_who_stops_listening_frees_the_server(service, client, grey) -> None:
-    class StopListeningError(Exception):
-        pass
-
-    def stop(_: Progress) -> None:
-        raise StopListeningError
-
-    released = threading.Event()
-    service.events = waiting_events(released)
-    with pytest.raises(StopListeningError):
-        client.explain_stream(grey, on_progress=stop)
-    dropped = service.dropped.wait(10)
-    released.set()
-    assert dropped
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts; what is started in the background of a shell ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_frees_the_server(service, grey) -> None:
-    service.hold.clear()
-    # Python gives Ctrl-C to the main thread, in which the test runs.
-    interrupt = threading.Timer(0.5, _thread.interrupt_main)
-    with Client(service.address) as client:
-        interrupt.start()
-        # The exception is kept, and with it the call: that it is forgotten must not be what ends it.
-        with pytest.raises(KeyboardInterrupt) as kept:
-            client.explain(grey)
-        assert service.requests
-        assert service.dropped.wait(10)
-    assert kept.traceback
-
-
-@pytest.mark.parametrize("method", ["explain", "classify"])
-def test_a_cancelled_task_frees_the_server(service, grey, method) -> None:
-    service.hold.clear()
-
-    async def run() -> None:
-        async with AsyncClient(service.address) as client:
-            task = asyncio.create_task(getattr(client, method)(grey))
-            while not service.requests:
-                await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert await asyncio.to_thread(service.dropped.wait, 10)
-
-    asyncio.run(run())
-
-
-def test_a_cancelled_task_frees_the_server_in_a_stream(service, grey) -> None:
-    released = threading.Event()
-    service.events = waiting_events(released)
-
-    async def run() -> None:
-        async with AsyncClient(service.address) as client:
-            begun = asyncio.Event()
-
-            async def follow() -> None:
-                async for _ in client.explain_stream(grey):
-                    begun.set()
-
-            task = asyncio.create_task(follow())
-            await begun.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert await asyncio.to_thread(service.dropped.wait, 10)
-
-    try:
-        asyncio.run(run())
-    finally:
-        released.set()
-
-
 def test_many_tasks_share_a_client(service, grey) -> None:
     async def run() -> list[Explanation]:
         async with AsyncClient(service.address) as client:
             return await asyncio.gather(*(client.explain(grey, settings=Settings(seed=seed)) for seed in range(8)))
 
     assert [explanation.settings.seed for explanation in asyncio.run(run())] == list(range(8))
-
-
-def test_the_timeout_ends_a_call(service, make, grey) -> None:
-    service.hold.clear()
-    with make(service.address, timeout=0.2) as client, pytest.raises(DeadlineExceededError):
-        client.explain(grey)
-
-
-def test_a_silent_connection_is_checked_as_often_as_said(service, make, grey) -> None:
-    # Checked ten times a second, a server that is set up no further complains.
-    service.hold.clear()
-    with (
-        make(service.address, keepalive=0.1, patience=0, timeout=20) as client,
-        pytest.raises(UnavailableError, match=r"(?i)too_many_pings|too many pings"),
-    ):
-        client.explain(grey)
-
-
-def test_the_connection_is_not_checked_more_often_than_any_server_allows() -> None:
-    # 300 seconds: gRPC's default for GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS.
-    assert KEEPALIVE > 300
-
-
-def test_no_server_is_said_to_be_unavailable(make) -> None:
-    with socket.socket() as taken:
-        # Bound but not listening: nobody answers there, and nobody else can take the port meanwhile.
-        taken.bind(("127.0.0.1", 0))
-        with make(f"127.0.0.1:{taken.getsockname()[1]}", patience=0.3) as client, pytest.raises(UnavailableError):
-            client.models()
-
-
-def test_loopback_is_reached_past_a_proxy(service, make, monkeypatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.delenv("no_proxy", raising=False)
-    with make(service.address, patience=0) as client:
-        assert client.models()
-
-
-@pytest.fixture
-def no_proxies(monkeypatch) -> None:
-    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def test_a_proxy_that_catches_a_local_address_is_named(make, no_proxies, monkeypatch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}")
-        with make("192.0.2.7:50051", patience=0) as client, pytest.raises(UnavailableError) as caught:
-            client.models()
-    assert "the variable http_proxy sends calls to 192.0.2.7 through a proxy" in str(caught.value)
-    assert "add 192.0.2.7 to no_proxy" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("address", "variables", "named"),
-    [
-        ("imaging:50051", {}, ""),
-        ("imaging:50051", {"http_proxy": "p:1", "https_proxy": "p:1"}, "https_proxy"),
-        ("dns:///imaging:50051", {"grpc_proxy": "p:1"}, "grpc_proxy"),
-        ("imaging.hospital.example:50051", {"http_proxy": "p:1", "no_proxy": "a, .hospital.example"}, ""),
-        ("imaging.hospital.example:50051", {"http_proxy": "p:1", "no_proxy": "a,b"}, "http_proxy"),
-        ("10.1.2.3:50051", {"http_proxy": "p:1", "no_proxy": "10.0.0.0/8"}, ""),
-        ("10.1.2.3:50051", {"http_proxy": "p:1", "no_grpc_proxy": "11.0.0.0/8", "no_proxy": "10.1.2.3"}, "http_proxy"),
-        ("localhost:50051", {"http_proxy": "p:1"}, ""),
-        ("[::1]:50051", {"http_proxy": "p:1"}, ""),
-        ("unix:/run/medxgan.sock", {"http_proxy": "p:1"}, ""),
-    ],
-)
-def test_which_proxy_catches_which_address(no_proxies, monkeypatch, address, variables, named) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    hint = proxy_hint(address)
-    assert f"the variable {named} " in hint if named else not hint
-
-
-def test_tls(service, make, grey, tmp_path) -> None:
-    authority = trustme.CA()
-    files = {name: tmp_path / f"{name}.pem" for name in ("authority", "certificate", "key")}
-    own = authority.issue_cert("viewer.example")
-    authority.cert_pem.write_to_path(files["authority"])
-    own.cert_chain_pems[0].write_to_path(files["certificate"])
-    own.private_key_pem.write_to_path(files["key"])
-    shown = authority.issue_cert("127.0.0.1")
-    pair = (shown.private_key_pem.bytes(), shown.cert_chain_pems[0].bytes())
-    service.stop()
-    service.start(grpc.ssl_server_credentials([pair], authority.cert_pem.bytes(), require_client_auth=True))
-
-    with make(service.address, tls=Tls(**files)) as client:
-        assert client.explain(grey).model.name == "chest"
-    for wrong in (Tls(files["authority"]), Tls(), None):
-        with make(service.address, tls=wrong, patience=0) as client, pytest.raises(UnavailableError):
-            client.explain(grey)
-
-
-def test_files_of_tls_that_can_not_be_used_are_named(make, tmp_path) -> None:
-    missing = tmp_path / "missing.pem"
-    with pytest.raises(CredentialsError, match=r"missing\.pem: No such file"):
-        make("localhost:1", tls=Tls(missing))
-    for half in (Tls(certificate=missing), Tls(key=missing)):
-        with pytest.raises(CredentialsError, match="a certificate of the caller goes with its key"):
-            make("localhost:1", tls=half)
 
 
 def test_a_map_that_does_not_fit_its_shape_is_refused(service, client, grey) -> None:

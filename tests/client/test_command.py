@@ -78,6 +78,7 @@ def test_restarts_tell_the_uncertainty(service, film, tmp_path) -> None:
     assert service.requests[-1].settings.inversion.restarts == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("positive_score", "said"), [(0.7, "was found in 12 steps"), (0.3, "nearest attempt scores 0.3")]
 )
@@ -90,6 +91,7 @@ def test_a_negative_image_gets_what_would_make_it_positive(service, film, tmp_pa
     assert said in words(result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("original", "applied", "said"),
     [
@@ -115,6 +117,7 @@ def test_a_trajectory_becomes_an_animation_and_scores_in_the_report(service, fil
     assert [frame["score"]["probability"] for frame in report["trajectory"]] == [0, 0.25, 0.5, 0.75, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["medxgan", "grad-cam", "all"])
 def test_nothing_is_left_over_from_the_image_before(service, film, tmp_path, method) -> None:
     service.answer.scores.original.positive = False
@@ -176,6 +179,7 @@ def test_one_image_fails_and_the_others_are_done(service, film, tmp_path) -> Non
     assert names(tmp_path / "out" / "film") == FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MAPS)
 def test_a_single_map_has_a_panel_of_its_own(service, film, tmp_path, method) -> None:
     result = run("explain", film, "--server", service.address, "--method", method)
@@ -197,6 +201,7 @@ def test_several_maps_and_the_counterpart_come_from_one_request(service, film, t
     assert len(service.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_generator", [True, False])
 def test_all_maps_come_from_one_request(service, film, tmp_path, has_generator) -> None:
     service.has_generator = has_generator
@@ -263,6 +268,7 @@ def test_maps_in_a_form_that_is_not_recognised_leave_the_others(service, film, t
     assert names(tmp_path / "out") == {"original.png", "panel.png", "explanation.json"}
 
 
+@pytest.mark.slow
 def test_the_options_are_sent(service, film) -> None:
     options = {
         "--target": "pneumonia",
@@ -509,6 +515,7 @@ def test_a_missing_part_of_medxgan_itself_is_no_missing_extra(stand_ins) -> None
     assert isinstance(result.exception, ModuleNotFoundError)
 
 
+@pytest.mark.slow
 def test_without_a_server_one_is_embedded_for_the_commands_life(stand_ins, service, film, monkeypatch) -> None:
     monkeypatch.setenv("STAND_IN_ADDRESS", service.address)
     result = run("explain", film, "--provider", "cpu")

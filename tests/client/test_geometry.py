@@ -68,7 +68,7 @@ def geometries(draw: st.DrawFn) -> Geometry:
     return Geometry(rows, columns, orientation, Box(top, left, top + tall, left + wide), None, aspect, 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(geometries(), st.floats(0.3, 0.7), st.floats(0.3, 0.7), st.sampled_from([(32, 32), (64, 64), (32, 48)]))
 def test_a_mark_comes_back_within_half_a_pixel_of_the_film(geometry, down, across, shape) -> None:
     box = geometry.box

@@ -239,6 +239,7 @@ def squares(sheet: np.ndarray, columns: int) -> list[list[int]]:
     return tops
 
 
+@pytest.mark.slow
 def test_the_panel_of_many_maps_has_two_rows_of_four(whole, tmp_path: Path) -> None:
     certain = {kind: entry for kind, entry in whole.maps.items() if kind is not MapKind.UNCERTAINTY}
     for maps, pictures in ((whole.maps, [2, 2, 2, 2]), (certain, [2, 2, 2, 1])):
@@ -336,6 +337,7 @@ def test_each_reason_is_on_the_panel_and_odd_text_does_no_harm(explanation, tmp_
     assert heights[0] < heights[1] < heights[2]
 
 
+@pytest.mark.slow
 def test_the_verdict_changes_the_panel_and_no_difference_at_all_is_drawn(explanation, tmp_path: Path) -> None:
     flat = changed(explanation, MapKind.DIFFERENCE, np.zeros((16, 16)))
     panels = []
@@ -345,6 +347,7 @@ def test_the_verdict_changes_the_panel_and_no_difference_at_all_is_drawn(explana
     assert not any(np.array_equal(one, other) for one, other in pairwise(panels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DRAWN)
 def test_a_map_has_a_panel_of_its_own(whole, kind, tmp_path: Path) -> None:
     write_attribution_panel(whole, kind, tmp_path / "panel.png")
@@ -372,6 +375,7 @@ def test_a_signed_map_is_red_and_blue_and_grad_cam_begins_with_black(whole, tmp_
     assert darkest[1] < 20 < darkest[0]
 
 
+@pytest.mark.slow
 def test_a_comparison_holds_every_map_and_grows_with_what_is_to_be_said(whole, tmp_path: Path) -> None:
     write_comparison(whole, DRAWN, tmp_path / "comparison.png")
     sheet = read(tmp_path / "comparison.png")
@@ -385,6 +389,7 @@ def test_a_comparison_holds_every_map_and_grows_with_what_is_to_be_said(whole, t
     assert read(tmp_path / "comparison.png").shape[0] > sheet.shape[0]
 
 
+@pytest.mark.slow
 def test_a_comparison_of_few_maps_without_an_inversion(service, grey, tmp_path: Path) -> None:
     with Client(service.address) as client:
         for kinds in ([MapKind.GRAD_CAM], [MapKind.GRADIENT, MapKind.OCCLUSION]):

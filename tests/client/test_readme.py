@@ -40,6 +40,7 @@ def test_the_python_runs(service, tmp_path: Path, monkeypatch, capsys) -> None:
     assert service.metadata[-1]["authorization"] == "Bearer a-token-of-mine"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_terminal")
 def test_the_shell_commands_run(service, tmp_path: Path, monkeypatch) -> None:
     @contextmanager

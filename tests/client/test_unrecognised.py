@@ -18,7 +18,7 @@ NEW_FIELD = b"\xfa\x7f\x03new"
 
 @pytest.fixture
 def client(service):
-    with Client(service.address, timeout=20) as client:
+    with Client(service.address, timeout=60) as client:
         yield client
 
 

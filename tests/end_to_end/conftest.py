@@ -4,16 +4,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
-from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
-from medxgan.training.model import TrainedModel
 from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8
 from medxgan.v1.explanation_pb2 import Image, Tensor
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
@@ -74,15 +71,6 @@ def endless_models(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
     description = json.loads((bundle / "bundle.json").read_text()) | {"name": "endless"}
     description["inversion"] |= {"maximum_steps": 100_000_000, "tolerance": 0}
     (bundle / "bundle.json").write_text(json.dumps(description))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def plain_models(tiny_model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a model without a generator: a classifier alone, named "plain"."""
-    folder = tmp_path_factory.mktemp("plain_models")
-    classifier = replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
-    export_bundle(classifier, folder / "plain" / "1")
     return folder
 
 

@@ -65,6 +65,7 @@ def is_answered(address: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_streams_that_are_opened_and_reset_at_once_harm_nobody() -> None:
     with guarded() as address:
         for _ in range(20):

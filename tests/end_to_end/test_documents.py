@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tomllib
@@ -24,6 +23,7 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.ports import free_port
 from torch import nn
 
 from medxgan.server.embedded import EmbeddedServer
@@ -185,9 +185,7 @@ def server_for(text: str) -> AbstractContextManager[Any]:
     """A server of the shipped models, where a text asks one that it does not start; gives what has its address."""
     if PORT in text and "medxgan serve" not in text:
         return EmbeddedServer(ROOT / "models", "cpu")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return nullcontext(SimpleNamespace(address=f"127.0.0.1:{free.getsockname()[1]}"))
+    return nullcontext(SimpleNamespace(address=f"127.0.0.1:{free_port()}"))
 
 
 @pytest.mark.slow

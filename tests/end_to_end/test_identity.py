@@ -427,6 +427,7 @@ def test_a_flood_of_headers_is_refused_and_others_are_answered(address: str, hea
     assert asked(address, TOKEN) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="this system does not say what a process holds")
 def test_headers_without_an_end_hold_no_memory_and_others_are_answered(address: str) -> None:
     host, port = address.split(":")

@@ -253,7 +253,7 @@ def test_the_folder_is_followed_where_the_operator_says_so(asking: Asking, put: 
 
 def status(telemetry: str, path: str) -> int:
     try:
-        with urllib.request.urlopen(f"http://{telemetry}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{telemetry}{path}", timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -276,7 +276,7 @@ def test_a_signal_has_the_folder_read_again(put: Put, folder: Path) -> None:
             assert status(telemetry, "/v2/models/one/versions/2/ready") == 200
             until_stated(channel, "one/1", ("UNAVAILABLE", "unloaded"))
             assert status(telemetry, "/v2/models/one/versions/1/ready") == 503
-            with urllib.request.urlopen(f"http://{telemetry}/metrics", timeout=10) as figures:
+            with urllib.request.urlopen(f"http://{telemetry}/metrics", timeout=60) as figures:
                 told = figures.read().decode()
             assert 'medxgan_model_info{engine="onnxruntime",model="one/2"' in told
             assert 'model="one/1"' not in told

@@ -46,7 +46,10 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
 def test_a_signal_lets_running_requests_finish_and_ends_the_process_well(
     endless_models: Path, image: Image, number: signal.Signals
 ) -> None:
-    with served(endless_models) as (process, address), grpc.insecure_channel(address) as channel:
+    with (
+        served(endless_models, "--shutdown-grace-seconds", "600") as (process, address),
+        grpc.insecure_channel(address) as channel,
+    ):
         request = ExplainRequest(image=image, settings=inverting(1000))
         stream = ExplanationServiceStub(channel).ExplainStream(request)
         next(stream)

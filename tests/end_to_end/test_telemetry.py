@@ -39,7 +39,7 @@ class Running:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{self.telemetry}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self.telemetry}{path}", timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

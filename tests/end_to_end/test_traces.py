@@ -140,6 +140,7 @@ def test_an_inversion_says_its_steps(collector: Collector, models: Path) -> None
     assert attributes(collector.named("/ModelStreamInfer"))["rpc.grpc.status_code"] == 3
 
 
+@pytest.mark.slow
 def test_both_clients_say_in_which_span_they_ask(collector: Collector, several: Path) -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("application")
 
@@ -211,6 +212,7 @@ def test_a_collector_that_is_away_holds_nothing_up(
     assert not [thread for thread in threading.enumerate() if thread.name == "last spans"]
 
 
+@pytest.mark.slow
 def test_without_opentelemetry_there_are_no_traces_and_who_wants_some_hears_how() -> None:
     program = """
 import sys
@@ -230,6 +232,7 @@ except UnsupportedError as error:
     assert done.stdout == "traces_endpoint: traces take OpenTelemetry: pip install 'medxgan[tracing]'\n"
 
 
+@pytest.mark.slow
 def test_a_server_without_traces_does_not_import_opentelemetry() -> None:
     program = """
 import sys

@@ -246,6 +246,7 @@ def medxgan(*arguments: object) -> tuple[int, str, str]:
     return done.returncode, done.stdout, " ".join(done.stderr.replace("│", " ").split())
 
 
+@pytest.mark.slow
 def test_plaintext_beyond_loopback_is_for_who_says_so(tmp_path: Path, server: Tls) -> None:
     for address in ("0.0.0.0:0", "[::]:0", "hospital.example:0"):
         status, _, said = medxgan("serve", "--address", address)
@@ -259,6 +260,7 @@ def test_plaintext_beyond_loopback_is_for_who_says_so(tmp_path: Path, server: Tl
             assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_terminal")
 def test_the_command_takes_options_and_environment_and_no_secret_reaches_a_log(
     authority: Authority, server: Tls, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -314,6 +316,7 @@ def test_an_embedded_server_answers_its_own_program_whatever_the_environment_say
         assert [each.model.name for each in client.models()] == ["several"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_terminal")
 def test_the_command_sends_no_token_in_the_clear_and_refuses_what_the_embedded_server_does_not_ask_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

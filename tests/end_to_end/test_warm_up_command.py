@@ -29,6 +29,7 @@ def test_less_than_was_asked_for_is_a_failure_with_its_reason(tiny_bundle: Path)
     assert "tiny/1: CPUExecutionProvider (TensorrtExecutionProvider is not in this build" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_models_there_is_nothing_to_make_ready(tmp_path: Path) -> None:
     done = warm_up("--models", tmp_path)
     assert done.returncode == 1

@@ -134,7 +134,7 @@ class Region:
 
     def __exit__(self, *_: object) -> None:
         # Triton lets go of a request a moment after it has answered.
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while status(lambda: self.client.unregister_system_shared_memory(self.name)) != "OK":
             assert time.monotonic() < end
             time.sleep(0.05)

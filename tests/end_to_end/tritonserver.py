@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
+from tests.ports import free_port
 from tritonclient.utils import InferenceServerException
 
 PACKAGE = "nvidia-pytriton==0.7.0"
@@ -105,10 +105,3 @@ def wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) 
                 if "libpython" in said:
                     pytest.skip(f"this Python has no {sysconfig.get_config_var('INSTSONAME')} for Triton to load")
                 raise RuntimeError(f"tritonserver did not start:\n{said[-3000:]}")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

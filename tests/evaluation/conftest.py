@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.bundle_copies import put_copy
 
 from medxgan.bundle import load_bundle
 from medxgan.evaluation.evaluation import Outcome, evaluate_bundle
 from medxgan.evaluation.images import labelled_images
 from medxgan.evaluation.served import open_images, served
 from medxgan.evaluation.settings import EvaluationSettings
-from medxgan.export.bundle import export_bundle
 from medxgan.training.data.source import PhantomData, load
-from medxgan.training.model import TrainedModel
 
 SMALL = EvaluationSettings(
     methods=("gradient", "grad_cam", "difference"), images=4, sanity_images=1, sheet_images=1, provider="cpu"
@@ -56,11 +55,12 @@ def phantom_bundle(tiny_bundle: Path, phantom_data: PhantomData, tmp_path_factor
 
 @pytest.fixture(scope="session")
 def bundle_without_generator(
-    tiny_model: TrainedModel, phantom_bundle: Path, phantom_data: PhantomData, tmp_path_factory: pytest.TempPathFactory
+    plain_models: Path, phantom_bundle: Path, phantom_data: PhantomData, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The same classifier alone."""
-    folder = tmp_path_factory.mktemp("models") / "tiny" / "1"
-    export_bundle(replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None), folder)
+    models = tmp_path_factory.mktemp("alone") / "models"
+    put_copy(plain_models / "plain" / "1", models, "tiny/1", limitation="Has learned nothing.")
+    folder = models / "tiny" / "1"
     return adapt(folder, load_bundle(phantom_bundle).description.classification.decision_threshold, phantom_data)
 
 

@@ -55,7 +55,7 @@ def convolutions(draw: st.DrawFn) -> nn.Conv2d | nn.ConvTranspose2d:
     return transposed
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(convolutions(), st.integers(10, 13), st.integers(10, 13))
 @example(nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=2), 10, 11)
 @example(nn.ConvTranspose2d(4, 2, 4, stride=2, padding=1, groups=2), 5, 6)
@@ -79,7 +79,7 @@ def test_max_pooling_to_half_the_size(size: tuple[int, int]) -> None:
     assert_same_gradient(nn.MaxPool2d(2), whole_numbers((5, 3, *size)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     axis=st.sampled_from([-3, -2, -1, 1, 2, 3]),
     start=st.integers(-9, 5),
@@ -110,7 +110,7 @@ def test_a_traced_gradient_takes_any_batch() -> None:
         torch.testing.assert_close(traced(x, upstream), gradient(x, upstream), rtol=0, atol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stride=st.tuples(st.integers(1, 4), st.integers(1, 4)),

@@ -203,7 +203,7 @@ def test_a_shipped_bundle_inverts_by_adam_as_on_the_server(
 )
 @example(height=1, width=1, aspect=1, steps=1)
 @example(height=700, width=500, aspect=1, steps=2)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_film_may_have_any_size(
     phantom: Path, client: Client, height: int, width: int, aspect: float, steps: int
 ) -> None:

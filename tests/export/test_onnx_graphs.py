@@ -15,6 +15,7 @@ from medxgan.export.weight_file import WeightFile
 from medxgan.v1.bundle_pb2 import GRAPH_ROLE_CLASSIFIER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 2, 0, 1), (3, 2, 1, 1), (3, 1, 1, 1), (3, 2, 0, 2)])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_max_pooling_and_its_gradient(shape: tuple[int, int, int, int], ceil_mode: bool, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import typer
-from monai.networks.nets import resnet18  # type: ignore[attr-defined]
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -108,7 +107,10 @@ def test_what_is_wrong_is_said(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_listed(command: typer.Typer, configuration: str, tmp_path: Path) -> None:
+    from monai.networks.nets import resnet18  # type: ignore[attr-defined] # takes seconds
+
     other = resnet18(spatial_dims=2, n_input_channels=1, num_classes=3).state_dict()
     del other["bn1.weight"]
     save_file(other | {"head.bias": torch.zeros(1)}, tmp_path / "weights.safetensors")

@@ -20,6 +20,7 @@ def network(width: int) -> ExternalClassifier:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "expected"), [(8, THOROUGH), (160, Effort(3, THOROUGH.batches)), (512, SPARING)])
 def test_a_large_network_is_tried_with_fewer_pictures(width: int, expected: Effort) -> None:
     assert effort(network(width), 64) == expected

@@ -1,6 +1,7 @@
 """Parts of a gateway, and a real server and a real archive for them."""
 
 import gc
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -53,9 +54,11 @@ def journal(database: Database, clock: MovedClock) -> Journal:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server of the shipped phantom."""
-    with EmbeddedServer(MODELS, "cpu") as running:
+    models = tmp_path_factory.mktemp("phantom")
+    shutil.copytree(MODELS / "phantom", models / "phantom")
+    with EmbeddedServer(models, "cpu") as running:
         yield running.address
 
 
@@ -94,10 +97,12 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def collected_sockets() -> Iterator[None]:
     """Has the garbage collector close what a test leaves, before another test hears of it."""
+    gc.freeze()  # what there was before the test is not looked through
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    gc.unfreeze()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:

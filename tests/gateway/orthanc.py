@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
+from tests.ports import free_port
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 MISSING = (
@@ -18,13 +18,6 @@ MISSING = (
     else None
 )
 TITLE = "ORTHANC"
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Orthanc:
@@ -76,9 +69,9 @@ class Orthanc:
             self._process = subprocess.Popen(
                 ["Orthanc", str(self._folder / "orthanc.json")], stdout=log, stderr=subprocess.STDOUT
             )
-        for _ in range(300):
+        for _ in range(1200):
             try:
-                if requests.get(f"{self.url}/system", timeout=5).ok:
+                if requests.get(f"{self.url}/system", timeout=60).ok:
                     return
             except requests.ConnectionError:
                 time.sleep(0.1)

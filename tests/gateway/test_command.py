@@ -15,8 +15,8 @@ import requests
 from pydicom.uid import generate_uid
 from tests.gateway.conftest import wait_until
 from tests.gateway.films import content, film
-from tests.gateway.orthanc import free_port
 from tests.gateway.sending import associate, leaves_sockets, send
+from tests.ports import free_port
 
 from medxgan.gateway.journal.database import Database, journal_file
 from medxgan.gateway.journal.journal import Journal
@@ -82,7 +82,7 @@ def running(config: Path, telemetry: int, log: Path) -> Iterator[subprocess.Pope
         def is_up() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return requests.get(f"http://127.0.0.1:{telemetry}/health/ready", timeout=5).ok
+                return requests.get(f"http://127.0.0.1:{telemetry}/health/ready", timeout=60).ok
             except requests.ConnectionError:
                 return False
 
@@ -100,7 +100,7 @@ def test_a_gateway_runs_is_asked_and_ends(config: tuple[Path, int, int], tmp_pat
         for each in (sent, ignored):
             assert send(dicom, content(each)) == 0
         page = f"http://127.0.0.1:{telemetry}"
-        wait_until(lambda: requests.get(f"{page}/status", timeout=5).json()["films"]["dead"] == 1)
+        wait_until(lambda: requests.get(f"{page}/status", timeout=60).json()["films"]["dead"] == 1)
         # The archive is nowhere: the film is dead, and the command says so from another process.
         assert json.loads(ask("status", "--config", file, "--json").stdout)["reasons"]["dead"] == {
             "archive: no association": 1
@@ -112,7 +112,7 @@ def test_a_gateway_runs_is_asked_and_ends(config: tuple[Path, int, int], tmp_pat
         others = ask("list", "--config", file, "--state", "ignored", "--state", "delivered").stdout
         assert others.endswith(f"{ignored.SOPInstanceUID}\tno rule takes it (chest films: other Modality)\n")
         assert ask("retry", "--config", file, "1").stdout == "1 films go on\n"
-        wait_until(lambda: requests.get(f"{page}/status", timeout=5).json()["films"]["dead"] == 1)
+        wait_until(lambda: requests.get(f"{page}/status", timeout=60).json()["films"]["dead"] == 1)
         outcome = ask("retry", "--config", file, "1", "77")
         assert (outcome.returncode, outcome.stdout) == (1, "1 films go on\n")
         # Nobody else may run on this folder.
@@ -120,7 +120,7 @@ def test_a_gateway_runs_is_asked_and_ends(config: tuple[Path, int, int], tmp_pat
         assert second.returncode == 1
         assert "another process runs a gateway there" in second.stderr
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_nothing_that_is_written_names_a_patient(config: tuple[Path, int, int], tmp_path: Path) -> None:
@@ -142,16 +142,16 @@ def test_nothing_that_is_written_names_a_patient(config: tuple[Path, int, int], 
         answers = [send(dicom, each) for each in sent]
         assert answers == [0x0000, 0x0000, 0xC000, 0xC111, 0x0000, 0x0000, 0x0000]
         assert associate(dicom, ("1.2.840.10008.1.1", "1.2.840.10008.1.2"), title="PLANTED").is_rejected
-        requests.get(f"{page}/Planted?Planted", timeout=5)
+        requests.get(f"{page}/Planted?Planted", timeout=60)
 
         def is_done() -> bool:
-            films = requests.get(f"{page}/status", timeout=5).json()["films"]
+            films = requests.get(f"{page}/status", timeout=60).json()["films"]
             return bool(films["received"] == films["explained"] == 0)
 
         wait_until(is_done)
-        shown = [requests.get(f"{page}/{path}", timeout=5).text for path in ("", "status", "metrics")]
+        shown = [requests.get(f"{page}/{path}", timeout=60).text for path in ("", "status", "metrics")]
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     log = (tmp_path / "log").read_text()
     asked = [ask(name, "--config", file).stdout for name in ("status", "list")]
     database = b"".join(path.read_bytes() for path in (tmp_path / "gateway").glob("journal*"))

@@ -33,6 +33,7 @@ def test_a_film_from_a_folder_and_one_from_an_archive_go_out_by_the_web(
     assert len(list((tmp_path / "fhir").glob("*.json"))) == 2
 
 
+@pytest.mark.slow
 def test_a_gateway_that_can_not_start_leaves_nothing_running(server: str, settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ from medxgan.gateway.telemetry.metrics import Metrics
 def run(step: Callable[[], bool], until: threading.Event, metrics: Metrics, idle_s: float) -> Lane:
     lane = Lane("part", step, metrics, idle_s=idle_s)
     lane.start()
-    assert until.wait(10)
+    assert until.wait(60)
     lane.tell()
     lane.join()
     return lane
@@ -49,9 +49,9 @@ def test_a_lane_that_has_nothing_to_do_is_woken() -> None:
 
     lane = Lane("part", step, Metrics(), idle_s=3600)
     lane.start()
-    assert began.wait(10)
+    assert began.wait(60)
     lane.wake()
-    assert woken.wait(10)
+    assert woken.wait(60)
     lane.tell()
     lane.join()
 

@@ -17,7 +17,6 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf.message import Message
-from hypothesis import settings
 from tests.server.linear import LinearEngine
 from tests.server.several import CLASSES, PIXELS, write_bundle
 
@@ -44,10 +43,6 @@ from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.service import ExplanationService
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1.explanation_pb2 import ExplainRequest, ExplainSettings, MapRequest, TrajectoryRequest
-
-# Examples are not timed: a busy machine is no failure.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 Answer = TypeVar("Answer")
 

@@ -32,13 +32,14 @@ def test_the_phases_add_up_to_the_whole_whatever_the_switches(switches) -> None:
 
 
 def test_it_begins_in_the_queue_and_time_counts_for_the_phase_it_passed_in() -> None:
+    began = time.perf_counter()
     stopwatch = Stopwatch()
     now = time.perf_counter()
     stopwatch.switch(Phase.INVERSION, at=now + 10)
     stopwatch.switch(Phase.MAPS, at=now + 13)
     stopwatch.switch(Phase.MAPS, at=now + 14)
     parts = stopwatch.milliseconds()
-    assert parts[Phase.QUEUED] == pytest.approx(10_000, abs=50)
+    assert 10_000 - 1e-6 <= parts[Phase.QUEUED] <= 10_000 + 1000 * (now - began) + 1e-6
     assert parts[Phase.INVERSION] == pytest.approx(3000)
     assert parts[Phase.MAPS] == pytest.approx(1000)
     assert parts[Phase.PREPROCESS] == parts[Phase.POSITIVE_REALIZATION] == 0
@@ -58,9 +59,11 @@ def test_intervals_follow_each_other_without_a_gap_and_add_up() -> None:
     for phase in (Phase.PREPROCESS, Phase.QUEUED, Phase.INVERSION, Phase.MAPS):
         stopwatch.milliseconds()
         stopwatch.switch(phase)
+    before = sum(stopwatch.milliseconds().values())
     intervals = stopwatch.intervals()
+    after = sum(stopwatch.milliseconds().values())
     order = [Phase.QUEUED, Phase.PREPROCESS, Phase.QUEUED, Phase.INVERSION, Phase.MAPS]
     assert [phase for phase, _, _ in intervals] == order
     assert all(ended == began for (_, _, ended), (_, began, _) in itertools.pairwise(intervals))
-    in_all = sum(ended - began for _, began, ended in intervals)
-    assert in_all == pytest.approx(sum(stopwatch.milliseconds().values()) / 1000, abs=0.1)
+    in_all = 1000 * sum(ended - began for _, began, ended in intervals)
+    assert before - 1e-3 <= in_all <= after + 1e-3

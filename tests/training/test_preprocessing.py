@@ -103,7 +103,7 @@ def test_pad_fills_the_shorter_side_with_the_darkest_level() -> None:
     assert (padded[..., 8:-8] > -1).float().mean() > 0.9
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 100),
     gain=st.floats(0.5, 5000),

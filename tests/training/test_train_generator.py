@@ -40,6 +40,7 @@ def configured(precision: str) -> TrainingConfig:
     return TrainingConfig.model_validate(stated)
 
 
+@pytest.mark.slow
 def test_half_precision_rounds_the_losses_and_keeps_the_weights_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def test_what_can_t_be_is_refused(arguments: list[str], words: str) -> None:
     assert words in " ".join(result.output.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
 
 
+@pytest.mark.slow
 def test_it_opens_serves_and_ends(upstream: str, tmp_path: Path) -> None:
     """As a process: it says where it is, serves pages and films, logs nothing of either, and ends by SIGTERM."""
     call = "import sys; sys.argv[0] = 'medxgan'; from medxgan.client.command import main; main()"
@@ -41,14 +42,14 @@ def test_it_opens_serves_and_ends(upstream: str, tmp_path: Path) -> None:
     try:
         line = process.stdout.readline()
         url = re.search(r"http://\S+", line)[0]
-        assert "reading room" in httpx.get(url).text
-        assert httpx.get(f"{url}/app.js").headers["content-type"].startswith("text/javascript")
-        with httpx.Client(base_url=url) as reader:
+        assert "reading room" in httpx.get(url, timeout=60).text
+        assert httpx.get(f"{url}/app.js", timeout=60).headers["content-type"].startswith("text/javascript")
+        with httpx.Client(base_url=url, timeout=60) as reader:
             reader.post("/api/session").raise_for_status()
             film = reader.post("/api/samples/0").json()["id"]
             reader.post(f"/api/films/{film}/explanations", json={"model": "phantom"}, timeout=60).raise_for_status()
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

@@ -40,6 +40,7 @@ def objects(answer: httpx.Response) -> dict[str, Dataset]:
         return {name: dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
 
 
+@pytest.mark.slow
 def test_a_reliable_explanation_is_a_capture_and_a_report(reader: httpx.Client) -> None:
     content = phantom()
     told, answer = asked(reader, content)

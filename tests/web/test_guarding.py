@@ -16,7 +16,7 @@ from medxgan.web.settings import RoomSettings
 
 def test_every_answer_keeps_to_itself(room: str) -> None:
     for path in ("/", "/app.js", "/api/session", "/nowhere"):
-        headers = httpx.get(f"{room}{path}").headers
+        headers = httpx.get(f"{room}{path}", timeout=60).headers
         policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
         assert policy["default-src"] == "'none'"
         assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
@@ -26,12 +26,12 @@ def test_every_answer_keeps_to_itself(room: str) -> None:
 
 
 def test_the_cookie_is_for_this_browser_alone(room: str, opening: Opening) -> None:
-    cookie = httpx.post(f"{room}/api/session").headers["set-cookie"]
+    cookie = httpx.post(f"{room}/api/session", timeout=60).headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert "Secure" not in cookie
     with opening(secure=True) as url:
-        answer = httpx.post(f"{url}/api/session")
+        answer = httpx.post(f"{url}/api/session", timeout=60)
         assert answer.headers["set-cookie"].startswith("__Host-medxgan")
         assert "Secure" in answer.headers["set-cookie"]
         assert "strict-transport-security" in answer.headers
@@ -49,14 +49,14 @@ def test_the_cookie_is_for_this_browser_alone(room: str, opening: Opening) -> No
     ],
 )
 def test_what_another_site_sends_is_refused(room: str, headers: dict[str, str], allowed: bool) -> None:
-    answer = httpx.post(f"{room}/api/session", headers=headers)
+    answer = httpx.post(f"{room}/api/session", headers=headers, timeout=60)
     assert answer.status_code == (204 if allowed else 403)
     assert ("set-cookie" in answer.headers) == allowed
 
 
 @pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "[", "127.0.0.1:port", ""])
 def test_a_name_that_somebody_else_leads_here_is_refused(room: str, host: str) -> None:
-    answer = httpx.get(f"{room}/api/session", headers={"Host": host})
+    answer = httpx.get(f"{room}/api/session", headers={"Host": host}, timeout=60)
     assert answer.json()["error"]["kind"] == "origin"
 
 
@@ -67,10 +67,10 @@ def guarded(opening: Opening) -> Iterator[str]:
 
 
 def test_a_token_is_asked_for(guarded: str) -> None:
-    assert httpx.get(f"{guarded}/api/session").json()["asks_for_token"]
+    assert httpx.get(f"{guarded}/api/session", timeout=60).json()["asks_for_token"]
     for wrong in ({}, {"token": "another"}, {"token": ""}):
-        assert httpx.post(f"{guarded}/api/session", json=wrong).json()["error"]["kind"] == "sign_in"
-    with httpx.Client(base_url=guarded) as reader:
+        assert httpx.post(f"{guarded}/api/session", json=wrong, timeout=60).json()["error"]["kind"] == "sign_in"
+    with httpx.Client(base_url=guarded, timeout=60) as reader:
         for path in ("/api/films", "/api/models", "/api/gallery"):
             assert reader.get(path).status_code == 401
         assert reader.post("/api/session", json={"token": "a-token-of-ours"}).status_code == 204
@@ -90,7 +90,7 @@ def test_no_path_of_the_api_answers_without_a_session(room: str) -> None:
 def test_two_rooms_of_one_host_do_not_share_a_cookie(room: str, opening: Opening) -> None:
     with opening() as other, entered(room) as reader:
         httpx_cookies = dict(reader.cookies)
-        assert httpx.get(f"{other}/api/films", cookies=httpx_cookies).status_code == 401
+        assert httpx.get(f"{other}/api/films", cookies=httpx_cookies, timeout=60).status_code == 401
         assert reader.get("/api/films").status_code == 200
 
 
@@ -101,8 +101,8 @@ def test_readers_sign_in_with_their_own_tokens_of_the_server(tmp_path: Path) -> 
     with (
         guarded_server(identities=file) as address,
         opened(address, settings) as url,
-        httpx.Client(base_url=url) as reader,
-        httpx.Client(base_url=url) as other,
+        httpx.Client(base_url=url, timeout=60) as reader,
+        httpx.Client(base_url=url, timeout=60) as other,
     ):
         for wrong in ("", "another", "no token"):
             answer = other.post("/api/session", json={"token": wrong})

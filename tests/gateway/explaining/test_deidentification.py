@@ -53,7 +53,7 @@ def test_nothing_of_the_patient_leaves() -> None:
 
 
 @given(st.sampled_from(sorted(pydicom.datadict.DicomDictionary)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_attribute_that_holds_text_leaves_but_those_that_are_listed(tag: int) -> None:
     vr = pydicom.datadict.dictionary_VR(tag)
     if tag >> 16 <= 2 or vr not in ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR"):
@@ -76,6 +76,7 @@ def test_the_film_itself_is_left_as_it_was() -> None:
     assert content(made) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 def test_the_server_says_the_same_of_what_is_left_of_a_real_film(name: str, server: str) -> None:
     whole = (files("data_store") / "data" / name).read_bytes()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import MODELS, RULE, MovedClock
+from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
-from tests.gateway.orthanc import free_port
+from tests.ports import free_port
 
 from medxgan.client import Client, ServerFaultError
 from medxgan.gateway.explaining.explaining import MAXIMUM_FAULTS, Explaining
@@ -23,7 +23,6 @@ from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import RetrySettings
 from medxgan.gateway.telemetry.metrics import Metrics
-from medxgan.server.embedded import EmbeddedServer
 
 HOUR = 3600.0
 RETRIES = RetrySettings(first_s=1, longest_s=120, give_up_s=24 * HOUR)
@@ -110,6 +109,7 @@ def test_what_is_said_is_written_for_an_integration_engine_once(
     assert [json.loads(path.read_text()) for path in (tmp_path / "fhir").iterdir()] == [bundle]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_an_hour_loses_nothing(
     explaining: Make,
     receive: Callable[..., int],
@@ -117,6 +117,7 @@ def test_a_server_that_is_away_for_an_hour_loses_nothing(
     clock: MovedClock,
     films: FileStore,
     results: FileStore,
+    server: str,
 ) -> None:
     port, numbers = free_port(), [receive() for _ in range(3)]
     part = explaining(f"127.0.0.1:{port}")
@@ -129,11 +130,10 @@ def test_a_server_that_is_away_for_an_hour_loses_nothing(
     assert {journal.film(number).reason for number in numbers} == {"server: Unavailable"}
     # It was tried again with growing pauses: not every five seconds of the hour, and not never.
     assert 3 * 20 < tries < 3 * 120
-    with EmbeddedServer(MODELS, "cpu") as server:
-        back = explaining(server.address)
-        clock.move(RETRIES.longest_s)
-        while back.step():
-            pass
+    back = explaining(server)
+    clock.move(RETRIES.longest_s)
+    while back.step():
+        pass
     assert journal.counts()[State.EXPLAINED] == 3
 
 
@@ -242,6 +242,7 @@ class FullDisk(FileStore):
         return super().write(content)
 
 
+@pytest.mark.slow
 def test_results_wait_for_room_on_the_disk(
     journal: Journal, films: FileStore, receive: Callable[..., int], clock: MovedClock, server: str, tmp_path: Path
 ) -> None:

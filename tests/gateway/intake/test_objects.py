@@ -32,7 +32,7 @@ def test_a_real_film_that_ends_too_soon_is_refused(name: str, share: float) -> N
 
 
 @given(st.integers(min_value=0, max_value=len(SMALL) - 2))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_film_cut_anywhere_but_between_elements_is_refused(end: int) -> None:
     """Cut between two elements before the pixels, an object can't be told from one that never had any."""
     try:

@@ -3,7 +3,6 @@
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +25,7 @@ from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.rules import Rule
 from medxgan.gateway.settings import DicomSettings, TlsFiles
 from medxgan.gateway.telemetry.metrics import Metrics
-from medxgan.gateway.tls import RECEIVE_S, requestor
+from medxgan.gateway.tls import requestor
 
 pytestmark = leaves_sockets
 
@@ -118,7 +117,7 @@ def test_who_is_not_on_the_list_is_rejected(listen: Listen, metrics: Metrics) ->
     for strangers in ({"title": "STRANGER"}, {"called": "ANOTHER"}):
         association = associate(port, ECHO, **strangers)
         assert association.is_rejected
-    wait_until(lambda: metrics.registry.get_sample_value("medxgan_gateway_associations_rejected_total") == 2, seconds=5)
+    wait_until(lambda: metrics.registry.get_sample_value("medxgan_gateway_associations_rejected_total") == 2)
 
 
 def test_a_flood_of_associations_is_rejected_as_transient_and_leaves_the_others(listen: Listen) -> None:
@@ -136,12 +135,12 @@ def test_a_flood_of_associations_is_rejected_as_transient_and_leaves_the_others(
     assert held[0].send_c_echo().Status == 0
     for each in held:
         each.release()
-    wait_until(lambda: send(port, content(film())) == 0x0000, seconds=10)
+    wait_until(lambda: send(port, content(film())) == 0x0000)
 
 
 def test_who_says_nothing_is_left(listen: Listen) -> None:
     association = associate(listen(idle_s=0.5).port, ECHO)
-    wait_until(lambda: association.is_aborted, seconds=10)
+    wait_until(lambda: association.is_aborted)
 
 
 def test_garbage_is_no_harm(listen: Listen) -> None:
@@ -188,7 +187,7 @@ def certificates(folder: Path, name: str, authority: trustme.CA) -> dict[str, st
 
 def answer_to(port: int, tls: ssl.SSLContext | None) -> bytes:
     """The first byte that is answered to who asks for an association; empty where the connection is ended."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         try:
             with plain if tls is None else tls.wrap_socket(plain, server_hostname="localhost") as stream:
                 stream.sendall(bytes.fromhex("0100000000440001") + b"\0" * 66)
@@ -216,7 +215,10 @@ def test_tls_takes_who_shows_a_certificate_and_nobody_else(listen: Listen, tmp_p
 
 # Where a connection has said nothing when the node is stopped, pynetdicom's thread of it fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_who_says_nothing_over_tls_holds_nobody_up(listen: Listen, tmp_path: Path) -> None:
+def test_who_says_nothing_over_tls_holds_nobody_up(
+    listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medxgan.gateway.tls.RECEIVE_S", 3600.0)  # so that nobody is let go before the test has ended
     authority = trustme.CA()
     port = listen(tls=certificates(tmp_path, "gateway", authority)).port
     known = requestor(TlsFiles.model_validate(certificates(tmp_path, "known", authority)))
@@ -224,8 +226,6 @@ def test_who_says_nothing_over_tls_holds_nobody_up(listen: Listen, tmp_path: Pat
         for begun in (b"", b"\x16\x03\x01"):
             stranger = silent.enter_context(socket.create_connection(("127.0.0.1", port)))
             stranger.sendall(begun)
-        began = time.monotonic()
         association = associate(port, ECHO, tls=known)
         assert association.is_established
-        assert time.monotonic() - began < RECEIVE_S / 2
         association.release()

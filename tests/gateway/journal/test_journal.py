@@ -149,5 +149,5 @@ class WayOfAFilm(RuleBasedStateMachine):
         assert self.journal.film(1).file == "a.dcm"
 
 
-WayOfAFilm.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+WayOfAFilm.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 TestWayOfAFilm = WayOfAFilm.TestCase

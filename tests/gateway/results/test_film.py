@@ -84,6 +84,7 @@ def test_a_film_is_shown_as_dcmtk_shows_it(name: str, program: Program, tmp_path
     assert np.ptp(shown) > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["RG1_UNCR", "RG1_J2KR", "RG1_J2KI", "RG3_J2KR"])
 def test_a_real_radiograph_is_shown_as_dcmtk_shows_it(name: str, program: Program, tmp_path: Path) -> None:
     film = pydicom.dcmread(str(files("data_store") / "data" / f"{name}.dcm"))

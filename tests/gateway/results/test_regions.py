@@ -28,7 +28,7 @@ def polygon_area(corners: np.ndarray) -> float:
     return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     row=st.integers(1, SIDE - 12),
     column=st.integers(1, SIDE - 12),

@@ -226,6 +226,7 @@ def test_values_that_are_ill_formed_are_taken_as_they_are_and_no_warning_quotes_
         assert result.PatientBirthDate == "Thursday"
 
 
+@pytest.mark.slow
 def test_results_of_several_films_are_made_at_once() -> None:
     """pydicom's settings are the process's: nobody's film is warned of, and afterwards they are as they were."""
     before = (config.settings.reading_validation_mode, config.settings.writing_validation_mode)

@@ -76,6 +76,7 @@ def results_of(film: Dataset) -> list[Dataset]:
     return result_series(film, make_explanation((film.Rows, film.Columns), difference()), EVERYTHING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 def test_dciodvfy_finds_no_error(name: str, program: Program, tmp_path: Path) -> None:
     results = results_of(FILMS[name])
@@ -194,6 +195,7 @@ def test_outlines_are_those_of_the_report() -> None:
     assert reference.ReferencedSOPInstanceUID == FILMS["radiograph"].SOPInstanceUID
 
 
+@pytest.mark.slow
 def test_a_real_radiograph_in_jpeg_2000(program: Program, tmp_path: Path) -> None:
     film = pydicom.dcmread(str(files("data_store") / "data" / "RG3_J2KR.dcm"))
     results = results_of(film)

@@ -13,7 +13,7 @@ pytestmark = leaves_sockets
 
 def figures(page: str) -> dict[tuple[str, ...], float]:
     """Values by name and values of labels, in the order of the labels' names."""
-    text = requests.get(f"{page}/metrics", timeout=5).text
+    text = requests.get(f"{page}/metrics", timeout=60).text
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -40,19 +40,19 @@ def test_figures_follow_what_happens(server: str, settings: Settings) -> None:
         assert found["medxgan_gateway_owed", "archive"] == 1
         assert found[("medxgan_gateway_oldest_seconds",)] > 0
         assert found[("medxgan_gateway_free_bytes",)] > 0
-        shown = requests.get(page, timeout=5)
+        shown = requests.get(page, timeout=60)
         assert shown.headers["Content-Type"] == "text/html; charset=utf-8"
         assert "owed to archive: 1" in shown.text
         assert "ignored: 1 no rule takes it" in shown.text
         for path in ("health/live", "health/ready"):
-            assert requests.get(f"{page}/{path}", timeout=5).status_code == 200
-        assert requests.get(f"{page}/other", timeout=5).status_code == 404
-        assert requests.post(page, timeout=5).status_code == 405
+            assert requests.get(f"{page}/{path}", timeout=60).status_code == 200
+        assert requests.get(f"{page}/other", timeout=60).status_code == 404
+        assert requests.post(page, timeout=60).status_code == 405
 
 
 def test_a_full_disk_is_not_ready(server: str, settings: Settings) -> None:
     with Gateway(settings(server={"address": server}, free_mb=2**40)) as gateway:
         page = f"http://127.0.0.1:{gateway.telemetry_port}"
-        assert requests.get(f"{page}/health/ready", timeout=5).status_code == 503
-        assert requests.get(f"{page}/health/live", timeout=5).status_code == 200
+        assert requests.get(f"{page}/health/ready", timeout=60).status_code == 503
+        assert requests.get(f"{page}/health/live", timeout=60).status_code == 200
         assert send(gateway.dicom_port, content(film())) == 0xA700

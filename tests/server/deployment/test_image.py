@@ -145,6 +145,7 @@ def test_an_image_installs_what_the_lock_says(name: str) -> None:
         assert (canonicalize_name(requirement.name), version.version) in locked(), "make lock"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXTRAS)
 def test_the_list_of_what_an_image_holds_is_whole(name: str, tmp_path: Path) -> None:
     wanted = [

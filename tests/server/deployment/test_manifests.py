@@ -8,9 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import check_jsonschema
-import jsonschema
-import kubernetes_validate
 import pytest
 import yaml
 from tests.server.deployment.files import (
@@ -28,6 +25,8 @@ from medxgan.server.settings import ServerSettings
 
 VERSIONS = ("1.30", "1.37")
 """Releases of Kubernetes: the oldest that the manifests are for, and a new one."""
+
+# What validates takes seconds to be imported, and is where it is used.
 
 RESOURCES = [*sorted(set(BASE.glob("*.yaml")) - {BASE / "kustomization.yaml"}), GPU / "cache.yaml"]
 
@@ -52,12 +51,16 @@ def pod(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("file", RESOURCES, ids=lambda file: str(file.relative_to(DEPLOYMENT)))
 def test_a_resource_is_valid(file: Path, version: str) -> None:
+    import kubernetes_validate
+
     kubernetes_validate.validate(read(file), version, strict=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("folder", [BASE, GPU], ids=lambda folder: folder.name)
 def test_what_kustomize_makes_is_valid(folder: Path, version: str) -> None:
+    import kubernetes_validate
+
     manifests = rendered(folder)
     assert {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"} <= set(
         manifests
@@ -68,6 +71,8 @@ def test_what_kustomize_makes_is_valid(folder: Path, version: str) -> None:
 
 @pytest.mark.parametrize("folder", [BASE, GPU], ids=lambda folder: folder.name)
 def test_a_wrong_manifest_would_be_seen(folder: Path) -> None:
+    import kubernetes_validate
+
     wrong = json.loads(json.dumps(rendered(folder)["Deployment"]))
     wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -193,6 +198,9 @@ def compose(*names: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.tls.yaml"])
 def test_a_compose_file_is_valid(name: str) -> None:
+    import check_jsonschema
+    import jsonschema
+
     folder = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor"
     schema = json.loads((folder / "compose-spec.json").read_text(encoding="utf-8"))
     (content,) = compose(name)

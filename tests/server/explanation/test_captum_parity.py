@@ -15,7 +15,7 @@ from captum.attr import (  # type: ignore[import-untyped]
     Occlusion,
     Saliency,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medxgan.bundle import LoadedBundle, load_bundle
@@ -200,7 +200,7 @@ def test_the_size_of_a_chunk_does_not_matter(make, bundle) -> None:
 
 
 @given(level=st.floats(-1, 1, width=32), window=st.integers(1, 32), data=st.data())
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 def test_blanking_what_is_blank_changes_nothing(make_one, level, window, data) -> None:
     stride = data.draw(st.integers(max(1, window // 2), window))
     blank = np.full((1, 1, SIZE, SIZE), level, np.float32)

@@ -374,7 +374,7 @@ def test_a_request_waits_until_its_first_block_is_taken(ask, linear_loaded, line
         explaining = [
             asyncio.create_task(model.explainer.explain(opened, settings, "caller", each)) for each in (first, second)
         ]
-        await asyncio.to_thread(linear_engine.at_gate.wait, 10)
+        await asyncio.to_thread(linear_engine.at_gate.wait, 60)
         assert (first.is_waiting, second.is_waiting) == (True, True)
         linear_engine.gate.set()
         while first.is_waiting:

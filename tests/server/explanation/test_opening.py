@@ -29,6 +29,7 @@ class Opening:
         return self._engine.run(role, dict(inputs) | {"image": self._change(inputs["image"])}, outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.parent.name)
 def test_every_shipped_model_takes_reduced_films(folder: Path) -> None:
     bundle = load_bundle(folder)

@@ -36,6 +36,7 @@ def x_of(film: Film, preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     return x.numpy(), preprocess.box(image, aspect).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("kind", ["uint8", "int16", "float32"])
 def test_x_of_a_reduced_film_is_that_of_the_film(aspect: str, kind: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.server.linear import LinearRun
 
@@ -115,7 +115,7 @@ def test_concurrent_rows_share_blocks_up_to_the_maximum_rows(linear_engine):
     maximum_rows=st.integers(1, 8),
     ticks=st.lists(st.integers(0, 40), min_size=8, max_size=8),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(max_examples=50)
 def test_a_rows_result_does_not_depend_on_its_batch(linear_engine, steps, maximum_rows, ticks):
     expected = [alone(linear_engine, index, count) for index, count in enumerate(steps)]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medxgan.server.engine.device_thread import DeviceThread
@@ -133,7 +133,7 @@ def alone(engine, index: int, steps: int) -> np.ndarray:
     ),
     places=st.integers(1, 4),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(max_examples=15)
 def test_every_row_gets_its_steps_once_whoever_gives_way(linear_engine, requests, places: int) -> None:
     async def serve() -> list[list[Ended] | None]:
         thread = DeviceThread()

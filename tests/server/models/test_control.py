@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import threading
-import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.bundle_copies import put_copy
 
@@ -59,8 +58,9 @@ class House:
         file = self.path / identity / "linear.bin"
         changed = bytearray(file.read_bytes())
         changed[0] ^= 1
-        file.unlink()
-        file.write_bytes(changed)
+        staged = self.path.parent / "changed.bin"  # in one step: the folder may be looked at meanwhile
+        staged.write_bytes(changed)
+        staged.replace(file)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Running"]:
@@ -88,7 +88,7 @@ class Running:
         return {f"{each.name}/{each.version}": (each.state, each.reason) for each in self.repository.statuses()}
 
     async def until(self, identity: str, state: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.states().get(identity, ("",))[0] != state:
                 await asyncio.sleep(0.005)
 
@@ -144,7 +144,7 @@ class PatientLoader(ModelLoader):
     may_open: threading.Event = field(default_factory=threading.Event)
 
     def open(self, bundle: LoadedBundle) -> ServedModel:
-        assert self.may_open.wait(30), "the event loop has its turns while the bundle is loaded"
+        assert self.may_open.wait(60), "the event loop has its turns while the bundle is loaded"
         return super().open(bundle)
 
 
@@ -168,7 +168,7 @@ def test_there_is_no_moment_without_a_model_and_requests_finish_on_theirs(house:
                 assert running.limitation("lung") == "second"
                 await asyncio.sleep(0.1)
                 assert before.is_running, "a request holds it"
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while before.is_running:
                     await asyncio.sleep(0.005)
             assert running.states() == {"lung/9": ("READY", "")}
@@ -245,7 +245,6 @@ def test_unloading_answers_what_has_begun_and_gives_its_memory_back(house: House
         async with house.serving() as running:
             house.put("brain/1")
             await running.control.load("brain")
-            threads = threading.active_count()
             model = running.model("brain")
             died = [weakref.ref(each) for each in (model, model.replicas[0], model.engine, model.explainer)]
             died += [weakref.ref(session) for _, session in model.engine._graphs]
@@ -260,9 +259,7 @@ def test_unloading_answers_what_has_begun_and_gives_its_memory_back(house: House
             del model
             await running.until("brain/1", "UNAVAILABLE")
             assert running.states()["brain/1"] == ("UNAVAILABLE", "unloaded")
-            # The engine's own thread ends; those of the event loop's executor stay, and may have become more.
-            assert len(engine_threads() - house.of_others) == 1
-            assert threading.active_count() <= threads + 2
+            assert len(engine_threads() - house.of_others) == 1, "that of lung"
             assert [each() for each in died] == [None] * len(died)
             await running.control.unload("brain")
             await running.control.load("brain")
@@ -311,7 +308,7 @@ def test_a_name_does_not_lead_out_of_the_folder(house: House, name: str) -> None
     asyncio.run(check())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(max_examples=200)
 @given(st.one_of(st.text(), st.text("./\\lung9-"), st.sampled_from(NAMES)))
 def test_whatever_the_name_only_bundles_of_the_folder_are_found(house: House, name: str) -> None:
     found = ModelFolder(house.path).versions(name)
@@ -331,11 +328,12 @@ def test_what_is_no_bundle_is_said_to_be_so(house: House) -> None:
 
 
 class SlowLoader(ModelLoader):
-    """Takes its time in the thread that loads, and counts how many bundles it has in hand."""
+    """Waits in the thread that loads, and counts how many bundles it has in hand."""
 
     inside = 0
     most = 0
     threads: ClassVar[set[int]] = set()
+    may_go_on: ClassVar[threading.Event] = threading.Event()
 
     def open(self, bundle: LoadedBundle) -> ServedModel:
         self.threads.add(threading.get_ident())
@@ -345,7 +343,7 @@ class SlowLoader(ModelLoader):
         self.threads.add(threading.get_ident())
         SlowLoader.inside += 1
         SlowLoader.most = max(SlowLoader.most, SlowLoader.inside)
-        time.sleep(0.2)
+        assert self.may_go_on.wait(60)
         bundle = super().read(folder)
         SlowLoader.inside -= 1
         return bundle
@@ -359,9 +357,10 @@ def test_models_are_loaded_one_at_a_time_and_whoever_leaves_does_not_stop_it(hou
             for name in ("brain/1", "heart/1", "knee/1"):
                 house.put(name)
             loading = [asyncio.create_task(running.control.load(name)) for name in ("brain", "heart", "knee")]
-            await asyncio.sleep(0.05)
-            assert running.states()["brain/1"] == ("LOADING", "")
+            await running.until("brain/1", "LOADING")
             loading[0].cancel()
+            await asyncio.sleep(0.1)  # for the others to begin too early, if they do
+            SlowLoader.may_go_on.set()
             await asyncio.gather(*loading, return_exceptions=True)
             assert loading[0].cancelled()
             assert running.repository.names() == ["brain/1", "heart/1", "knee/1", "lung/9"]
@@ -453,7 +452,7 @@ def test_the_folder_is_watched(house: House, caplog: pytest.LogCaptureFixture) -
             await running.until("lung/10", "READY")
             await running.until("brain/1", "READY")
             house.spoil("brain/1")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while "SHA-256" not in running.states()["brain/1"][1]:
                     await asyncio.sleep(0.01)
             assert running.model("brain").is_running

@@ -65,7 +65,7 @@ def test_replicas_invert_at_the_same_time(model, engines, explaining):
                 taken = [ServedModelOf(model, held.enter_context(model.place())) for _ in engines]
                 tasks = [asyncio.create_task(explaining(each, image, inversion={"steps": 40})) for each in taken]
                 for engine in engines:
-                    assert await asyncio.to_thread(engine.at_gate.wait, 10)
+                    assert await asyncio.to_thread(engine.at_gate.wait, 60)
                 for engine in engines:
                     engine.gate.set()
                 return [explanation.inverted.z for explanation in await asyncio.gather(*tasks)]

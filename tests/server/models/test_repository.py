@@ -168,7 +168,7 @@ class ColdEngine(LinearEngine):
     """Takes as long to warm up as the test wants."""
 
     def warm_up(self) -> None:
-        assert self.gate.wait(30)
+        assert self.gate.wait(60)
 
 
 def test_no_model_refuses_requests_while_another_warms_up() -> None:

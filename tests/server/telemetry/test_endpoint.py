@@ -26,7 +26,7 @@ class Answering:
         )
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=60)
         connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()

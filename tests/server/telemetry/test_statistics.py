@@ -33,23 +33,24 @@ def figures(statistics: Statistics) -> dict[str, dict[tuple[str, ...], float]]:
 
 @pytest.fixture
 def busy() -> Statistics:
-    """One success: waiting took 1 s, opening 1, inverting 1, and the maps 4, of these 1 for the answer."""
+    """One success: waiting took 1000 s, opening 1000, inverting 1000, and the maps 4000, of these 1000 for the answer:
+    so long that it is nothing what the machine takes between two lines."""
     statistics = Statistics()
     with statistics.counted(CHEST) as course:
         began = time.perf_counter()
         for after, phase in enumerate((Phase.PREPROCESS, Phase.INVERSION, Phase.MAPS), start=1):
-            course.stopwatch.switch(phase, at=began + after)
-        course.stopwatch.switch(Phase.QUEUED, at=began + 7)
-        course.output_seconds = 1.0
+            course.stopwatch.switch(phase, at=began + 1000 * after)
+        course.stopwatch.switch(Phase.QUEUED, at=began + 7000)
+        course.output_seconds = 1000.0
     return statistics
 
 
 def test_the_parts_of_a_success_go_where_triton_has_them(busy: Statistics) -> None:
     counts = busy.of(CHEST)
-    assert counts.queue.seconds == pytest.approx(1, rel=0.01)
-    assert counts.compute_input.seconds == pytest.approx(1, rel=0.01)
-    assert counts.compute_infer.seconds == pytest.approx(4, rel=0.01), "inversion 1, maps 4, of these 1 the output"
-    assert counts.compute_output.seconds == pytest.approx(1, rel=0.01)
+    assert counts.queue.seconds == pytest.approx(1000, rel=0.01)
+    assert counts.compute_input.seconds == pytest.approx(1000, rel=0.01)
+    assert counts.compute_infer.seconds == pytest.approx(4000, rel=0.01), "inversion 1000, maps 4000, output 1000"
+    assert counts.compute_output.seconds == pytest.approx(1000, rel=0.01)
     assert counts.success.count == counts.queue.count == counts.compute_output.count == 1
     assert counts.last == pytest.approx(time.time(), abs=60)
 
@@ -106,8 +107,8 @@ def test_requests_wait_until_their_compute_begins() -> None:
 def test_the_names_labels_and_kinds_are_tritons(busy: Statistics) -> None:
     told = figures(busy)
     assert told["request_success"] == told["count"] == told["exec_count"] == {CHEST: 1}
-    assert told["queue_duration_us"] == {CHEST: pytest.approx(1e6, rel=0.01)}
-    assert told["compute_infer_duration_us"] == {CHEST: pytest.approx(4e6, rel=0.01)}
+    assert told["queue_duration_us"] == {CHEST: pytest.approx(1e9, rel=0.01)}
+    assert told["compute_infer_duration_us"] == {CHEST: pytest.approx(4e9, rel=0.01)}
     assert told.keys() == {
         "request_success",
         "request_failure",

@@ -176,6 +176,7 @@ def test_nothing_names_what_was_refused() -> None:
         gc.enable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_log_lines_are_written_to_standard_error_in_the_form_asked_for(form: str) -> None:
     program = (

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.workers.pool import DecoderPool
 
 LARGE = ImageLimits(maximum_side=16_384, maximum_pixels=50_000_000, maximum_decompressed_bytes=256 * 2**20)
+WORKERS = 2
+"""At work; a spare one stands by."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Running:
 def running() -> Iterator[Running]:
     with asyncio.Runner() as runner:
         before = set(children(os.getpid()))
-        pool = DecoderPool(LARGE, workers=2, cpu_seconds=10)
+        pool = DecoderPool(LARGE, workers=WORKERS, cpu_seconds=10, seconds=240)
         runner.run(pool.start())
         (fork_server,) = set(children(os.getpid())) - before
         yield Running(runner, pool, fork_server)
@@ -58,3 +62,32 @@ def process_status():
 @pytest.fixture(scope="session")
 def child_processes():
     return children
+
+
+async def resting_workers(running: Running) -> list[int]:
+    """The workers, once those of earlier files are gone and those in their places wait for a file."""
+    while True:
+        workers, all_in = children(running.fork_server), running.pool._ready.qsize() == WORKERS + 1
+        resting = [worker for worker in workers if status(worker).get("State", "gone")[0] == "S"]
+        if all_in and len(workers) == len(resting) == WORKERS + 1:
+            return workers
+        await asyncio.sleep(0.01)
+
+
+async def given_a_file(running: Running) -> None:
+    """Wait until one of the resting workers has been given a file."""
+    while running.pool._ready.qsize() > WORKERS:
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def held_workers(running: Running) -> AsyncIterator[list[int]]:
+    """Workers that stand still, so that they are done with nothing."""
+    workers = await resting_workers(running)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        yield workers
+    finally:
+        for worker in children(running.fork_server):
+            os.kill(worker, signal.SIGCONT)
