@@ -2,10 +2,11 @@
 
     python benchmarks/start.py models [--triton PYTHON] [--repeats 5]
 
-A server is ready when it calls itself so. Its processor time is that of all its threads and processes until then, which a
-busy machine disturbs less than the time on the wall. Memory is resident: what it has of its own, and files that it has
-mapped (libraries, and weights where they are not copied). What decodes files is a process of its own, told apart.
-Triton serves one bundle, by a model in Python that has three of its graphs: `load_triton_model.py`. Writes start.json and .md.
+A server is ready when it calls itself so. Its processor time is that of all its threads and processes until then, which
+a busy machine disturbs less than the time on the wall. Memory is resident: what it has of its own, and files that it
+has mapped (libraries, and weights where they are not copied). What decodes files is a process of its own, told apart.
+Triton serves one bundle, by a model in Python that has three of its graphs: `load_triton_model.py`.
+Writes start.json and .md.
 """
 
 import os
@@ -108,7 +109,7 @@ def _measured(server: Callable[[], AbstractContextManager[int]]) -> Start:
             processor_seconds=sum(map(_processor_seconds, [process, *others])),
             own_megabytes=(status["RssAnon"] + status["RssShmem"]) / 1024,
             mapped_megabytes=status["RssFile"] / 1024,
-            threads=len(os.listdir(f"/proc/{process}/task")),
+            threads=len(list(Path(f"/proc/{process}/task").iterdir())),
             other_megabytes=sum(_kilobytes(f"/proc/{each}/smaps_rollup")["Pss"] for each in others) / 1024,
             has_torch="libtorch" in maps,
         )
@@ -116,9 +117,7 @@ def _measured(server: Callable[[], AbstractContextManager[int]]) -> Start:
 
 def _descendants(process: int) -> list[int]:
     children = [
-        int(child)
-        for file in Path(f"/proc/{process}/task").glob("*/children")
-        for child in file.read_text().split()
+        int(child) for file in Path(f"/proc/{process}/task").glob("*/children") for child in file.read_text().split()
     ]
     return children + [each for child in children for each in _descendants(child)]
 
@@ -148,12 +147,13 @@ def _page(report: Mapping[str, object], medians: Mapping[str, Start]) -> str:
         "",
         f"    {report['command']}",
         "",
-        "| | ready after, s | processor time, s | memory of its own, MB | mapped files, MB | threads | other processes, MB | torch |",
+        "| | ready, s | processor time, s | own memory, MB | mapped files, MB | threads | decoders, MB | torch |",
         "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     lines += [
         f"| {name} | {each.seconds:.2f} | {each.processor_seconds:.2f} | {each.own_megabytes:.0f} | "
-        f"{each.mapped_megabytes:.0f} | {each.threads} | {each.other_megabytes:.0f} | {'yes' if each.has_torch else 'no'} |"
+        f"{each.mapped_megabytes:.0f} | {each.threads} | {each.other_megabytes:.0f} | "
+        f"{'yes' if each.has_torch else 'no'} |"
         for name, each in medians.items()
     ]
     return "\n".join(lines) + "\n"

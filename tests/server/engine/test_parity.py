@@ -127,9 +127,7 @@ def test_an_engine_that_is_right_is_kept(bundle, reference) -> None:
 
 
 @pytest.mark.parametrize(("factor", "is_taken"), [(1.001, True), (1.1, False)])
-def test_half_precision_is_taken_only_where_it_is_near_enough(
-    bundle, monkeypatch, tmp_path, factor, is_taken
-) -> None:
+def test_half_precision_is_taken_only_where_it_is_near_enough(bundle, monkeypatch, tmp_path, factor, is_taken) -> None:
     opened: list[EngineSettings] = []
 
     def open_ort(bundle: LoadedBundle, settings: EngineSettings) -> OrtEngine | OnAnAccelerator:

@@ -29,7 +29,7 @@ class Replication:
 
     @property
     def openings_at_a_time(self) -> int:
-        """Models that are opened at a time: one for each core, but one where they go to an accelerator or to PyTorch."""
+        """Models that are opened at a time: one for each core, but one on an accelerator or with PyTorch."""
         choice = self.settings.provider
         on_cpu = choice != "torch" and available_chain(choice, ort.get_available_providers()) == [CPU]
         return (os.cpu_count() or 1) if on_cpu else 1

@@ -47,8 +47,8 @@ def run_open(engine: Engine, film: Film, outputs: Sequence[str] | None = None) -
 def reduction_of(bundle: bundle_pb2.Bundle, engine: Engine) -> Reduction | None:
     """What films may be reduced to before the OPEN graph sees them; None where it makes another x of them then.
 
-    The graph says what x is. That it does what bundle.json states of it is tried out on two films. The guess is of x, and
-    needs no trial of its own.
+    The graph says what x is. That it does what bundle.json states of it is tried out on two films. The guess is made of
+    x, and needs no trial of its own.
     """
     image = bundle.image
     aspect = bundle_pb2.Aspect.Name(image.aspect).removeprefix("ASPECT_").lower()

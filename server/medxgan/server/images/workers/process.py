@@ -163,7 +163,10 @@ class ForkServer:
         self._restarting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the process, unless it has been. It imports nothing from the working directory or the environment's path."""
+        """Start the process, unless it has been.
+
+        It never looks for modules in the working directory or where the environment says.
+        """
         if self._process is not None:
             return
         ours, theirs = socket.socketpair()
