@@ -19,7 +19,6 @@ from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.log import get_logger
-from medxgan.server.memory import give_back_free_memory
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.control import ModelControl
 from medxgan.server.models.folder import ModelFolder
@@ -225,8 +224,6 @@ class Server:
             await asyncio.gather(self._control.start(), self._decoder.start())
         except WorkerFailureError as error:
             raise UnsupportedError(f"no process that decodes files could be started: {error}") from error
-        # Opening a graph takes several times the memory that it keeps.
-        await asyncio.to_thread(give_back_free_memory)
         self._tell_ready(True)
         if self._settings.model_control == "poll":
             self._polling = asyncio.create_task(self._control.poll(self._settings.model_poll_seconds))
