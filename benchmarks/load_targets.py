@@ -89,22 +89,27 @@ def medxgan(
     name: str, bundle: Path, rooms: Path, threads: int, waiting: int, options: Sequence[str] = ()
 ) -> Iterator[Target]:
     """`medxgan serve` of the checkout in the folder `rooms`, with further options."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(rooms / room) for room in ROOMS)}
     with tempfile.TemporaryDirectory() as models:
         shutil.copytree(bundle, Path(models) / bundle.parent.name / bundle.name)
-        where = ["--models", models, "--address", "127.0.0.1:0", "--threads", str(threads), "--log-format", "json"]
+        command, environment = medxgan_command(rooms, Path(models), threads)
         limits = ["--maximum-waiting", str(waiting), "--caller-share", "1"]
-        command = [Path(sys.executable).with_name("medxgan"), "serve", *where, *limits, *options]
-        with _started(command, environment, '"serving"') as (process, line):
+        with started([*command, *limits, *options], environment, '"serving"') as (process, line):
             address = line.partition('"address": "')[2].partition('"')[0]
             yield Target(name, process, lambda: asking(address, bundle.parent.name))
+
+
+def medxgan_command(rooms: Path, models: Path, threads: int) -> tuple[list[object], dict[str, str]]:
+    """`medxgan serve` of the checkout in the folder `rooms`: command and environment."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(rooms / room) for room in ROOMS)}
+    where = ["--models", models, "--address", "127.0.0.1:0", "--threads", threads, "--log-format", "json"]
+    return [Path(sys.executable).with_name("medxgan"), "serve", *where], environment
 
 
 @contextmanager
 def eager(run: Path, bundle: Path, threads: int) -> Iterator[Target]:
     """PyTorch eager behind gRPC, one image after the other: `load_eager.py`."""
     command = [sys.executable, Path(__file__).with_name("load_eager.py"), run, bundle, str(threads)]
-    with _started(command, dict(os.environ), "serving") as (process, line):
+    with started(command, dict(os.environ), "serving") as (process, line):
         yield Target("PyTorch eager", process, lambda: asking(line.split()[1], bundle.parent.name))
 
 
@@ -138,7 +143,7 @@ def triton(python: Path, bundle: Path, threads: int) -> Iterator[Target]:
         }
         ports = ["--http-port=18080", "--grpc-port=18081", "--metrics-port=18082"]
         options = [f"--model-repository={model.parent}", f"--backend-directory={backends}", *ports]
-        with _started([server / "bin" / "tritonserver", *options], environment, "Started GRPCInferenceService") as (
+        with started([server / "bin" / "tritonserver", *options], environment, "Started GRPCInferenceService") as (
             process,
             _,
         ):
@@ -186,7 +191,7 @@ async def asking_triton(address: str) -> AsyncIterator[Ask]:
 
 
 @contextmanager
-def _started(command: Sequence[object], environment: dict[str, str], ready: str) -> Iterator[tuple[int, str]]:
+def started(command: Sequence[object], environment: dict[str, str], ready: str) -> Iterator[tuple[int, str]]:
     """A process from the line on that says that it is ready, and that line."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(list(map(str, command)), env=environment, stdout=output, stderr=output)
@@ -200,7 +205,7 @@ def _started(command: Sequence[object], environment: dict[str, str], ready: str)
                     break
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command[0]} did not start:\n{said[-2000:]}")
-                time.sleep(0.1)
+                time.sleep(0.01)
             yield process.pid, line
         finally:
             process.terminate()

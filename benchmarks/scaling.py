@@ -35,6 +35,7 @@ from medxgan.training.preprocessing import Preprocess
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SIZES = (64, 128, 256)
 LATENTS = (32, 128, 512)
+USUAL_LATENTS = 128
 MATRIX = 2048
 SECONDS = 1.5
 """That one figure is measured for, at least three steps."""
@@ -64,13 +65,15 @@ class Point:
 
 
 def main(
+    sizes: Annotated[list[int] | None, typer.Option(help="Sides of the picture; 64, 128, 256.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads within an operator.")] = os.cpu_count() or 1,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
 ) -> None:
-    """Measure how a gradient step grows."""
+    """Measure how a gradient step grows. Exporting and checking a bundle for each network takes time, too."""
     rate = _multiplication_rate()
-    points = [point for size in SIZES for point in _measure(size, 128, BATCHES, threads, rate)]
-    points += [point for latents in LATENTS for point in _measure(64, latents, (8,), threads, rate)]
+    points = [point for size in sizes or SIZES for point in _measure(size, USUAL_LATENTS, BATCHES, threads, rate)]
+    other_latents = [latents for latents in LATENTS if latents != USUAL_LATENTS]
+    points += [point for latents in other_latents for point in _measure(SIZES[0], latents, (8,), threads, rate)]
     report = {
         **conditions(threads, "onnxruntime", "numpy"),
         "gigaflops_of_large_matrices": rate / 1e9,
@@ -196,14 +199,18 @@ def _page(report: Mapping[str, object], points: list[Point]) -> str:
         for each in points
     ]
     lines.append("")
-    for size in SIZES:
-        rows = [each for each in points if (each.size, each.latents) == (size, 128)][: len(BATCHES)]
+    sizes = sorted({each.size for each in points})
+    for size in sizes:
+        rows = [each for each in points if (each.size, each.latents) == (size, USUAL_LATENTS)]
+        if not rows:
+            continue
         exponent = _exponent([each.batch for each in rows], [each.milliseconds for each in rows])
         lines.append(f"At a side of {size}, time grows with the batch to the power of {exponent:.2f}.")
-    eight = [next(each for each in points if (each.size, each.batch) == (size, 8)) for size in SIZES]
-    exponent = _exponent([each.size for each in eight], [each.milliseconds for each in eight])
-    lines.append(f"With a batch of 8 it grows with the side to the power of {exponent:.2f}.")
-    latents = [each for each in points if each.size == 64 and each.batch == 8][-len(LATENTS) :]
+    eight = [each for each in points if (each.latents, each.batch) == (USUAL_LATENTS, 8)]
+    if len(eight) > 1:
+        exponent = _exponent([each.size for each in eight], [each.milliseconds for each in eight])
+        lines.append(f"With a batch of 8 it grows with the side to the power of {exponent:.2f}.")
+    latents = [each for each in points if (each.size, each.batch) == (SIZES[0], 8)]
     exponent = _exponent([each.latents for each in latents], [each.milliseconds for each in latents])
     lines.append(f"With the coarse latents it grows to the power of {exponent:.2f}.")
     return "\n".join(lines) + "\n"

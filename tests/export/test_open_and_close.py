@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -36,6 +37,20 @@ def test_outputs_are_those_of_the_signature(tiny_bundle: Path) -> None:
     assert tuple(opened(tiny_bundle, films(40, 50))) == tuple(signature(GRAPH_ROLE_OPEN, bundle).outputs)
     x, z = np.zeros((2, 1, 32, 32), np.float32), np.zeros((2, 18), np.float32)
     assert tuple(run(tiny_bundle / "close.onnx", x=x, z=z)) == tuple(signature(GRAPH_ROLE_CLOSE, bundle).outputs)
+
+
+def test_an_image_that_is_not_inverted_is_opened_by_a_graph_without_the_encoder(tiny_bundle: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    score, whole = bundle.graphs(GRAPH_ROLE_OPEN)
+    assert bundle.whole_graph(GRAPH_ROLE_OPEN) == whole
+    image = films(40, 50)
+    inputs = {"image": image, "inverted": np.zeros(3, np.float32), "pixel_aspect": np.ones(1, np.float32)}
+    found, expected = run(tiny_bundle / score.file, **inputs), opened(tiny_bundle, image)
+    assert expected.keys() - found.keys() == {"z"}
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-6)
+    nodes = [len(onnx.load(tiny_bundle / each.file, load_external_data=False).graph.node) for each in (score, whole)]
+    assert nodes[0] < nodes[1]
 
 
 @pytest.mark.parametrize("pixel_aspect", [0.5, 1.0, 2.0])

@@ -6,7 +6,6 @@ What needs trained-like networks takes the exported `tiny_bundle`.
 """
 
 import asyncio
-import hashlib
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import onnx
 import pytest
 from google.protobuf.message import Message
 from tests.server.linear import LinearEngine
@@ -194,27 +192,16 @@ def classifier_folder(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactor
     description = json.loads((folder / DESCRIPTION_FILE).read_bytes()) | {"name": "bare"}
     for field_name in ("latent", "inversion", "reliability"):
         del description[field_name]
-    roles = ("OPEN", "CLASSIFIER", "ATTRIBUTION")
+    kept, dropped = [], []
     for graph in description["graphs"]:
-        if graph["role"].removeprefix("GRAPH_ROLE_") not in roles:
-            (folder / graph["file"]).unlink()
-    description["graphs"] = [
-        graph for graph in description["graphs"] if graph["role"].removeprefix("GRAPH_ROLE_") in roles
-    ]
-    for graph in description["graphs"]:
-        if graph["role"] == "GRAPH_ROLE_OPEN":
-            _drop_guess(folder / graph["file"])
-            graph["outputs"] = [tensor for tensor in graph["outputs"] if tensor["name"] != "z"]
-            graph["sha256"] = hashlib.sha256((folder / graph["file"]).read_bytes()).hexdigest()
+        of_classifier = graph["role"].removeprefix("GRAPH_ROLE_") in {"OPEN", "CLASSIFIER", "ATTRIBUTION"}
+        guesses = "z" in {tensor["name"] for tensor in graph["outputs"]}
+        (kept if of_classifier and not guesses else dropped).append(graph)
+    for graph in dropped:
+        (folder / graph["file"]).unlink()
+    description["graphs"] = kept
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description))
     return folder
-
-
-def _drop_guess(file: Path) -> None:
-    """Take the first guess of the latent code out of the outputs of OPEN."""
-    model = onnx.load(file, load_external_data=False)
-    model.graph.output.remove(next(output for output in model.graph.output if output.name == "z"))
-    onnx.save(model, file)
 
 
 @pytest.fixture(scope="session")

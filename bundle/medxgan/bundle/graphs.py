@@ -39,6 +39,10 @@ ATTRIBUTION_PARTS = (
 the image; the same and once more with another gradient of ReLU. A runtime computes a whole graph whichever outputs are
 asked for, hence the parts."""
 
+PARTED_ROLES = (bundle_pb2.GRAPH_ROLE_OPEN, bundle_pb2.GRAPH_ROLE_ATTRIBUTION)
+"""Roles that a bundle may fill by several graphs, the cheapest first, each with a part of the outputs and one with all.
+Of OPEN: one without `z`, for images that are not inverted, and one with it."""
+
 REQUIRED_ROLES = (
     bundle_pb2.GRAPH_ROLE_OPEN,
     bundle_pb2.GRAPH_ROLE_CLASSIFIER,

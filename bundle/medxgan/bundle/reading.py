@@ -10,6 +10,7 @@ from medxgan.bundle.errors import BundleError
 from medxgan.bundle.graphs import (
     ATTRIBUTION_PARTS,
     GENERATOR_ROLES,
+    PARTED_ROLES,
     REQUIRED_ROLES,
     Shape,
     signature,
@@ -49,8 +50,12 @@ class LoadedBundle:
         return self.description.HasField("latent")
 
     def graphs(self, role: GraphRole, form: GraphFormat = bundle_pb2.GRAPH_FORMAT_ONNX) -> tuple[bundle_pb2.Graph, ...]:
-        """The graphs of this role in this format: several for the attribution, else one or none."""
+        """The graphs of this role in this format, the cheapest first; of most roles there is one or none."""
         return tuple(graph for graph in self.description.graphs if (graph.role, graph.format) == (role, form))
+
+    def whole_graph(self, role: GraphRole) -> bundle_pb2.Graph:
+        """The ONNX graph of this role that has the most outputs; the bundle has one."""
+        return max(self.graphs(role), key=lambda graph: len(graph.outputs))
 
     def graph(self, role: GraphRole, form: GraphFormat = bundle_pb2.GRAPH_FORMAT_ONNX) -> bundle_pb2.Graph | None:
         """The graph of this role in this format, the cheapest of several, or None where the bundle has none."""
@@ -124,12 +129,13 @@ def _check_defaults(inversion: bundle_pb2.InversionSpecification) -> None:
 
 
 def _check_roles(bundle: bundle_pb2.Bundle) -> None:
-    named = [(graph.role, graph.format) for graph in bundle.graphs]
+    named = [(graph.role, graph.format, _part(graph)) for graph in bundle.graphs]
+    filled = {(role, form) for role, form, _ in named}
     for role in (*REQUIRED_ROLES, *(GENERATOR_ROLES if bundle.HasField("latent") else ())):
-        if (role, bundle_pb2.GRAPH_FORMAT_ONNX) not in named:
+        if (role, bundle_pb2.GRAPH_FORMAT_ONNX) not in filled:
             raise BundleError(f"{DESCRIPTION_FILE}: graphs: no ONNX graph of {GraphRole.Name(role)}")
-    for role, form in named:
-        if role != bundle_pb2.GRAPH_ROLE_ATTRIBUTION and named.count((role, form)) > 1:
+    for role, form, part in named:
+        if named.count((role, form, part)) > 1:
             raise BundleError(
                 f"{DESCRIPTION_FILE}: graphs: {GraphRole.Name(role)} is named twice in {GraphFormat.Name(form)}"
             )
@@ -143,6 +149,11 @@ def _check_roles(bundle: bundle_pb2.Bundle) -> None:
             f"{DESCRIPTION_FILE}: graphs: no ONNX graph of GRAPH_ROLE_ATTRIBUTION with the outputs "
             f"{', '.join(ATTRIBUTION_PARTS[-1])}"
         )
+
+
+def _part(graph: bundle_pb2.Graph) -> tuple[str, ...]:
+    """What tells a graph from others of its role: its outputs, where there may be others."""
+    return tuple(output.name for output in graph.outputs) if graph.role in PARTED_ROLES else ()
 
 
 def _check_signature(graph: bundle_pb2.Graph, bundle: bundle_pb2.Bundle) -> None:

@@ -36,6 +36,9 @@ ANY = -1
 SMALLEST_BATCH = 13
 """Rows of a sample: more than a usual kernel is wide, so that a convolution does not take the batch for its kernel."""
 
+OPENING_FILES = ("score", "open")
+"""Of what a request needs first, without suffix: without the first guess, and with it."""
+
 ATTRIBUTION_FILES = dict(zip(("class_activation", "gradient", "attribution"), ATTRIBUTION_PARTS, strict=True))
 """The attribution's parts by the names of their files, without suffix."""
 
@@ -94,7 +97,12 @@ def computations(model: TrainedModel, description: Bundle) -> Iterator[Computati
         encoder = trace(encoder, [x], gradient_decompositions(), classifier.body)
     familiarity = None if model.familiarity is None else folded(model.familiarity.measures)
     opening = Opening(frozen(model.preprocess), scored, familiarity, encoder)
-    yield _computation(GRAPH_ROLE_OPEN, opening, description, without=() if encoder is not None else ("z",))
+    if encoder is None:
+        yield _computation(GRAPH_ROLE_OPEN, opening, description, without=("z",))
+        return
+    opened = tuple(signature(GRAPH_ROLE_OPEN, description).outputs)
+    parts = (tuple(name for name in opened if name != "z"), opened)
+    yield _computation(GRAPH_ROLE_OPEN, opening, description, dict(zip(OPENING_FILES, parts, strict=True)))
 
 
 def _generator_computations(

@@ -17,7 +17,7 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
 from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.log import logging_to_standard_error
-from medxgan.server.serving import loaded_models, serve_until_signal
+from medxgan.server.serving import serve_until_signal
 from medxgan.server.settings import (
     LogFormat,
     LogLevel,
@@ -124,7 +124,7 @@ def serve(
         with logging_to_standard_error(settings.log_format, settings.log_level):
             allow_connections(settings.maximum_connections)
             share_between_sessions(settings.threads)
-            asyncio.run(serve_until_signal(settings, loaded_models(settings)))
+            asyncio.run(serve_until_signal(settings))
     except (AuditError, BundleError, OSError, SecurityFileError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)
         raise typer.Exit(1) from error

@@ -15,7 +15,6 @@ from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.identity.authentication import Authentication
 from medxgan.server.identity.limits import CallerLimits
-from medxgan.server.identity.tls import TlsFiles, server_credentials
 from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.workers.messages import WorkerFailureError
 from medxgan.server.images.workers.pool import DecoderPool
@@ -80,13 +79,16 @@ class Server:
     Args:
         settings: of the server; `address` says where it listens.
         repository: the models, loaded but not yet started.
+        decoder: that has begun already; the server ends it. None: one of its own.
 
     Raises:
         SecurityFileError: a file of certificates, keys or identities can't be used.
         UnsupportedError: traces are wanted, and OpenTelemetry is not installed.
     """
 
-    def __init__(self, settings: ServerSettings, repository: ModelRepository) -> None:
+    def __init__(
+        self, settings: ServerSettings, repository: ModelRepository, decoder: DecoderPool | None = None
+    ) -> None:
         # Before anything is opened that would have to be closed again.
         authentication = None if settings.identities is None else Authentication(settings.identities)
         self._credentials = _credentials(settings)
@@ -150,14 +152,7 @@ class Server:
                 *KEEPALIVE,
             ],
         )
-        self._decoder = DecoderPool(
-            ImageLimits(settings.maximum_side, settings.maximum_pixels, settings.maximum_decompressed_bytes),
-            workers=settings.decoders,
-            memory_bytes=settings.decoder_memory_bytes,
-            cpu_seconds=settings.decoder_cpu_seconds,
-            seconds=settings.decoder_seconds,
-            maximum_file_bytes=settings.maximum_message_bytes,
-        )
+        self._decoder = decoder or decoder_pool(settings)
         explaining = Explaining(repository, uploads, self._decoder, telemetry)
         explanation_pb2_grpc.add_ExplanationServiceServicer_to_server(  # type: ignore[no-untyped-call]
             ExplanationService(repository, explaining, telemetry.statistics, server_description(settings)), self._grpc
@@ -185,6 +180,11 @@ class Server:
     def telemetry_port(self) -> int | None:
         """That the figures are told on; None where they are not told."""
         return None if self._endpoint is None else self._endpoint.port
+
+    @property
+    def model_names(self) -> list[str]:
+        """NAME/VERSION of every model that is served."""
+        return self._repository.names()
 
     async def listen(self) -> int:
         """Take requests, not yet calling itself healthy: they wait until the models are warm.
@@ -304,6 +304,9 @@ def _access(settings: ServerSettings, authentication: Authentication | None, met
 def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
+    # With it come libraries of cryptography, which a server without TLS starts without.
+    from medxgan.server.identity.tls import TlsFiles, server_credentials
+
     return server_credentials(TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority))
 
 
@@ -320,6 +323,18 @@ def loaded_models(settings: ServerSettings) -> ModelRepository:
         settings.default_model,
         strict=settings.strict,
         names=settings.names_at_start,
+    )
+
+
+def decoder_pool(settings: ServerSettings) -> DecoderPool:
+    """What decodes images."""
+    return DecoderPool(
+        ImageLimits(settings.maximum_side, settings.maximum_pixels, settings.maximum_decompressed_bytes),
+        workers=settings.decoders,
+        memory_bytes=settings.decoder_memory_bytes,
+        cpu_seconds=settings.decoder_cpu_seconds,
+        seconds=settings.decoder_seconds,
+        maximum_file_bytes=settings.maximum_message_bytes,
     )
 
 
@@ -348,14 +363,17 @@ def replication_of(settings: ServerSettings) -> Replication:
     return Replication(engine, settings.device_numbers, settings.replicas)
 
 
-async def serve_until_signal(settings: ServerSettings, repository: ModelRepository) -> None:
+async def serve_until_signal(settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the grace of those requests that still run.
 
     SIGHUP has the folder of models read again, save where it means that the terminal was closed.
 
     Raises:
+        AuditError: the audit trail can't be written.
+        BundleError: as `loaded_models`.
         OSError: the address can't be listened on.
     """
+    server, port = await _listening(settings)
     stopping, at_once = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -363,20 +381,30 @@ async def serve_until_signal(settings: ServerSettings, repository: ModelReposito
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    server = Server(settings, repository)
     if not _has_terminal():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.read_models_again)
-    port = await server.listen()
     address = settings.address
     if not address.startswith("unix"):
         address = f"{address.rpartition(':')[0]}:{port}"
     _log.info("warming_up", address=address)
     await server.warm_up()
     told = {} if server.telemetry_port is None else {"telemetry_port": server.telemetry_port}
-    _log.info("serving", address=address, models=repository.names(), **told)
+    _log.info("serving", address=address, models=server.model_names, **told)
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
     await server.stop(at_once)
+
+
+async def _listening(settings: ServerSettings) -> tuple[Server, int]:
+    """A server of the models that the settings name, and its port. Decoders are made ready while models are opened."""
+    decoder = decoder_pool(settings)
+    await decoder.begin()
+    try:
+        server = Server(settings, await asyncio.to_thread(loaded_models, settings), decoder)
+        return server, await server.listen()
+    except BaseException:
+        await decoder.stop()
+        raise
 
 
 def _has_terminal() -> bool:

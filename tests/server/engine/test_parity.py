@@ -1,16 +1,18 @@
 """An engine that computes something else than the CPU is found out, and not believed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medxgan.bundle import LoadedBundle, load_bundle
+from medxgan.server.engine import selection
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.parity import LARGEST_DEVIATION, largest_deviation
 from medxgan.server.engine.port import Execution, FloatArray, InversionRun, InversionState, Losses
-from medxgan.server.engine.providers import CUDA, missing_library
+from medxgan.server.engine.providers import CUDA, TENSORRT, missing_library
 from medxgan.server.engine.selection import believed, open_engine
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import UnsupportedError
@@ -22,10 +24,12 @@ Spoil = Callable[[FloatArray], FloatArray]
 class OnAnAccelerator:
     """A CPU engine that says it is another, one output of one graph being spoilt."""
 
-    def __init__(self, engine: OrtEngine, requested: str, role: int, output: str, spoil: Spoil) -> None:
+    def __init__(
+        self, engine: OrtEngine, requested: str, role: int, output: str, spoil: Spoil, provider: str = CUDA
+    ) -> None:
         self._engine = engine
         self._spoilt = role, output, spoil
-        self.execution = Execution("onnxruntime", CUDA, requested)
+        self.execution = Execution("onnxruntime", provider, requested)
 
     def run(
         self, role: int, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
@@ -120,6 +124,24 @@ def test_an_engine_that_is_right_is_kept(bundle, reference) -> None:
         OrtEngine(bundle, EngineSettings("cpu", 1)), "auto", *SPOILT[0][:2], lambda values: 1.001 * values
     )
     assert believed(bundle, right, reference) is right
+
+
+@pytest.mark.parametrize(("factor", "is_taken"), [(1.001, True), (1.1, False)])
+def test_half_precision_is_taken_only_where_it_is_near_enough(bundle, monkeypatch, tmp_path, factor, is_taken) -> None:
+    opened: list[EngineSettings] = []
+
+    def open_ort(bundle: LoadedBundle, settings: EngineSettings) -> OrtEngine | OnAnAccelerator:
+        engine = OrtEngine(bundle, replace(settings, provider="cpu"))
+        if settings.provider == "cpu":
+            return engine
+        opened.append(settings)
+        off = factor if settings.half_precision else 1.0001
+        return OnAnAccelerator(engine, "tensorrt", *SPOILT[0][:2], lambda values: off * values, TENSORRT)
+
+    monkeypatch.setattr(selection, "OrtEngine", open_ort)
+    engine = open_engine(bundle, EngineSettings("tensorrt", 1, half_precision=True, cache=tmp_path))
+    assert engine.execution.provider == TENSORRT
+    assert [settings.half_precision for settings in opened] == ([True] if is_taken else [True, False])
 
 
 def test_the_library_that_a_provider_misses_is_named(tmp_path: Path) -> None:

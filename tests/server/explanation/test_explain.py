@@ -182,6 +182,16 @@ def test_an_image_unlike_those_of_the_training_is_not_explained_as_one(
         assert [each.code for each in response.verdict.reasons] == [VERDICT_REASON_CODE_IMAGE_UNFAMILIAR]
 
 
+def test_a_first_guess_is_made_only_of_an_image_that_is_inverted(answer, linear_loaded, linear_engine, film) -> None:
+    linear_engine.encoder = True
+    requests = ClassifyRequest(image=film), request(film, MAP_KIND_GRADIENT), request(film, MAP_KIND_DIFFERENCE)
+    for each in requests:
+        answer(linear_loaded, each, linear_engine)
+    runs = zip(linear_engine.log, linear_engine.wanted, strict=False)
+    opened = [wanted is None or "z" in wanted for role, wanted in runs if role == "open"]
+    assert opened == [False, False, True]
+
+
 def test_without_measures_every_image_is_familiar(answer, linear_loaded, linear_engine, film) -> None:
     response = answer(linear_loaded, ClassifyRequest(image=film), linear_engine)
     assert response.familiar

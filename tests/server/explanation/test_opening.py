@@ -10,7 +10,7 @@ from medxgan.bundle import load_bundle
 from medxgan.server.engine.ort_engine import OrtEngine
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.engine.settings import EngineSettings
-from medxgan.server.explanation.opening import reduction_of, run_open
+from medxgan.server.explanation.opening import outputs_without_guess, reduction_of, run_open
 from medxgan.server.images.film import Film
 from medxgan.server.images.reduction import reduced
 from medxgan.v1 import bundle_pb2
@@ -41,6 +41,10 @@ def test_every_shipped_model_takes_reduced_films(folder: Path) -> None:
     whole, small = run_open(engine, film), run_open(engine, reduced(film, reduction))
     np.testing.assert_allclose(small["x"], whole["x"], atol=2e-6)  # rounding in single precision
     np.testing.assert_allclose(small["logit"], whole["logit"], atol=1e-4)
+    without_guess = run_open(engine, film, outputs_without_guess(bundle.description))
+    assert whole.keys() - without_guess.keys() == {"z"}
+    for name, values in without_guess.items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-6, atol=1e-6)
 
 
 def test_a_model_that_opens_films_otherwise_gets_them_whole() -> None:

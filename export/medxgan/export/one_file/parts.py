@@ -33,16 +33,13 @@ class Parts:
 
         Args:
             op: of the whole graph, or of the body of a loop in it.
-            role: of the graph.
+            role: of the graph; of several, of the one with all outputs.
             inputs: all of its inputs by name.
 
         Returns:
             Its outputs by name.
         """
-        stated = self._bundle.graph(role)
-        if stated is None:
-            raise ValueError(f"{self._bundle.name} has no {GraphRole.Name(role)}")
-        graph = onnx_ir.load(self._bundle.folder / stated.file).graph
+        graph = onnx_ir.load(self._bundle.folder / self._bundle.whole_graph(role).file).graph
         for initializer in graph.initializers.values():
             if initializer.const_value is not None:
                 replace_all_uses_with(initializer, self._weight(initializer.const_value))

@@ -61,6 +61,9 @@ class OrtEngine:
             for graph in bundle.description.graphs
             if graph.format == bundle_pb2.GRAPH_FORMAT_ONNX
         ]
+        self._whole = {
+            graph.role: [output.name for output in bundle.whole_graph(graph.role).outputs] for graph, _ in self._graphs
+        }
         decisive = STEP if bundle.has_generator else bundle_pb2.GRAPH_ROLE_ATTRIBUTION
         running = self._session(decisive).get_providers()[0]
         reason = fallback_reason(settings.provider, available, running)
@@ -86,8 +89,8 @@ class OrtEngine:
         self, role: GraphRole, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None
     ) -> dict[str, FloatArray]:
         """Run a stateless graph on host arrays; of several with one role, the first that has the outputs wanted."""
-        session = self._session(role, outputs or ())
-        names = [output.name for output in session.get_outputs()] if outputs is None else list(outputs)
+        names = self._whole[role] if outputs is None else list(outputs)
+        session = self._session(role, names)
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     def start(self, state: InversionState) -> OrtInversionRun:

@@ -97,7 +97,7 @@ class Engine(Protocol):
         Args:
             role: which graph. Of several with one role, the first that has all the outputs wanted is run.
             inputs: all of its inputs.
-            outputs: the outputs wanted; all where left out.
+            outputs: the outputs wanted; all that any graph of the role has where left out.
         """
         ...
 

@@ -23,7 +23,7 @@ from medxgan.server.explanation.explanation import (
 from medxgan.server.explanation.maps.difference import uncertainty_map
 from medxgan.server.explanation.maps.subject import Subject
 from medxgan.server.explanation.networks import Networks
-from medxgan.server.explanation.opening import run_open
+from medxgan.server.explanation.opening import outputs_without_guess, run_open
 from medxgan.server.explanation.positive_realization import positive_realization
 from medxgan.server.explanation.scores import Score, binary_cross_entropy
 from medxgan.server.explanation.settings import ExplanationSettings
@@ -86,21 +86,26 @@ class Explainer:
         self._engine = engine
         self._thread = thread
         self._batch = batch
+        self._outputs_without_guess = outputs_without_guess(bundle.description)
         self._networks = networks
         self._urgent_networks = urgent_networks
 
-    async def open(self, film: Film, stopwatch: Stopwatch, *, urgent: bool = False) -> OpenedImage:
+    async def open(
+        self, film: Film, stopwatch: Stopwatch, *, inverts: bool = True, urgent: bool = False
+    ) -> OpenedImage:
         """Make of a film what the networks see, and what they say of it at once.
 
         Args:
             film: the film.
             stopwatch: of the request; waiting for a turn counts as queued.
+            inverts: whether the image is to be inverted; else no first guess is made.
             urgent: whether it goes before those that are not.
         """
+        outputs = None if inverts else self._outputs_without_guess
 
         def run() -> dict[str, FloatArray]:
             stopwatch.switch(Phase.PREPROCESS)
-            return run_open(self._engine, film)
+            return run_open(self._engine, film, outputs)
 
         stopwatch.switch(Phase.QUEUED)
         with self._batch.expecting() if urgent else nullcontext():

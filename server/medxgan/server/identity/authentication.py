@@ -8,7 +8,6 @@ from medxgan.server.identity.certificates import Certificates
 from medxgan.server.identity.identities import Identities, Identity, read_identities
 from medxgan.server.identity.reloading import Reloading
 from medxgan.server.identity.roles import role_of
-from medxgan.server.identity.tokens import IssuedTokens, ListedTokens
 
 HEADER = "authorization"
 _SCHEME = "bearer "
@@ -59,6 +58,9 @@ class _Proofs:
     """All by which identities of one state of the file are found."""
 
     def __init__(self, identities: Identities) -> None:
+        # With it come libraries of cryptography, which a server without identities starts without.
+        from medxgan.server.identity.tokens import IssuedTokens, ListedTokens
+
         self.certificates = Certificates(identities)
         self.listed = ListedTokens(identities)
         self.issued = IssuedTokens(identities)

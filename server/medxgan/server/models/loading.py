@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medxgan.bundle import LoadedBundle, load_bundle
-from medxgan.bundle.signatures import TrustedKeys, check_signatures
 from medxgan.server.engine.replication import Replication, open_engines
 from medxgan.server.explanation.opening import reduction_of
 from medxgan.server.log import get_logger
@@ -30,6 +29,14 @@ class ModelLoader:
     trusted_keys: Path | None = None
     requires_signature: bool = False
 
+    def load(self, folder: Path) -> ServedModel:
+        """Read a bundle and open its engines.
+
+        Raises:
+            As `read` and `open`.
+        """
+        return self.open(self.read(folder))
+
     def read(self, folder: Path) -> LoadedBundle:
         """Read and check the bundle in the folder NAME/VERSION/.
 
@@ -39,6 +46,9 @@ class ModelLoader:
         bundle = load_bundle(folder)
         if self.trusted_keys is None:
             return bundle
+        # With it come libraries of cryptography, which a server that trusts no keys starts without.
+        from medxgan.bundle.signatures import TrustedKeys, check_signatures
+
         trusted = TrustedKeys.read(self.trusted_keys)
         signer = check_signatures(bundle, trusted, required=self.requires_signature)
         if signer:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,17 +98,18 @@ class ModelRepository:
         if missing := now - there:
             raise BundleError(f"load_models: expected names of {_list(there)}, got {_list(missing)}")
         repository, refused = cls([], default or folder.stated_default()), []
-        for version in bundles:
-            if version.parent.name not in now:
-                continue
-            try:
-                repository.serve(loader.open(loader.read(version)))
-            except BundleError as error:
-                if strict:
-                    raise
-                _log.error("bundle_refused", bundle=f"{version.parent.name}/{version.name}", reason=str(error))
-                repository.note(version.parent.name, int(version.name), ModelState.UNAVAILABLE, str(error))
-                refused.append(str(error))
+        wanted = [version for version in bundles if version.parent.name in now]
+        with ThreadPoolExecutor(loader.replication.openings_at_a_time, "opening") as pool:
+            for version, opening in [(version, pool.submit(loader.load, version)) for version in wanted]:
+                try:
+                    repository.serve(opening.result())
+                except BundleError as error:
+                    if strict:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise
+                    _log.error("bundle_refused", bundle=f"{version.parent.name}/{version.name}", reason=str(error))
+                    repository.note(version.parent.name, int(version.name), ModelState.UNAVAILABLE, str(error))
+                    refused.append(str(error))
         if refused and not repository.names():
             raise BundleError("; ".join(refused))
         may_be_default = (there - now) | {model.bundle.description.name for model in repository}

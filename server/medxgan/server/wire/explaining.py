@@ -82,7 +82,8 @@ class Explaining:
                 stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
-                opened = await self._open(model, replica, image, caller, stopwatch, urgent=urgent)
+                inverts = settings.inversion is not None
+                opened = await self._open(model, replica, image, caller, stopwatch, inverts=inverts, urgent=urgent)
                 explanation = await replica.explainer.explain(
                     opened, settings, caller, stopwatch, on_progress, urgent=urgent
                 )
@@ -105,7 +106,7 @@ class Explaining:
             with model.held(), model.admission.enter(caller), model.place() as replica:
                 course.stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, caller, course.stopwatch)
+                opened = await self._open(model, replica, image, caller, course.stopwatch, inverts=False)
                 await self._telemetry.classified(caller, digest, model)
                 return model, opened
         finally:
@@ -131,6 +132,7 @@ class Explaining:
         caller: str,
         stopwatch: Stopwatch,
         *,
+        inverts: bool,
         urgent: bool = False,
     ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
@@ -141,7 +143,7 @@ class Explaining:
                 self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
                 current_trace().decoded(sent.form, began)
                 self._uploads.release()
-                return await replica.explainer.open(film, stopwatch, urgent=urgent)
+                return await replica.explainer.open(film, stopwatch, inverts=inverts, urgent=urgent)
         finally:
             sent.take()  # as above
 

@@ -76,6 +76,10 @@ class DecoderPool:
         self._starting: set[asyncio.Task[None]] = set()
         self._stopped = False
 
+    async def begin(self) -> None:
+        """Start the process that workers are forked from, and do not wait: what it imports takes it a while."""
+        await self._fork_server.start()
+
     async def start(self) -> None:
         """Start the workers and wait until they are ready.
 

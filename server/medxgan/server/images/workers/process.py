@@ -163,7 +163,12 @@ class ForkServer:
         self._restarting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the process. It never looks for modules in the working directory or where the environment says."""
+        """Start the process, unless it has been.
+
+        It never looks for modules in the working directory or where the environment says.
+        """
+        if self._process is not None:
+            return
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.create_subprocess_exec(
