@@ -124,6 +124,7 @@ class Gateway:
             films,
             settings.rules,
             free_bytes=settings.free_mb * 2**20,
+            largest_bytes=settings.largest_mb * 2**20,
             metrics=metrics,
             wake=lambda: _wake(explainers),
         )

@@ -284,6 +284,7 @@ class GatewaySettings(_Part):
     Attributes:
         folder: where films, results and the journal are kept. Who can read it can read patient data.
         free_mb: megabytes of the disk that stay free: below, films are refused until there is room again.
+        largest_mb: megabytes of an object at most; a larger one is refused. It is held in memory while it comes.
         telemetry: HOST:PORT on loopback of the status page, the figures and the probes; none: there is no page.
         outputs: which objects are made of an explanation.
         fhir: where FHIR bundles are written to; none writes none.
@@ -292,6 +293,7 @@ class GatewaySettings(_Part):
 
     folder: Path
     free_mb: Annotated[int, Field(ge=0)] = 1024
+    largest_mb: Annotated[int, Field(ge=1)] = 512
     telemetry: LoopbackAddress | None = "127.0.0.1:9464"
     server: ServerSettings = ServerSettings()
     dicom: DicomSettings | None = None
