@@ -183,6 +183,7 @@ class Gateway:
             films,
             results,
             outputs=settings.outputs,
+            rule_outputs={rule.name: rule.outputs for rule in settings.rules if rule.outputs is not None},
             destinations=[each.name for each in settings.destinations],
             de_identify=settings.server.de_identify,
             retries=settings.retries,

@@ -4,8 +4,9 @@ import errno
 import io
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -51,6 +52,7 @@ class Explaining:
         films: their files.
         results: where results are kept.
         outputs: which results are made.
+        rule_outputs: which are made in their place of the films that a rule took, by its name.
         destinations: that results are owed to, by name.
         de_identify: whether only what says nothing of the patient is sent to the server.
         retries: when what failed is tried again.
@@ -73,8 +75,9 @@ class Explaining:
         metrics: Metrics,
         clock: Clock,
         fhir: FhirFolder | None = None,
+        rule_outputs: Mapping[str, Outputs] = MappingProxyType({}),
     ) -> None:
-        self._fhir = fhir
+        self._fhir, self._rule_outputs = fhir, rule_outputs
         self._client, self._journal, self._films, self._results = client, journal, films, results
         self._outputs, self._destinations, self._de_identify = outputs, destinations, de_identify
         self._retries, self._metrics, self._clock = retries, metrics, clock
@@ -144,8 +147,9 @@ class Explaining:
             )
             return
         source = self._read(film)
-        explanation = self._ask(film, source)
-        objects = result_series(source, explanation, self._outputs)
+        outputs = self._rule_outputs.get(film.rule, self._outputs)
+        explanation = self._ask(film, source, outputs)
+        objects = result_series(source, explanation, outputs)
         results = [self._keep(result) for result in objects]
         if self._fhir is not None:
             self._fhir.write(source, explanation, objects)
@@ -172,14 +176,14 @@ class Explaining:
         except FileNotFoundError as error:
             raise _FilmError("the film's file is gone") from error
 
-    def _ask(self, film: FilmRecord, source: Dataset) -> Explanation:
+    def _ask(self, film: FilmRecord, source: Dataset, outputs: Outputs) -> Explanation:
         content = de_identified(source) if self._de_identify else self._films.path(film.file or "").read_bytes()
         return self._client.explain(
             content,
             model=film.model,
             version=film.version,
-            maps=self._outputs.maps,
-            trajectory=self._outputs.requested_trajectory,
+            maps=outputs.maps,
+            trajectory=outputs.requested_trajectory,
         )
 
     def _keep(self, result: Dataset) -> ResultRecord:
