@@ -37,6 +37,8 @@ SUBCOMMANDS = {
 
 APART = {
     "client/medxgan/client/notebook/*.py": "notebook",
+    "client/medxgan/client/studies/archive.py": "dicomweb",
+    "client/medxgan/client/studies/f*.py": "dicom",
     "server/medxgan/server/engine/openvino.py": "server-openvino",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
