@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 
 import pydicom
@@ -15,6 +16,7 @@ from medxgan.client import (
     Client,
     Explanation,
     InvalidRequestError,
+    MapKind,
     MedxganClientError,
     ServerFaultError,
     UnsupportedError,
@@ -34,6 +36,9 @@ from medxgan.gateway.telemetry.log import get_logger
 from medxgan.gateway.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
+
+_FOR_READERS = (MapKind.NEGATIVE_REALIZATION, MapKind.APPLIED_NEGATIVE)
+"""Maps that no result is made of, and that a reader blinks with."""
 
 MAXIMUM_FAULTS = 5
 """Tries of a film on which the server, or the making of results, fails as it should not."""
@@ -59,6 +64,7 @@ class Explaining:
         metrics: where tries are counted.
         clock: by which retries are reckoned.
         fhir: where what an explanation says is written for others; None for nowhere.
+        answers: where the server's answers are kept, for a reading room; None for nowhere.
     """
 
     def __init__(
@@ -76,8 +82,9 @@ class Explaining:
         clock: Clock,
         fhir: FhirFolder | None = None,
         rule_outputs: Mapping[str, Outputs] = MappingProxyType({}),
+        answers: FileStore | None = None,
     ) -> None:
-        self._fhir, self._rule_outputs = fhir, rule_outputs
+        self._fhir, self._rule_outputs, self._answers = fhir, rule_outputs, answers
         self._client, self._journal, self._films, self._results = client, journal, films, results
         self._outputs, self._destinations, self._de_identify = outputs, destinations, de_identify
         self._retries, self._metrics, self._clock = retries, metrics, clock
@@ -182,9 +189,13 @@ class Explaining:
             content,
             model=film.model,
             version=film.version,
-            maps=outputs.maps,
+            maps=outputs.maps if self._answers is None else (*outputs.maps, *_FOR_READERS),
             trajectory=outputs.requested_trajectory,
+            keep=None if self._answers is None else partial(self._keep_answer, self._answers, film.file),
         )
+
+    def _keep_answer(self, answers: FileStore, file: str | None, content: bytes) -> None:
+        answers.write(content, file)
 
     def _keep(self, result: Dataset) -> ResultRecord:
         content = io.BytesIO()
