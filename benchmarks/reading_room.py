@@ -115,7 +115,7 @@ def main() -> None:
     print(f"film on the screen after the drop: median {statistics.median(films):.2f} s, longest {max(films):.2f} s")
     print(f"overlay after the drop: median {statistics.median(overlays):.2f} s, longest {max(overlays):.2f} s")
     print(
-        f"20 megapixels panned: {panned['frames'] / panned['seconds']:.0f} frames a second over {panned['seconds']:.1f} s,"
+        f"20 megapixels panned: {panned['frames'] / panned['seconds']:.0f} frames a second,"
         f" 95 % of the gaps up to {panned['gap95']:.0f} ms, drawn up to {panned['coarsest']} times coarser"
     )
     if asked.out:
