@@ -46,6 +46,7 @@ APART = {
     "server/medxgan/server/triton/model.py": "triton",
     "training/medxgan/training/data/dicom_folder.py": "dicom",
     "training/medxgan/training/networks/onnx_*.py": "export",
+    "web/medxgan/web/decoding/dicom.py": "web",
     "web/medxgan/web/dicom_results.py": "gateway",
 }
 """Files that are imported only where it is asked for what they do, and the extra for that."""
