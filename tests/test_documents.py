@@ -37,6 +37,8 @@ SUBCOMMANDS = {
 
 APART = {
     "client/medxgan/client/notebook/*.py": "notebook",
+    "client/medxgan/client/studies/archive.py": "dicomweb",
+    "client/medxgan/client/studies/f*.py": "dicom",
     "server/medxgan/server/engine/openvino.py": "server-openvino",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",
@@ -44,6 +46,7 @@ APART = {
     "server/medxgan/server/triton/model.py": "triton",
     "training/medxgan/training/data/dicom_folder.py": "dicom",
     "training/medxgan/training/networks/onnx_*.py": "export",
+    "web/medxgan/web/decoding/dicom.py": "web",
     "web/medxgan/web/dicom_results.py": "gateway",
 }
 """Files that are imported only where it is asked for what they do, and the extra for that."""

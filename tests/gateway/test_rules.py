@@ -48,6 +48,11 @@ def test_a_rule_without_conditions_takes_everything() -> None:
     assert decide((CHEST, Rule(name="rest", model="phantom")), film(Modality="MR")).reason == "rest"
 
 
+def test_a_rule_that_ignores_has_no_outputs() -> None:
+    with pytest.raises(ValidationError, match="expected outputs together with model"):
+        Rule.model_validate({"name": "none", "ignore": "no", "outputs": {"blink": False}})
+
+
 @given(st.text(max_size=16))
 def test_the_reason_names_the_attribute_and_not_its_value(value: str) -> None:
     rule = Rule(name="one", when={"PatientName": ("Nobody",)}, model="chest")

@@ -1,6 +1,9 @@
 """From the wire's answers to the client's results; what this client does not know never loses an answer."""
 
+from google.protobuf.message import DecodeError
+
 from medxgan.client import results
+from medxgan.client.errors import ServerFaultError
 from medxgan.client.geometry import Box, Geometry, PixelSpacing
 from medxgan.client.tensors import array
 from medxgan.client.vocabulary import (
@@ -56,6 +59,18 @@ def explanation(answer: explanation_pb2.ExplainResponse) -> results.Explanation:
         ),
         notes=tuple(answer.notes),
     )
+
+
+def kept_explanation(content: bytes) -> results.Explanation:
+    """Read an answer that `Client.explain` gave to be kept.
+
+    Raises:
+        ServerFaultError: it is none.
+    """
+    try:
+        return explanation(explanation_pb2.ExplainResponse.FromString(content))
+    except DecodeError as error:
+        raise ServerFaultError("a kept answer can't be read") from error
 
 
 def stream_event(message: explanation_pb2.ExplainStreamResponse) -> results.Progress | results.Explanation | None:

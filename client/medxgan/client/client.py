@@ -63,6 +63,7 @@ class Client(Connection):
         settings: Settings = DEFAULT_SETTINGS,
         trajectory: int | None = None,
         priority: Priority = Priority.ROUTINE,
+        keep: Callable[[bytes], None] | None = None,
     ) -> Explanation:
         """Explain one image.
 
@@ -78,11 +79,15 @@ class Client(Connection):
                 counted; None for none. For a negative image it starts the search for a positive realization, as
                 `MapKind.POSITIVE_REALIZATION` does.
             priority: how urgent it is: STAT goes before ROUTINE where requests wait, and changes no result.
+            keep: hears the answer as it came, for `answers.kept_explanation` to read again.
         """
         request = requests.explain(
             image, model, version, maps=maps, form=form, settings=settings, trajectory=trajectory, priority=priority
         )
-        return answers.explanation(self._call(self._stub.Explain, request))
+        answer = self._call(self._stub.Explain, request)
+        if keep is not None:
+            keep(answer.SerializeToString())
+        return answers.explanation(answer)
 
     def explain_stream(
         self,

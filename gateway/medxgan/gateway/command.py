@@ -55,7 +55,7 @@ def run(
             log.info("gateway runs", dicom_port=gateway.dicom_port if settings.dicom is not None else None)
             stop.wait()
             log.info("gateway stops")
-    except (CredentialsError, OSError, RunningError, SettingsError) as error:
+    except (CredentialsError, OSError, RunningError, SettingsError, ValueError) as error:
         typer.echo(f"medxgan gateway: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -32,6 +32,7 @@ from medxgan.gateway.settings import Destination, DicomDestination, GatewaySetti
 from medxgan.gateway.telemetry.endpoint import TelemetryEndpoint
 from medxgan.gateway.telemetry.log import get_logger
 from medxgan.gateway.telemetry.metrics import Metrics
+from medxgan.gateway.telemetry.reading import Reading, read_token
 from medxgan.gateway.telemetry.status import Status
 
 log = get_logger(__name__)
@@ -58,7 +59,7 @@ class Gateway:
 
     Raises:
         RunningError: on entering, if another process has the folder.
-        OSError: on entering, if an address can't be listened on or a file can't be used.
+        OSError, ValueError: on entering, if an address can't be listened on or a file can't be used.
         CredentialsError: on entering, if a file of TLS to the server can't be used.
     """
 
@@ -109,12 +110,19 @@ class Gateway:
         started.callback(database.close)
         journal, commitments = Journal(database, self._clock), Commitments(database, self._clock)
         films, results = FileStore(folder / "films"), FileStore(folder / "results")
+        # Of each film, under the name of its file.
+        answers = None if settings.reading is None else FileStore(folder / "answers")
+        reading = None
+        if settings.reading is not None and answers is not None:
+            reading = Reading(read_token(settings.reading.token_file), journal, films, answers)
         known_films, known_results = journal.files()
         # Nobody was promised anything about such a film. It is kept all the same, lest a lost journal take all films
         # with it; results can be made again.
         if films.sweep(known_films, folder / "unclaimed"):
             log.warning("files of films that the journal does not know", folder="unclaimed")
         results.sweep(known_results)
+        if answers is not None:
+            answers.sweep(known_films)
         journal.keep_destinations(each.name for each in settings.destinations)
         metrics = Metrics()
         metrics.watch(journal, films, self._clock)
@@ -124,15 +132,16 @@ class Gateway:
             films,
             settings.rules,
             free_bytes=settings.free_mb * 2**20,
+            largest_bytes=settings.largest_mb * 2**20,
             metrics=metrics,
             wake=lambda: _wake(explainers),
         )
         lanes = self._delivery_lanes(journal, results, metrics)
         client = started.enter_context(_client(settings.server))
-        explainers += self._explaining_lanes(client, journal, films, results, metrics, lanes[:])
+        explainers += self._explaining_lanes(client, journal, films, results, answers, metrics, lanes[:])
         lanes += explainers
         lanes += self._intake_lanes(journal, Cursors(database), receiver, metrics)
-        retention = Retention(database, films, results, settings.retention, self._clock)
+        retention = Retention(database, films, results, settings.retention, self._clock, answers)
         lanes.append(Lane("retention", retention.step, metrics, idle_s=RETENTION_S))
         if settings.dicom is not None and settings.dicom.storage_commitment:
             committing = Committing(journal, commitments, settings.dicom, settings.retries, self._clock)
@@ -147,7 +156,11 @@ class Gateway:
         # The last: who hears that it is ready can send.
         if settings.telemetry is not None:
             self._endpoint = TelemetryEndpoint(
-                settings.telemetry, metrics.registry, lambda: Status.of(journal, self._clock), receiver.has_room
+                settings.telemetry,
+                metrics.registry,
+                lambda: Status.of(journal, self._clock),
+                receiver.has_room,
+                reading,
             )
             started.callback(self._endpoint.stop)
 
@@ -172,6 +185,7 @@ class Gateway:
         journal: Journal,
         films: FileStore,
         results: FileStore,
+        answers: FileStore | None,
         metrics: Metrics,
         next_lanes: list[Lane],
     ) -> list[Lane]:
@@ -182,6 +196,8 @@ class Gateway:
             films,
             results,
             outputs=settings.outputs,
+            answers=answers,
+            rule_outputs={rule.name: rule.outputs for rule in settings.rules if rule.outputs is not None},
             destinations=[each.name for each in settings.destinations],
             de_identify=settings.server.de_identify,
             retries=settings.retries,

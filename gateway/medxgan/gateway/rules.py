@@ -9,6 +9,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from medxgan.gateway.results.outputs import Outputs
+
 
 def _keyword(name: str) -> str:
     if tag_for_keyword(name) is None:
@@ -31,6 +33,7 @@ class Rule(BaseModel):
         model: that explains the films; empty with `ignore`.
         version: of the model; empty for the highest.
         ignore: why such films are not explained.
+        outputs: which objects are made of their explanations, in place of the settings' `[outputs]`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +43,7 @@ class Rule(BaseModel):
     model: str = ""
     version: str = ""
     ignore: str = ""
+    outputs: Outputs | None = None
 
     @model_validator(mode="after")
     def _one_end(self) -> "Rule":
@@ -47,6 +51,8 @@ class Rule(BaseModel):
             raise ValueError("expected a model, or the reason to ignore such films")
         if self.version and not self.model:
             raise ValueError("expected version together with model")
+        if self.outputs is not None and not self.model:
+            raise ValueError("expected outputs together with model")
         return self
 
 

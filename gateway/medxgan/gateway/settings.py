@@ -231,6 +231,16 @@ class StowDestination(_Part):
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
 
 
+class ReadingSettings(_Part):
+    """What a reading room may have, `medxgan web --gateway`: films and their explanations, at `telemetry`: `[reading]`.
+
+    Attributes:
+        token_file: file with the token that it shows; whoever has it can read patient data.
+    """
+
+    token_file: FilePath
+
+
 class FhirSettings(_Part):
     """A folder that FHIR R5 bundles are written to, for an integration engine: `[fhir]`.
 
@@ -284,14 +294,17 @@ class GatewaySettings(_Part):
     Attributes:
         folder: where films, results and the journal are kept. Who can read it can read patient data.
         free_mb: megabytes of the disk that stay free: below, films are refused until there is room again.
+        largest_mb: megabytes of an object at most; a larger one is refused. It is held in memory while it comes.
         telemetry: HOST:PORT on loopback of the status page, the figures and the probes; none: there is no page.
         outputs: which objects are made of an explanation.
         fhir: where FHIR bundles are written to; none writes none.
+        reading: who may read films; none: nobody, and no server's answer is kept.
         rules: which film goes to which model; the first that fits decides, and a film that none fits is ignored.
     """
 
     folder: Path
     free_mb: Annotated[int, Field(ge=0)] = 1024
+    largest_mb: Annotated[int, Field(ge=1)] = 512
     telemetry: LoopbackAddress | None = "127.0.0.1:9464"
     server: ServerSettings = ServerSettings()
     dicom: DicomSettings | None = None
@@ -301,6 +314,7 @@ class GatewaySettings(_Part):
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     outputs: Outputs = Outputs()
     fhir: FhirSettings | None = None
+    reading: ReadingSettings | None = None
     retries: RetrySettings = RetrySettings()
     retention: RetentionSettings = RetentionSettings()
 
@@ -315,6 +329,8 @@ class GatewaySettings(_Part):
                 raise ValueError(f"expected {what} of different names")
         if self.dicom is None and not self.folders and not self.dicomweb:
             raise ValueError("expected a way in: dicom, folders or dicomweb")
+        if self.reading is not None and self.telemetry is None:
+            raise ValueError("reading: expected telemetry, which is where it is answered")
         return self
 
 

@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import (
+    AdvancedBlendingPresentationStateStorage,
+    Comprehensive3DSRStorage,
+    SecondaryCaptureImageStorage,
+)
 from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
 from tests.ports import free_port
@@ -89,6 +94,19 @@ def test_results_are_kept_and_owed(
     assert len(kept) >= 2
     assert all(results.path(each.file).is_file() for each in kept)
     assert journal.owed("archive") is not None
+
+
+def test_a_rule_may_have_results_of_its_own(
+    explaining: Make, receive: Callable[..., int], journal: Journal, server: str
+) -> None:
+    wanted = Outputs(blink=False, parametric_map=False, segmentation=False, blending=True, show_unreliable=True)
+    number = receive()
+    explaining(server, rule_outputs={RULE["name"]: wanted, "another": Outputs()}).step()
+    assert {each.sop_class_uid for each in journal.results(number)} == {
+        SecondaryCaptureImageStorage,
+        AdvancedBlendingPresentationStateStorage,
+        Comprehensive3DSRStorage,
+    }
 
 
 def test_what_is_said_is_written_for_an_integration_engine_once(

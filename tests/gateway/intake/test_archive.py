@@ -115,6 +115,25 @@ def test_a_query_goes_past_what_can_not_be_read_and_fetches_it_once(
     assert metrics.registry.get_sample_value("medxgan_gateway_objects_total", labels) == 1
 
 
+def test_what_is_too_large_is_passed_over(
+    orthanc: Orthanc, database: Database, films: FileStore, clock: MovedClock, metrics: Metrics
+) -> None:
+    today = datetime.fromtimestamp(clock(), UTC).strftime("%Y%m%d")
+    large, sent = film(side=400, StudyDate=today), film(side=50, StudyDate=today)
+    for each in (large, sent):
+        orthanc.store(content(each))
+    journal, rules = Journal(database, clock), (Rule.model_validate(RULE),)
+    picky = Receiver(journal, films, rules, free_bytes=0, largest_bytes=100_000, metrics=metrics)
+    follow_all(OrthancChanges(DicomwebSettings(name="o", url=orthanc.url, changes="orthanc"), Cursors(database), picky))
+    query = ArchiveQuery(DicomwebSettings(name="p", url=f"{orthanc.url}/dicom-web"), journal, picky, clock)
+    while query.step():
+        pass
+    assert journal.known(sent.SOPInstanceUID) is not None
+    assert journal.known(large.SOPInstanceUID) is None
+    labels = {"source": "dicomweb", "reception": "too_large"}
+    assert metrics.registry.get_sample_value("medxgan_gateway_objects_total", labels) == 2
+
+
 def test_a_query_reads_an_archive_page_by_page_and_one_without_pages_once(
     orthanc: Orthanc, journal: Journal, receiver: Receiver, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,18 @@ def test_what_is_no_film_is_put_aside_and_kept(watched: WatchedFolder, tmp_path:
     assert left(tmp_path) == {"refused/b.dcm", "refused/c.dcm", "refused/notes.txt", "ignored/d.dcm"}
 
 
+def test_a_file_that_is_too_large_is_put_aside_unread(
+    journal: Journal, films: FileStore, metrics: Metrics, tmp_path: Path
+) -> None:
+    rules = (Rule.model_validate(RULE),)
+    picky = Receiver(journal, films, rules, free_bytes=0, largest_bytes=10_000, metrics=metrics)
+    watched = WatchedFolder(FolderSettings(path=tmp_path / "in", settle_s=0), picky)
+    (tmp_path / "in" / "large.dcm").write_bytes(content(film(side=100)))
+    (tmp_path / "in" / "small.dcm").write_bytes(content(film(side=50)))
+    take_all(watched)
+    assert left(tmp_path) == {"refused/large.dcm"}
+
+
 def test_two_refused_files_of_one_name_are_both_kept(watched: WatchedFolder, tmp_path: Path) -> None:
     for text in ("one", "two"):
         (tmp_path / "in" / "notes.txt").write_text(text)

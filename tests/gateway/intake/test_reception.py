@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
 
@@ -145,6 +145,24 @@ def test_an_object_that_was_not_announced_is_refused(receiver: Receiver, journal
 def test_a_truncated_object_is_refused(receiver: Receiver, tmp_path: Path) -> None:
     assert receiver.receive(content(film())[:-100], "dicom") is Reception.UNREADABLE
     assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_an_object_that_is_too_large_is_refused(
+    journal: Journal, films: FileStore, metrics: Metrics, tmp_path: Path, deflated: bool
+) -> None:
+    sent = film(side=200)
+    if deflated:
+        sent.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        sent.PixelData = bytes(len(sent.PixelData))
+    size = len(content(sent))
+    assert (size < 10_000) is deflated
+    for largest, expected in ((50_000, Reception.TOO_LARGE), (100_000, Reception.TAKEN)):
+        picky = Receiver(
+            journal, films, (Rule.model_validate(RULE),), free_bytes=0, largest_bytes=largest, metrics=metrics
+        )
+        assert picky.receive(content(sent), "dicom") is expected
+    assert len(kept(tmp_path)) == 1
 
 
 class FullDisk(FileStore):

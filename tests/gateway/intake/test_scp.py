@@ -97,6 +97,24 @@ def test_a_full_disk_is_answered_as_out_of_resources(
     assert send(listen(full).port, content(film())) == 0xA700
 
 
+def test_an_object_that_is_too_large_is_refused_and_a_much_larger_one_not_even_received(
+    listen: Listen, journal: Journal, films: FileStore, metrics: Metrics
+) -> None:
+    picky = Receiver(journal, films, (Rule.model_validate(RULE),), free_bytes=0, largest_bytes=100_000, metrics=metrics)
+    port = listen(picky).port
+    assert send(port, content(film(side=250))) == 0xC112
+    much_larger = film(side=1000)
+    association = associate(port, (much_larger.SOPClassUID, ExplicitVRLittleEndian))
+    assert "Status" not in association.send_c_store(much_larger)
+    wait_until(lambda: association.is_aborted)
+    # A message is counted by itself, and not what came before on its association.
+    association = associate(port, (much_larger.SOPClassUID, ExplicitVRLittleEndian))
+    assert {int(association.send_c_store(film(side=200, seed=seed)).Status) for seed in range(4)} == {0x0000}
+    association.release()
+    labels = {"source": "dicom", "reception": "too_large"}
+    assert metrics.registry.get_sample_value("medxgan_gateway_objects_total", labels) == 2
+
+
 class Failing(Receiver):
     """Fails as nothing should."""
 

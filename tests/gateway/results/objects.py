@@ -7,7 +7,7 @@ from pydicom import Dataset
 
 from medxgan.gateway.results.outputs import Outputs
 
-EVERYTHING = Outputs(presentation_state=True)
+EVERYTHING = Outputs(presentation_state=True, blending=True)
 
 
 def saved(results: Sequence[Dataset], folder: Path) -> list[Path]:

@@ -3,12 +3,15 @@
 from importlib.resources import files
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import HTJ2KLossless, JPEGExtended12Bit
 from tests.gateway.results.films import make_film
 from tests.gateway.results.programs import Program
 
@@ -108,10 +111,39 @@ def test_lossless_jpeg_is_decoded(name: str) -> None:
     assert np.ptp(displayed(film).levels) > 100
 
 
-def test_jpeg_of_12_bits_is_refused() -> None:
-    """No decoder with a permissive licence that pydicom knows reads it."""
+def test_jpeg_of_12_bits_is_shown_as_the_film_that_dcmtk_made_it_of(program: Program, tmp_path: Path) -> None:
+    plain = make_film(ramp(), **WINDOW)
+    plain.save_as(tmp_path / "plain.dcm", enforce_file_format=True)
+    assert program("dcmcjpeg", "+ee", tmp_path / "plain.dcm", tmp_path / "12bit.dcm").returncode == 0
+    compressed = pydicom.dcmread(tmp_path / "12bit.dcm")
+    assert (compressed.file_meta.TransferSyntaxUID, compressed.BitsStored) == (JPEGExtended12Bit, 12)
+    # It is lossy, by less than two of 255 levels here.
+    assert np.abs(displayed(compressed).levels - displayed(plain).levels).max() < 2
+
+
+def test_a_real_film_in_jpeg_of_12_bits_is_shown() -> None:
+    film = pydicom.dcmread(pydicom.data.get_testdata_file("JPGExtended.dcm", read=False))
+    levels = displayed(film).levels
+    assert levels.shape == (1024, 256)
+    assert np.ptp(levels) > 200
+
+
+@pytest.mark.parametrize("pixels", ["signed", "unsigned"])
+def test_high_throughput_jpeg_2000_is_decoded(pixels: str) -> None:
+    stored = ramp(np.int16, -1000, 1000) if pixels == "signed" else ramp()
+    film = make_film(stored, bits=16, WindowCenter=float(stored.mean()), WindowWidth=2000)
+    before = displayed(film).levels
+    film.PixelData = encapsulate([imagecodecs.htj2k_encode(stored, reversible=True)])
+    film.file_meta.TransferSyntaxUID = HTJ2KLossless
+    np.testing.assert_array_equal(displayed(film).levels, before)
+
+
+def test_a_compressed_frame_of_another_size_is_refused() -> None:
+    film = make_film(ramp())
+    film.PixelData = encapsulate([imagecodecs.htj2k_encode(ramp()[:-1], reversible=True)])
+    film.file_meta.TransferSyntaxUID = HTJ2KLossless
     with pytest.raises(UnusableFilmError, match="PixelData"):
-        displayed(pydicom.dcmread(pydicom.data.get_testdata_file("JPGExtended.dcm", read=False)))
+        displayed(film)
 
 
 def test_padding_is_black_and_takes_no_part_in_the_window() -> None:

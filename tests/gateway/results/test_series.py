@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom import Dataset, config
 from pydicom.uid import (
+    AdvancedBlendingPresentationStateStorage,
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
@@ -98,7 +99,8 @@ def test_a_map_that_is_missing_is_named() -> None:
 def test_there_is_no_region_to_be_segmented_where_there_is_no_difference() -> None:
     nothing = make_explanation(SHAPE, np.zeros((32, 32), np.float32))
     classes = {result.SOPClassUID for result in result_series(grey_film(SHAPE), nothing, EVERYTHING)}
-    assert classes == set(CLASSES.values()) - {SegmentationStorage, GrayscaleSoftcopyPresentationStateStorage}
+    without = {SegmentationStorage, GrayscaleSoftcopyPresentationStateStorage}
+    assert classes == set(CLASSES.values()) - without | {AdvancedBlendingPresentationStateStorage}
 
 
 def test_a_repeat_makes_the_same_objects_to_the_byte() -> None:
@@ -113,7 +115,7 @@ def test_uids_follow_from_the_film_and_the_bundle() -> None:
 
     plain = explanation()
     ours = uids(grey_film(SHAPE), plain)
-    assert len(ours) == len(CLASSES)
+    assert len(ours) == len(CLASSES) + 1  # and a blending state
     assert all(uid.startswith("2.25.") and len(uid) <= 64 for uid in ours)
     assert not ours & uids(grey_film(SHAPE, SOPInstanceUID="1.2.3"), plain)
     other = replace(plain, model=ModelIdentity("chest", "5", "cd" * 32))
@@ -305,6 +307,11 @@ def test_a_film_without_its_uids_is_refused_by_name(attribute: str) -> None:
 def test_an_explanation_of_another_film_is_refused() -> None:
     with pytest.raises(UnusableFilmError, match="Rows, Columns: expected 120 and 96"):
         result_series(grey_film((120, 97)), explanation(), EVERYTHING)
+
+
+def test_a_blending_state_needs_the_picture_that_it_blends() -> None:
+    with pytest.raises(ValueError, match="blending: expected secondary_capture"):
+        Outputs(secondary_capture=False, blending=True)
 
 
 def test_outputs_name_the_maps_that_their_objects_are_made_of() -> None:

@@ -7,8 +7,11 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_sop_class_iod_map
 from pydicom import Dataset
+from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import (
+    AdvancedBlendingPresentationStateStorage,
     Comprehensive3DSRStorage,
     DigitalXRayImageStorageForPresentation,
     GrayscaleSoftcopyPresentationStateStorage,
@@ -68,7 +71,13 @@ ALL_CLASSES = {
     ParametricMapStorage,
     SegmentationStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    AdvancedBlendingPresentationStateStorage,
     Comprehensive3DSRStorage,
+}
+
+NOT_KNOWN = {
+    # dciodvfy does not look for references in the Advanced Blending Sequence, which is where this object has them.
+    AdvancedBlendingPresentationStateStorage: "ReferencedSeriesSequence present but Instance does not reference",
 }
 
 
@@ -84,7 +93,17 @@ def test_dciodvfy_finds_no_error(name: str, program: Program, tmp_path: Path) ->
     for file, result in zip(saved(results, tmp_path), results, strict=True):
         done = program("dciodvfy", "-new", file)
         errors = [line for line in done.stderr.splitlines() if not line.startswith("Warning") and "Error" in line]
-        assert not errors, (result.SOPClassUID.name, errors)
+        wrong = [line for line in errors if NOT_KNOWN.get(result.SOPClassUID, "\n") not in line]
+        assert not wrong, (result.SOPClassUID.name, wrong)
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_every_module_that_the_standard_asks_for_is_there(name: str) -> None:
+    for result in results_of(FILMS[name]):
+        for module in get_iod_module_map()[get_sop_class_iod_map()[result.SOPClassUID]]:
+            # The tables list the macros of functional groups and of content items as if all of them had to be there.
+            if module["usage"] == "M" and not module["key"].endswith(("functional-groups", "document-content")):
+                check_required_attributes(result, module["key"])
 
 
 def test_dciodvfy_would_find_one(program: Program, tmp_path: Path) -> None:
@@ -195,10 +214,35 @@ def test_outlines_are_those_of_the_report() -> None:
     assert reference.ReferencedSOPInstanceUID == FILMS["radiograph"].SOPInstanceUID
 
 
+@pytest.mark.parametrize("name", ["radiograph", "MONOCHROME1", "slice"])
+def test_the_film_is_blended_with_its_picture_as_it_is_shown(name: str) -> None:
+    film = FILMS[name]
+    results = results_of(film)
+    state = of_class(results, AdvancedBlendingPresentationStateStorage)
+    picture = of_class(results, SecondaryCaptureImageStorage)
+    below, over = state.AdvancedBlendingSequence
+    assert [item.ReferencedImageSequence[0].ReferencedSOPInstanceUID for item in (below, over)] == [
+        film.SOPInstanceUID,
+        picture.SOPInstanceUID,
+    ]
+    (display,) = state.BlendingDisplaySequence
+    assert display.BlendingMode == "FOREGROUND"
+    assert [item.BlendingInputNumber for item in display.BlendingDisplayInputSequence] == [2, 1]
+    # The window and the palette that it states make of the film what the picture was drawn on.
+    voi = below.SoftcopyVOILUTSequence[0]
+    palette = np.frombuffer(below.PaletteColorLookupTableSequence[0].RedPaletteColorLookupTableData, np.uint8)
+    windowed = highdicom.pixels.apply_voi_window(
+        apply_modality_lut(film.pixel_array, film), voi.WindowCenter, voi.WindowWidth, voi.VOILUTFunction, (0, 255)
+    )
+    np.testing.assert_allclose(palette[np.rint(windowed).astype(int)], displayed(film).levels, atol=1)
+
+
 @pytest.mark.slow
 def test_a_real_radiograph_in_jpeg_2000(program: Program, tmp_path: Path) -> None:
     film = pydicom.dcmread(str(files("data_store") / "data" / "RG3_J2KR.dcm"))
     results = results_of(film)
     for file in saved(results, tmp_path):
         done = program("dciodvfy", "-new", file)
-        assert not [line for line in done.stderr.splitlines() if line.startswith("Error")]
+        known = tuple(NOT_KNOWN.values())
+        errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+        assert not [line for line in errors if not any(each in line for each in known)]

@@ -11,9 +11,11 @@ from starlette.staticfiles import StaticFiles
 
 from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import MedxganClientError
-from medxgan.web import explanation_paths, film_paths, gallery_paths, model_paths, session_paths
+from medxgan.web import explanation_paths, film_paths, gallery_paths, gateway_paths, model_paths, session_paths
+from medxgan.web.decoding.confined import prepare
 from medxgan.web.errors import RoomError, answer_error
 from medxgan.web.gallery import Gallery
+from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door, Guard
 from medxgan.web.room import Room
 from medxgan.web.sessions import Session, Sessions
@@ -45,7 +47,11 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
     async def running(app: Starlette) -> AsyncIterator[None]:
         async with connect("") as client:
             gallery = Gallery(settings.folder) if settings.folder is not None else None
-            app.state.room = Room(settings, sessions, Door(sessions, settings), client, connect, gallery)
+            gateway = None
+            if settings.gateway is not None:
+                gateway = Gateway(settings.gateway, settings.gateway_token, settings.limits.film_bytes)
+            app.state.room = Room(settings, sessions, Door(sessions, settings), client, connect, gallery, gateway)
+            await asyncio.to_thread(prepare)
             sweeping = asyncio.create_task(_sweep(sessions))
             try:
                 yield
@@ -55,8 +61,10 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                     await sweeping
                 sessions.end_all()
                 await asyncio.gather(*closing)
+                if gateway is not None:
+                    await gateway.close()
 
-    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths)
+    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths, gateway_paths)
     return Starlette(
         routes=[
             *(route for each in paths for route in each.ROUTES),

@@ -28,6 +28,7 @@ from medxgan.client.command.connection import (
 )
 from medxgan.client.command.terminal import known_errors
 from medxgan.web.application import reading_room
+from medxgan.web.gateway import usable_address
 from medxgan.web.settings import MEGABYTE, Limits, RoomSettings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -82,6 +83,18 @@ def web(
         Path | None,
         typer.Option(metavar="DIR", help="A folder of explanations, such as `medxgan explain` writes: the gallery."),
     ] = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="MEDXGAN_WEB_GATEWAY",
+            help="The status page of a gateway, http://127.0.0.1:9464: everyone who comes in may open its films.",
+        ),
+    ] = None,
+    gateway_token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the token that the gateway's [reading] asks for."),
+    ] = None,
     sample: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="A film that everyone who comes in may open. May be given several times."),
@@ -121,13 +134,19 @@ def web(
     for file in (*(sample or ()), *([] if folder is None else [folder])):
         if not file.exists():
             raise typer.BadParameter(f"there is no {file}", param_hint="--folder" if file == folder else "--sample")
+    if (gateway is None) != (gateway_token_file is None):
+        raise typer.BadParameter("goes with --gateway-token-file", param_hint="--gateway")
+    if gateway is not None and not usable_address(gateway):
+        raise typer.BadParameter("expected an https:// address, or an http:// one on loopback", param_hint="--gateway")
     settings = RoomSettings(
         hosts=frozenset(host_name or ()) | (LOOPBACK if host_name or not beyond else frozenset()),
         secure=secure,
-        access_token=_token(access_token_file),
+        access_token=_token(access_token_file, "--access-token-file"),
         own_tokens=own_tokens,
         samples=tuple(sample or ()),
         folder=folder,
+        gateway=gateway,
+        gateway_token=_token(gateway_token_file, "--gateway-token-file"),
         limits=Limits(
             film_bytes=film_megabytes * MEGABYTE,
             films=films,
@@ -208,13 +227,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _token(file: Path | None) -> str:
+def _token(file: Path | None, option: str) -> str:
     if file is None:
         return ""
     try:
         token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file}: no token can be read there", param_hint="--access-token-file") from error
+        raise typer.BadParameter(f"{file}: no token can be read there", param_hint=option) from error
     if not token:
-        raise typer.BadParameter(f"{file}: expected a token", param_hint="--access-token-file")
+        raise typer.BadParameter(f"{file}: expected a token", param_hint=option)
     return token

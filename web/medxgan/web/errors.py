@@ -6,6 +6,7 @@ RoomError
 ├── OriginError        the request comes from another site
 ├── MissingError       no such film, explanation or map in this session
 ├── FullError          a limit of what is held is reached
+├── GatewayError       the gateway does not answer, or does not let this room in
 ├── ResultsError       no DICOM objects can be made of the film
 └── FieldError         a field of a request is wrong
 """
@@ -65,6 +66,12 @@ class FullError(RoomError):
     """A limit of what is held is reached."""
 
     status, kind = 409, "full"
+
+
+class GatewayError(RoomError):
+    """The gateway does not answer, or does not let this room in."""
+
+    status, kind = 502, "gateway"
 
 
 class ResultsError(RoomError):

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from medxgan.web import plain
-from medxgan.web.decoding import decode
+from medxgan.web.decoding.confined import decode_confined
 from medxgan.web.errors import FieldError, FilmError, MissingError
 from medxgan.web.room import body_of, film_of, json_of, room_of, session_of
 from medxgan.web.sessions import HeldFilm
@@ -40,16 +40,21 @@ async def bring_sample(request: Request) -> Response:
 
 
 async def _hold(request: Request, content: bytes, model: str) -> Response:
+    return JSONResponse(plain.film(await held(request, content, model)), 201)
+
+
+async def held(request: Request, content: bytes, model: str) -> HeldFilm:
+    """Decode a film and hold it in the session of a request; `model` that is for it, empty where none is known."""
     room, session = room_of(request), session_of(request)
-    film = await asyncio.to_thread(decode, content, maximum_pixels=room.settings.limits.film_pixels)
-    held = HeldFilm(content, film, model)
-    room.sessions.add_film(session, held)
-    return JSONResponse(plain.film(held), 201)
+    film = await asyncio.to_thread(decode_confined, content, maximum_pixels=room.settings.limits.film_pixels)
+    kept = HeldFilm(content, film, model)
+    room.sessions.add_film(session, kept)
+    return kept
 
 
 async def listed(request: Request) -> Response:
     """The films of the session."""
-    return JSONResponse([plain.film(held) for held in session_of(request).films.values()])
+    return JSONResponse([plain.film(each) for each in session_of(request).films.values()])
 
 
 async def described(request: Request) -> Response:
@@ -66,15 +71,15 @@ async def levels(request: Request) -> Response:
 
 async def turn_to_frame(request: Request) -> Response:
     """Another frame of a film; explanations of the one before go."""
-    room, held = room_of(request), film_of(request)
+    room, film = room_of(request), film_of(request)
     frame = (await json_of(request)).get("frame")
     if not isinstance(frame, int) or isinstance(frame, bool):
         raise FieldError("frame", "a whole number")
-    held.film = await asyncio.to_thread(
-        decode, held.content, frame=frame, maximum_pixels=room.settings.limits.film_pixels
+    film.film = await asyncio.to_thread(
+        decode_confined, film.content, frame=frame, maximum_pixels=room.settings.limits.film_pixels
     )
-    held.explanations.clear()
-    return JSONResponse(plain.film(held))
+    film.explanations.clear()
+    return JSONResponse(plain.film(film))
 
 
 async def put_away(request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from medxgan.client.async_client import AsyncClient
 from medxgan.web.errors import FieldError, MissingError
 from medxgan.web.gallery import Gallery
+from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door
 from medxgan.web.sessions import HeldExplanation, HeldFilm, Session, Sessions
 from medxgan.web.settings import RoomSettings
@@ -33,6 +34,7 @@ class Room:
     client: AsyncClient
     connect: Callable[[str], AsyncClient]
     gallery: Gallery | None
+    gateway: Gateway | None = None
 
 
 def room_of(request: Request) -> Room:
@@ -68,6 +70,15 @@ def gallery_of(request: Request) -> Gallery:
     if gallery is None:
         raise MissingError("this reading room has no gallery: start it with --folder")
     return gallery
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway; raises MissingError where there is none."""
+    session_of(request)
+    gateway = room_of(request).gateway
+    if gateway is None:
+        raise MissingError("this reading room has no gateway: start it with --gateway")
+    return gateway
 
 
 async def body_of(request: Request, maximum: int, what: str) -> bytes:

@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 def explain(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG, TIFF or DICOM files.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="PNG, JPEG, TIFF or DICOM files; or studies: folders, DICOMDIRs, or DICOMweb addresses such as "
+            "https://archive/dicom-web/studies/UID, whose films are explained one by one.",
+        ),
+    ],
     model: Annotated[str, typer.Option(help="Name of the model; the server's default if left out.")] = "",
     version: Annotated[str, typer.Option(help="Version of the model; the highest if left out.")] = "",
     server: ServerOption = None,
@@ -121,10 +128,17 @@ def explain(
     name_files: Annotated[
         bool, typer.Option("--name-files", help="Name the file in explanation.json; else its SHA-256 alone is there.")
     ] = False,
+    archive_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For HTTP's basic authentication at archives of DICOMweb.")
+    ] = None,
+    archive_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the password of --archive-user.")
+    ] = None,
 ) -> None:
     """Explain images: the same patient without the pathology, and what differs; or what the score depends on."""
     from medxgan.client.command.chosen_maps import choose_maps, refuse_foreign_options
     from medxgan.client.command.one_image import Wish, explain_image
+    from medxgan.client.command.studies import images_of
     from medxgan.client.errors import MedxganClientError
     from medxgan.client.pictures.files import remove_own_files
     from medxgan.client.results import (
@@ -133,6 +147,7 @@ def explain(
         OcclusionSettings,
         Settings,
     )
+    from medxgan.client.studies.errors import StudyError
     from medxgan.client.vocabulary import Priority, Solver
 
     spacing = None if pixel_spacing is None else _spacing(pixel_spacing)
@@ -147,6 +162,9 @@ def explain(
     )
     access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
     sheets: list[Path] = []
+    with known_errors():
+        # Read before anything is asked: a study that can't be read is heard of at once.
+        files = images_of(images, archive_user, archive_password_file, several_frames=frame is not None)
     with known_errors(), connect(context, server, models, provider, access, model) as client:
         # Asked once: every image is explained by the same version, and an unknown model is heard of before any work.
         description = _describe(client, model, version)
@@ -154,21 +172,21 @@ def explain(
         refuse_foreign_options(context, chosen, description)
         priority = Priority.STAT if stat else Priority.ROUTINE
         wish = Wish(chosen, settings, trajectory, priority, frame, spacing, film_size, name_files)
-        for image, folder in zip(images, output_folders(images, out), strict=True):
+        for image, folder in zip(files, output_folders([Path(each.name) for each in files], out), strict=True):
             try:
                 # First: where this image fails, there must be no pictures of another patient to take for it.
                 remove_own_files(out)
                 remove_own_files(folder)
                 sheet, table = explain_image(client, description, image, folder, wish)
-            except MedxganClientError as error:
-                complain(f"{image}: {error}")
+            except (MedxganClientError, StudyError) as error:
+                complain(f"{image.label}: {error}")
             except OSError as error:
-                complain(f"{error.filename or image}: {error.strerror or error}")
+                complain(f"{error.filename or image.label}: {error.strerror or error}")
             else:
                 sheets.append(sheet)
                 Console().print(table)
                 typer.echo(sheet)
-    if len(sheets) < len(images):
+    if len(sheets) < len(files):
         raise typer.Exit(FAILED)
 
 

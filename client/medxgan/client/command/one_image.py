@@ -1,5 +1,6 @@
 """One image from the server's answer to the files about it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,26 @@ from medxgan.client.pictures.report import write_report
 from medxgan.client.results import Explanation, ModelDescription, Settings
 from medxgan.client.results import Progress as InversionProgress
 from medxgan.client.vocabulary import MapKind, Priority, ProgressPhase
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image that is to be explained.
+
+    Attributes:
+        label: what messages call it.
+        name: of the file.
+        read: gives its content; raises OSError or StudyError.
+    """
+
+    label: str
+    name: str
+    read: Callable[[], bytes]
+
+    @classmethod
+    def at(cls, path: Path) -> "ImageFile":
+        """The file at a path."""
+        return cls(str(path), path.name, path.read_bytes)
 
 
 @dataclass(frozen=True)
@@ -50,7 +71,7 @@ class Wish:
 
 
 def explain_image(
-    client: Client, description: ModelDescription, image: Path, folder: Path, wish: Wish
+    client: Client, description: ModelDescription, image: ImageFile, folder: Path, wish: Wish
 ) -> tuple[Path, Table]:
     """Explain `image` and write its files into `folder`, which is made where it does not exist.
 
@@ -58,19 +79,19 @@ def explain_image(
         The path of the sheet that shows most, or of the report where nothing can be drawn, and a table for the
         terminal.
     """
-    content = image.read_bytes()
+    content = image.read()
     explanation = _explain_with_progress(client, description, image.name, content, wish)
     positive_class = description.bundle.classification.positive_class
     folder.mkdir(parents=True, exist_ok=True)
     try:
         files = write_pictures(explanation, folder, film_size=wish.film_size)
     except GeometryError as error:
-        complain(f"{image}: no maps at the size of the film: {error}")
+        complain(f"{image.label}: no maps at the size of the film: {error}")
         files = write_pictures(explanation, folder)
     report = folder / "explanation.json"
     write_report(explanation, files, report, image=content, image_name=image.name if wish.name_files else "")
     sheet = _write_sheets(explanation, wish.maps, folder, positive_class) or report
-    return sheet, explanation_table(explanation, image=str(image), positive_class=positive_class)
+    return sheet, explanation_table(explanation, image=image.label, positive_class=positive_class)
 
 
 def _write_sheets(explanation: Explanation, chosen: ChosenMaps, folder: Path, positive_class: str) -> Path | None:

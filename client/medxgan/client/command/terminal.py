@@ -26,12 +26,13 @@ def known_errors() -> Iterator[None]:
     from medxgan.client.command.embedded import EmbeddedServerError
     from medxgan.client.command.install import InstallError
     from medxgan.client.errors import MedxganClientError, MissingExtraError
+    from medxgan.client.studies.errors import StudyError
 
     try:
         yield
     except MissingExtraError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error
-    except (EmbeddedServerError, InstallError, MedxganClientError) as error:
+    except (EmbeddedServerError, InstallError, MedxganClientError, StudyError) as error:
         complain(str(error))
         raise typer.Exit(FAILED) from error

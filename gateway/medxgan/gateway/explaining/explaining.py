@@ -4,8 +4,10 @@ import errno
 import io
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -14,6 +16,7 @@ from medxgan.client import (
     Client,
     Explanation,
     InvalidRequestError,
+    MapKind,
     MedxganClientError,
     ServerFaultError,
     UnsupportedError,
@@ -34,6 +37,9 @@ from medxgan.gateway.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
+_FOR_READERS = (MapKind.NEGATIVE_REALIZATION, MapKind.APPLIED_NEGATIVE)
+"""Maps that no result is made of, and that a reader blinks with."""
+
 MAXIMUM_FAULTS = 5
 """Tries of a film on which the server, or the making of results, fails as it should not."""
 
@@ -51,12 +57,14 @@ class Explaining:
         films: their files.
         results: where results are kept.
         outputs: which results are made.
+        rule_outputs: which are made in their place of the films that a rule took, by its name.
         destinations: that results are owed to, by name.
         de_identify: whether only what says nothing of the patient is sent to the server.
         retries: when what failed is tried again.
         metrics: where tries are counted.
         clock: by which retries are reckoned.
         fhir: where what an explanation says is written for others; None for nowhere.
+        answers: where the server's answers are kept, for a reading room; None for nowhere.
     """
 
     def __init__(
@@ -73,8 +81,10 @@ class Explaining:
         metrics: Metrics,
         clock: Clock,
         fhir: FhirFolder | None = None,
+        rule_outputs: Mapping[str, Outputs] = MappingProxyType({}),
+        answers: FileStore | None = None,
     ) -> None:
-        self._fhir = fhir
+        self._fhir, self._rule_outputs, self._answers = fhir, rule_outputs, answers
         self._client, self._journal, self._films, self._results = client, journal, films, results
         self._outputs, self._destinations, self._de_identify = outputs, destinations, de_identify
         self._retries, self._metrics, self._clock = retries, metrics, clock
@@ -144,8 +154,9 @@ class Explaining:
             )
             return
         source = self._read(film)
-        explanation = self._ask(film, source)
-        objects = result_series(source, explanation, self._outputs)
+        outputs = self._rule_outputs.get(film.rule, self._outputs)
+        explanation = self._ask(film, source, outputs)
+        objects = result_series(source, explanation, outputs)
         results = [self._keep(result) for result in objects]
         if self._fhir is not None:
             self._fhir.write(source, explanation, objects)
@@ -172,15 +183,19 @@ class Explaining:
         except FileNotFoundError as error:
             raise _FilmError("the film's file is gone") from error
 
-    def _ask(self, film: FilmRecord, source: Dataset) -> Explanation:
+    def _ask(self, film: FilmRecord, source: Dataset, outputs: Outputs) -> Explanation:
         content = de_identified(source) if self._de_identify else self._films.path(film.file or "").read_bytes()
         return self._client.explain(
             content,
             model=film.model,
             version=film.version,
-            maps=self._outputs.maps,
-            trajectory=self._outputs.requested_trajectory,
+            maps=outputs.maps if self._answers is None else (*outputs.maps, *_FOR_READERS),
+            trajectory=outputs.requested_trajectory,
+            keep=None if self._answers is None else partial(self._keep_answer, self._answers, film.file),
         )
+
+    def _keep_answer(self, answers: FileStore, file: str | None, content: bytes) -> None:
+        answers.write(content, file)
 
     def _keep(self, result: Dataset) -> ResultRecord:
         content = io.BytesIO()

@@ -10,7 +10,7 @@ import requests
 from dicomweb_client.web import DICOMwebClient
 
 from medxgan.gateway.clock import Clock
-from medxgan.gateway.http import session
+from medxgan.gateway.http import TooLongError, session
 from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.journal.cursors import Cursors
 from medxgan.gateway.journal.journal import Journal
@@ -21,6 +21,10 @@ log = get_logger(__name__)
 
 PAGE = 100
 """Entries that are asked for at once."""
+
+
+_AROUND = 2**16
+"""Bytes that an archive may put around an object."""
 
 
 class ArchiveAwayError(Exception):
@@ -40,11 +44,14 @@ class ArchiveQuery:
     def __init__(self, settings: DicomwebSettings, journal: Journal, receiver: Receiver, clock: Clock) -> None:
         self._settings, self._journal, self._receiver, self._clock = settings, journal, receiver, clock
         self._client = DICOMwebClient(
-            settings.url, session=session(settings.user, settings.password_file, settings.timeout_s)
+            settings.url,
+            session=session(
+                settings.user, settings.password_file, settings.timeout_s, receiver.largest_bytes + _AROUND
+            ),
         )
         self._client.set_http_retry_params(retry=False)
         # Not fetched again before the next start.
-        self._unreadable: set[str] = set()
+        self._refused: set[str] = set()
 
     def step(self) -> bool:
         """Look once; false where nothing new was there.
@@ -55,13 +62,13 @@ class ArchiveQuery:
         try:
             is_new = False
             for study, series, instance in self._instances():
-                if instance in self._unreadable or self._journal.known(instance) is not None:
+                if instance in self._refused or self._journal.known(instance) is not None:
                     continue
                 reception = self._receive(study, series, instance)
                 if reception is Reception.NO_ROOM:
                     return False
-                if reception is Reception.UNREADABLE:
-                    self._unreadable.add(instance)
+                if reception in (Reception.UNREADABLE, Reception.TOO_LARGE):
+                    self._refused.add(instance)
                 is_new = True
             return is_new
         except (requests.RequestException, KeyError, ValueError) as error:
@@ -73,6 +80,8 @@ class ArchiveQuery:
         try:
             film = self._client.retrieve_instance(study, series, instance)
             pydicom.dcmwrite(content, film, enforce_file_format=True)
+        except TooLongError:
+            return self._receiver.refuse("dicomweb")
         except requests.RequestException:
             raise
         except Exception as fault:  # noqa: BLE001 - a damaged object fails in whatever way pydicom does
@@ -114,7 +123,9 @@ class OrthancChanges:
 
     def __init__(self, settings: DicomwebSettings, cursors: Cursors, receiver: Receiver) -> None:
         self._settings, self._cursors, self._receiver = settings, cursors, receiver
-        self._session = session(settings.user, settings.password_file, settings.timeout_s)
+        self._session = session(
+            settings.user, settings.password_file, settings.timeout_s, receiver.largest_bytes + _AROUND
+        )
 
     def step(self) -> bool:
         """Take in what one page of changes names; false where there is none, or no room.
@@ -141,7 +152,11 @@ class OrthancChanges:
         # What was deleted in the meantime is of no interest to anybody.
         if not modality.ok or modality.text.strip(" \0") not in self._settings.modalities:
             return True
-        film = self._get(f"/instances/{identifier}/file", {})
+        try:
+            film = self._get(f"/instances/{identifier}/file", {})
+        except TooLongError:
+            self._receiver.refuse("dicomweb")
+            return True
         return not film.ok or self._receiver.receive(film.content, "dicomweb") is not Reception.NO_ROOM
 
     def _get(self, path: str, query: Mapping[str, int]) -> requests.Response:

@@ -8,7 +8,7 @@ from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.settings import FolderSettings
 
 REFUSED, IGNORED = "refused", "ignored"
-"""Folders in it where files go that could not be read, and those that are not to be explained."""
+"""Folders in it where files go that could not be taken, and those that are not to be explained."""
 
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
 
@@ -34,7 +34,10 @@ class WatchedFolder:
         return file is not None and self._take(file)
 
     def _take(self, file: Path) -> bool:
-        reception = self._receiver.receive(file.read_bytes(), "folder")
+        if file.stat().st_size > self._receiver.largest_bytes:
+            reception = self._receiver.refuse("folder")
+        else:
+            reception = self._receiver.receive(file.read_bytes(), "folder")
         if reception is Reception.NO_ROOM:
             return False
         if reception in (Reception.TAKEN, Reception.REPEATED):

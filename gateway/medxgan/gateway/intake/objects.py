@@ -3,13 +3,19 @@
 import hashlib
 import io
 import math
+import zlib
 from dataclasses import dataclass
 
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+LARGEST_BYTES = 512 * 2**20
+
+_META_OFFSET, _META_GROUP = 132, 2
+"""Where the file meta information begins, which is never deflated (PS3.10, 7.1)."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _DELIMITER_BYTES = 8
 _PIXELS = pydicom.tag.Tag("PixelData")
@@ -17,6 +23,10 @@ _PIXELS = pydicom.tag.Tag("PixelData")
 
 class UnreadableError(Exception):
     """No whole DICOM object; the text is ours, and holds nothing of the object."""
+
+
+class TooLargeError(Exception):
+    """A DICOM object that is larger than what is taken."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +48,26 @@ class IncomingObject:
     pixels_sha256: str
 
 
-def read(content: bytes) -> IncomingObject:
+def read(content: bytes, largest_bytes: int = LARGEST_BYTES) -> IncomingObject:
     """Read a DICOM file.
 
+    Args:
+        content: the file.
+        largest_bytes: of it, and of what a deflated one becomes.
+
     Raises:
+        TooLargeError: it is larger.
         UnreadableError: it is none, or it ends too soon.
     """
+    if len(content) > largest_bytes:
+        raise TooLargeError
     try:
+        _check_inflated(content, largest_bytes)
         dataset = pydicom.dcmread(io.BytesIO(content))
         _check_end(dataset, len(content))
         sop_instance_uid, sop_class_uid = str(dataset.SOPInstanceUID), str(dataset.SOPClassUID)
         pixels = _pixels(dataset)
-    except UnreadableError:
+    except (TooLargeError, UnreadableError):
         raise
     except Exception as error:  # a damaged object fails in whatever way pydicom does
         raise UnreadableError("not a DICOM object that can be read") from error
@@ -57,6 +75,17 @@ def read(content: bytes) -> IncomingObject:
         raise UnreadableError("SOPInstanceUID or SOPClassUID is not a UID")
     digest = "" if pixels is None else hashlib.sha256(pixels).hexdigest()
     return IncomingObject(content, dataset, sop_instance_uid, sop_class_uid, digest)
+
+
+def _check_inflated(content: bytes, largest_bytes: int) -> None:
+    """Refuse a deflated object that would not fit, before pydicom inflates it whole."""
+    file = io.BytesIO(content)
+    file.seek(_META_OFFSET)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != _META_GROUP)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), largest_bytes + 1)
+        if len(inflated) > largest_bytes:
+            raise TooLargeError
 
 
 def _check_end(dataset: Dataset, size: int) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from enum import StrEnum
 
-from medxgan.gateway.intake.objects import IncomingObject, UnreadableError, read
+from medxgan.gateway.intake.objects import LARGEST_BYTES, IncomingObject, TooLargeError, UnreadableError, read
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import ConflictError, FileMissingError, Journal
 from medxgan.gateway.journal.records import Arrival
@@ -21,8 +21,8 @@ class Reception(StrEnum):
 
     TAKEN: it is on the disk and in the journal. REPEATED: it had been taken before. IGNORED: it is in the journal with
     the reason, and not kept. OTHER_PIXELS: its UID is known with other pixels; the first stays, this one is refused.
-    MISMATCHED: it is not the object that was announced. UNREADABLE: it is no DICOM object, or ends too soon. NO_ROOM:
-    the disk is full; it would be taken later.
+    MISMATCHED: it is not the object that was announced. UNREADABLE: it is no DICOM object, or ends too soon.
+    TOO_LARGE: it is larger than the settings let it be. NO_ROOM: the disk is full; it would be taken later.
     """
 
     TAKEN = "taken"
@@ -31,6 +31,7 @@ class Reception(StrEnum):
     OTHER_PIXELS = "other_pixels"
     MISMATCHED = "mismatched"
     UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
     NO_ROOM = "no_room"
 
 
@@ -42,6 +43,7 @@ class Receiver:
         films: where they are kept.
         rules: which go to which model.
         free_bytes: of the disk that stay free.
+        largest_bytes: of an object.
         metrics: where they are counted.
         wake: called when a film waits to be explained.
     """
@@ -53,11 +55,13 @@ class Receiver:
         rules: tuple[Rule, ...],
         *,
         free_bytes: int,
+        largest_bytes: int = LARGEST_BYTES,
         metrics: Metrics,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal, self._films, self._rules = journal, films, rules
         self._free_bytes, self._metrics, self._wake = free_bytes, metrics, wake
+        self.largest_bytes = largest_bytes
         self._refusing = False
 
     def has_room(self) -> bool:
@@ -77,22 +81,32 @@ class Receiver:
             announced: SOP class and SOP instance UID that the sender named; None where it named none.
         """
         reception = self._receive(content, source, announced)
-        self._metrics.received(source, reception.value)
-        log.info("object came", source=source, reception=reception.value)
+        self._count(reception, source)
         if reception in (Reception.TAKEN, Reception.REPEATED):
             self._wake()
         return reception
+
+    def refuse(self, source: str) -> Reception:
+        """An object that was seen to be too large before all of it was read."""
+        self._count(Reception.TOO_LARGE, source)
+        return Reception.TOO_LARGE
+
+    def _count(self, reception: Reception, source: str) -> None:
+        self._metrics.received(source, reception.value)
+        log.info("object came", source=source, reception=reception.value)
 
     def _receive(self, content: bytes, source: str, announced: tuple[str, str] | None) -> Reception:
         if not self.has_room():
             return Reception.NO_ROOM
         try:
-            incoming = read(content)
+            incoming = read(content, self.largest_bytes)
             if announced is not None and announced != (incoming.sop_class_uid, incoming.sop_instance_uid):
                 return Reception.MISMATCHED
             return self._keep(incoming, self._decide(incoming), source)
         except UnreadableError:
             return Reception.UNREADABLE
+        except TooLargeError:
+            return Reception.TOO_LARGE
         except ConflictError:
             return Reception.OTHER_PIXELS
         except sqlite3.OperationalError as error:

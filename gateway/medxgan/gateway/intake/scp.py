@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -27,6 +29,8 @@ MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 OTHER_PIXELS = 0xC111
 """A failure of the class "cannot understand" (DICOM PS3.4, B.2.3), which a sender does not repeat by itself."""
+TOO_LARGE = 0xC112
+"""Of the same class: A700 would have it sent again and again."""
 PROCESSING_FAILURE = 0x0110
 UNRECOGNISED_OPERATION = 0x0211
 INVALID_ARGUMENT = 0x0115
@@ -39,6 +43,7 @@ STATUS: Mapping[Reception, int] = {
     Reception.OTHER_PIXELS: OTHER_PIXELS,
     Reception.MISMATCHED: MISMATCH,
     Reception.UNREADABLE: CANNOT_UNDERSTAND,
+    Reception.TOO_LARGE: TOO_LARGE,
     Reception.NO_ROOM: OUT_OF_RESOURCES,
 }
 """The one table from what became of an object to the answer."""
@@ -59,6 +64,7 @@ class DicomNode:
 
     def __init__(self, settings: DicomSettings, receiver: Receiver, commitments: Commitments, metrics: Metrics) -> None:
         self._receiver, self._commitments, self._metrics = receiver, commitments, metrics
+        self._arrived: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
         self._told = {peer.ae_title for peer in settings.peers if peer.address is not None}
         node = AE(settings.ae_title)
         node.require_called_aet = True
@@ -80,6 +86,8 @@ class DicomNode:
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_N_ACTION, self._commit),
                 (evt.EVT_REJECTED, self._rejected),
+                (evt.EVT_DATA_RECV, self._count),
+                (evt.EVT_DIMSE_RECV, self._end_count),
             ],
         )
         assert isinstance(server, ThreadedAssociationServer)  # noqa: S101 - it does not block
@@ -104,6 +112,20 @@ class DicomNode:
             log.error("an object could not be taken", fault=type(fault).__name__)
             return PROCESSING_FAILURE
         return STATUS[reception]
+
+    def _count(self, event: Event) -> None:
+        """Bound what is held of a message that has not ended: pynetdicom keeps all of it in memory.
+
+        What is a little too large is let in, to be answered; beyond that the association ends.
+        """
+        before, most = self._arrived.get(event.assoc, 0), 2 * self._receiver.largest_bytes
+        self._arrived[event.assoc] = arrived = before + len(event.data)
+        if before <= most < arrived:
+            self._receiver.refuse("dicom")
+            event.assoc.abort()
+
+    def _end_count(self, event: Event) -> None:
+        self._arrived[event.assoc] = 0
 
     def _commit(self, event: Event) -> tuple[int, Dataset | None]:
         try:

@@ -22,8 +22,13 @@ class FileStore:
         _synchronise(folder.parent)
         self._folder = folder
 
-    def write(self, content: bytes) -> str:
+    def write(self, content: bytes, name: str | None = None) -> str:
         """Write a file; on return it and its name are on the disk.
+
+        Args:
+            content: of it.
+            name: of a file of another store that it belongs to, in place of one that was written so before; None for
+                a new one.
 
         Returns:
             Its name, for `path`.
@@ -31,7 +36,7 @@ class FileStore:
         Raises:
             OSError: it could not be written; nothing of it is left.
         """
-        name = f"{secrets.token_hex(16)}.dcm"
+        name = name or f"{secrets.token_hex(16)}.dcm"
         unfinished = self._folder / (name + _UNFINISHED)
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

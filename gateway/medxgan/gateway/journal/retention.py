@@ -20,12 +20,19 @@ class Retention:
         results: files of results.
         settings: how long things stay.
         clock: by which that is reckoned.
+        answers: files of what the server said of films; None where they are not kept.
     """
 
     def __init__(
-        self, database: Database, films: FileStore, results: FileStore, settings: RetentionSettings, clock: Clock
+        self,
+        database: Database,
+        films: FileStore,
+        results: FileStore,
+        settings: RetentionSettings,
+        clock: Clock,
+        answers: FileStore | None = None,
     ) -> None:
-        self._database, self._films, self._results = database, films, results
+        self._database, self._films, self._results, self._answers = database, films, results, answers
         self._settings, self._clock = settings, clock
 
     def step(self) -> bool:
@@ -34,6 +41,8 @@ class Retention:
         # The rows first: a file that no row names is taken out at the next start.
         films, results = self._forget_files(now - self._settings.files_days * DAY_S)
         self._films.remove(films)
+        if self._answers is not None:
+            self._answers.remove(films)
         self._results.remove(results)
         forgotten = self._forget_films(now - self._settings.rows_days * DAY_S)
         if films or forgotten:

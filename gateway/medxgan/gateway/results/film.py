@@ -9,6 +9,7 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from medxgan.gateway.results.errors import UnusableFilmError
+from medxgan.gateway.results.stored_values import stored_values
 
 FloatArray = NDArray[np.float32]
 
@@ -68,7 +69,7 @@ def _stored_values(film: Dataset) -> NDArray[np.integer]:
     if int(film.get("NumberOfFrames") or 1) != 1:
         raise UnusableFilmError("NumberOfFrames", "1")
     try:
-        stored = film.pixel_array
+        stored = stored_values(film)
     except (NotImplementedError, RuntimeError, ValueError, AttributeError) as error:
         # What pydicom raises where a decoder is missing or fails, and where the pixels don't fit their description.
         raise UnusableFilmError("PixelData", "pixels that the installed decoders read") from error

@@ -16,6 +16,7 @@ class Outputs:
         parametric_map: the difference as numbers, at the film's size.
         segmentation: the regions that the evidence lies in.
         presentation_state: the outlines of these regions, for a viewer to draw over the film itself.
+        blending: the film under its Secondary Capture, for a viewer to fade between the two; it needs that picture.
         show_unreliable: make all of these whatever the verdict is. Otherwise an explanation that is not RELIABLE gets
             its report alone, without regions: a coloured overlay persuades whatever its quality.
         trajectory: pictures of `blink`, both ends counted, 2 to 64. Two are the film and the film less the difference;
@@ -28,12 +29,15 @@ class Outputs:
     parametric_map: bool = True
     segmentation: bool = True
     presentation_state: bool = False
+    blending: bool = False
     show_unreliable: bool = False
     trajectory: int = 2
 
     def __post_init__(self) -> None:
         if not 2 <= self.trajectory <= 64:
             raise ValueError(f"outputs.trajectory: expected 2 to 64, got {self.trajectory}")
+        if self.blending and not self.secondary_capture:
+            raise ValueError("outputs.blending: expected secondary_capture, which it blends with the film")
 
     @property
     def maps(self) -> tuple[MapKind, ...]:

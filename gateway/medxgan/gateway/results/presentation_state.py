@@ -19,7 +19,7 @@ from medxgan.gateway.results.film import Window
 from medxgan.gateway.results.origin import RESEARCH_ONLY, Origin, Series
 from medxgan.gateway.results.regions import Region
 
-STATES = Series("presentation states", 5, "medxgan: outlines, research only")
+STATES = Series("presentation states", 5, "medxgan: presentation states, research only")
 
 _YELLOW = CIELabColor(88.0, -2.0, 75.0)
 

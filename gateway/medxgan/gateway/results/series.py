@@ -5,6 +5,7 @@ from datetime import datetime
 from pydicom import Dataset
 
 from medxgan.client import Explanation, MapKind, VerdictStatus
+from medxgan.gateway.results.blending import blending_state
 from medxgan.gateway.results.blink import blink
 from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.ill_formed import unquoted
@@ -64,7 +65,10 @@ def _shown(origin: Origin, outputs: Outputs) -> tuple[list[Dataset], list[Region
     if outputs.secondary_capture or outputs.blink or outputs.presentation_state:
         film = displayed(origin.source)
         if outputs.secondary_capture:
-            results.append(secondary_capture(origin, film.levels, difference))
+            picture = secondary_capture(origin, film.levels, difference)
+            results.append(picture)
+            if outputs.blending:
+                results.append(blending_state(origin, film.window, picture))
         if outputs.blink:
             results.append(blink(origin, film.levels, difference, outputs.trajectory))
         if outputs.presentation_state and regions:

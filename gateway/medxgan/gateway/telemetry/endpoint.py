@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from medxgan.gateway.settings import host_and_port
+from medxgan.gateway.telemetry.reading import Reading
 from medxgan.gateway.telemetry.status import Status
 
 _TEXT = "text/plain; charset=utf-8"
@@ -23,22 +24,28 @@ _PAGE = """<!doctype html>
 
 
 class TelemetryEndpoint:
-    """Answers `/`, `/status`, `/metrics`, `/health/live` and `/health/ready` from threads of its own.
+    """Answers `/`, `/status`, `/metrics`, `/health/live`, `/health/ready` and `/films…` from threads of its own.
 
     Args:
         address: HOST:PORT; port 0 takes a free one.
         registry: the figures.
         status: asked at every view.
         is_ready: whether films are taken, asked at every probe.
+        reading: answers `/films…`; None where nobody may read films.
 
     Raises:
         OSError: the address can't be listened on.
     """
 
     def __init__(
-        self, address: str, registry: CollectorRegistry, status: Callable[[], Status], is_ready: Callable[[], bool]
+        self,
+        address: str,
+        registry: CollectorRegistry,
+        status: Callable[[], Status],
+        is_ready: Callable[[], bool],
+        reading: Reading | None = None,
     ) -> None:
-        self._registry, self._status, self._is_ready = registry, status, is_ready
+        self._registry, self._status, self._is_ready, self._reading = registry, status, is_ready, reading
         host, port = host_and_port(address)
         self._server = make_server(host, port, self._answer, server_class=_ThreadingServer, handler_class=_Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
@@ -56,13 +63,16 @@ class TelemetryEndpoint:
         self._thread.join()
 
     def _answer(self, environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        status, kind, body = self._found(environment["REQUEST_METHOD"], environment["PATH_INFO"])
+        shown = environment.get("HTTP_AUTHORIZATION", "")
+        status, kind, body = self._found(environment["REQUEST_METHOD"], environment["PATH_INFO"], shown)
         start(f"{status.value} {status.phrase}", [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [b"" if environment["REQUEST_METHOD"] == "HEAD" else body]
 
-    def _found(self, method: str, path: str) -> tuple[HTTPStatus, str, bytes]:
+    def _found(self, method: str, path: str, shown: str) -> tuple[HTTPStatus, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"expected GET\n"
+        if self._reading is not None and (path + "/").startswith("/films/"):
+            return self._reading.answer(path, shown)
         match path:
             case "/":
                 page = _PAGE.format(html.escape("\n".join(self._status().lines())))

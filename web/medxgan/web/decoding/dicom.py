@@ -13,9 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_modality_lut, convert_color_space
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from medxgan.gateway.results.stored_values import stored_values
 from medxgan.web.decoding import Film, check_frame, check_size, visible_range
 from medxgan.web.errors import FilmError
 
@@ -45,7 +45,7 @@ def decode_dicom(content: bytes, frame: int, maximum_pixels: int) -> Film:
         rows, columns, frames = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1)
         check_frame(frame, frames)
         check_size(rows, columns, maximum_pixels)
-        return _film(dataset, pixel_array(dataset, index=frame - 1), frame, frames)
+        return _film(dataset, stored_values(dataset, frame - 1), frame, frames)
     except (NotImplementedError, RuntimeError) as error:
         raise FilmError("the DICOM file is compressed in a way that the reading room can't show") from error
     except _UNREADABLE as error:

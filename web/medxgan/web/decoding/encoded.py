@@ -10,6 +10,9 @@ from PIL.ExifTags import Base
 from medxgan.web.decoding import Film, check_frame, check_size, visible_range
 from medxgan.web.errors import FilmError
 
+# Now, and not with the first file: who decodes confined may open no other any more.
+Image.init()
+
 FORMATS = ("PNG", "JPEG", "TIFF")
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError)
 """What Pillow raises on a damaged file."""

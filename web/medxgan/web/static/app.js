@@ -7,6 +7,7 @@ import { listenToKeys } from "./keyboard.js";
 import { T } from "./texts.js";
 import { showError } from "./views/error.js";
 import { galleryView } from "./views/gallery.js";
+import { gatewayView } from "./views/gateway.js";
 import { readingView } from "./views/reading.js";
 import { signInView } from "./views/sign_in.js";
 import { startView } from "./views/start.js";
@@ -15,6 +16,7 @@ const ROUTES = [
   [/^$/, startView],
   [/^film\/([\w-]+)$/, (app, id) => readingView(app, { film: id })],
   [/^gallery$/, galleryView],
+  [/^gateway$/, gatewayView],
   [/^gallery\/([\w-]+)$/, (app, id) => readingView(app, { entry: id })],
 ];
 

@@ -17,6 +17,8 @@ export const T = {
     open: "Open",
     openTitle: "Open another film",
     gallery: "Gallery",
+    gateway: "Gateway",
+    gatewayTitle: "Films that the gateway holds",
     help: "Help",
     helpTitle: "Keyboard and help (?)",
     forget: "Forget my films",
@@ -34,6 +36,7 @@ export const T = {
     served: (index, count) => (count > 1 ? `Open the film of this reading room, ${index} of ${count}`
       : "Open the film of this reading room"),
     gallery: "Look through the gallery of explanations",
+    gateway: "Open a film of the gateway",
     kept: (minutes) => `A film stays in this computer’s memory for this session alone, and is gone ${minutes} minutes `
       + "after you last used it. Its name does not leave your browser.",
     reading: "Reading the film…",
@@ -272,6 +275,18 @@ export const T = {
     agreement: (value) => `agreement ${percent(value)}`,
     unreadable: "can’t be read",
     noFilm: "The film is not in the folder: what you see is the image as the networks saw it, from 8-bit files.",
+  },
+
+  gateway: {
+    heading: "Films of the gateway",
+    lead: (count) => `${count} film${count === 1 ? "" : "s"}, failures first. They have numbers here: who the patient is, `
+      + "the archive knows.",
+    empty: "The gateway holds no film.",
+    film: (number) => `Film ${number} of the gateway`,
+    received: (time) => `came ${new Date(time).toLocaleString("en-GB")}`,
+    kept: "Opens with the explanation that the gateway has.",
+    anew: "It is explained when it is opened.",
+    states: { received: "Waits", explained: "Explained", delivered: "Delivered", failed: "Failed" },
   },
 
   help: {

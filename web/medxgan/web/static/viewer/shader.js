@@ -33,6 +33,7 @@ uniform vec2 grey;             // x = grey.x * level + grey.y
 uniform vec2 window;           // levels that are black and white
 uniform bool inverted;
 uniform bool smoothed;
+uniform bool hurried;          // while things move on a slow machine: one texel where four would be blended
 uniform bool overlaid;
 uniform float opacity;
 uniform float threshold;       // share of the scale below which nothing is drawn
@@ -56,7 +57,7 @@ float filmLevel(vec2 place) {
   float shrink = 1.0 / (camera.z * density);
   int level = clamp(int(floor(log2(max(shrink, 1.0)) + 0.35)), 0, pyramid - 1);
   vec2 at = stored / exp2(float(level)) - 0.5;
-  if (camera.z * density > 6.0) return texel(ivec2(floor(at + 0.5)), level);
+  if (hurried || camera.z * density > 6.0) return texel(ivec2(floor(at + 0.5)), level);
   ivec2 base = ivec2(floor(at));
   vec2 part = at - vec2(base);
   return mix(
@@ -70,7 +71,7 @@ float value(sampler2D map, vec2 share) {
   ivec2 size = textureSize(map, 0);
   vec2 at = share * vec2(size) - 0.5;
   ivec2 most = size - 1;
-  if (!smoothed) return texelFetch(map, clamp(ivec2(floor(at + 0.5)), ivec2(0), most), 0).r;
+  if (hurried || !smoothed) return texelFetch(map, clamp(ivec2(floor(at + 0.5)), ivec2(0), most), 0).r;
   vec2 inside = clamp(at, vec2(0.0), vec2(most));
   ivec2 base = ivec2(floor(inside));
   ivec2 next = min(base + 1, most);

@@ -161,6 +161,7 @@ export class Viewer {
     gl.uniform2f(places.window, this.window.low, this.window.high);
     gl.uniform1i(places.inverted, +film.inverted);
     gl.uniform1i(places.smoothed, +this.smooth);
+    gl.uniform1i(places.hurried, +("coarse" in this.canvas.dataset));
     gl.uniform1i(places.overlaid, +(this.overlay !== null));
     gl.uniform1f(places.opacity, look.opacity);
     gl.uniform1f(places.threshold, look.threshold);

@@ -43,7 +43,8 @@ export async function startView(app) {
       samples.map((number) => h("button", { type: "button", onclick: () => open(() => post(`/samples/${number}`), T.start.sampleName) },
         T.start.served(number, samples.length))),
       h("button", { type: "button", onclick: () => open(() => post("/samples/0"), T.start.sampleName) }, T.start.sample),
-      app.room.gallery ? h("a", { className: "button", href: "#/gallery" }, T.start.gallery) : null),
+      app.room.gallery ? h("a", { className: "button", href: "#/gallery" }, T.start.gallery) : null,
+      app.room.gateway ? h("a", { className: "button", href: "#/gateway" }, T.start.gateway) : null),
     h("p", { className: "note" }, T.start.kept(Math.round(app.room.session_minutes))));
 
   app.show("", [

@@ -1,0 +1,1 @@
+"""Studies: the films of a folder, of a DICOMDIR, or of an archive that speaks DICOMweb."""

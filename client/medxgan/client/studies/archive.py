@@ -1,0 +1,118 @@
+"""The films of a study in an archive that speaks DICOMweb (PS3.18)."""
+
+import io
+import ipaddress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from dicomweb_client.uri import URI
+from dicomweb_client.web import DICOMwebClient
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+
+from medxgan.client.studies.errors import StudyError
+from medxgan.client.studies.films import Film, Skipped, no_film
+
+TIMEOUT_S = 60.0
+"""Seconds for each answer."""
+
+_ANY_ENCODING = (("application/dicom", "*"),)
+
+
+class Archive:
+    """An archive, asked over HTTP.
+
+    Args:
+        url: of DICOMweb, https://archive.example/dicom-web; http on loopback alone, since films are patient data.
+        user: for HTTP's basic authentication; None asks without.
+        password_file: file with the password; read now.
+
+    Raises:
+        StudyError: the address can't be used, or the file can't be read.
+    """
+
+    def __init__(self, url: str, user: str | None = None, password_file: Path | None = None) -> None:
+        parts = urlsplit(url)
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))):
+            raise StudyError(f"{url}: expected an https:// address, or an http:// one on loopback")
+        session = requests.Session()
+        if user is not None:
+            try:
+                password = "" if password_file is None else password_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise StudyError(f"{password_file}: no password can be read there") from error
+            session.auth = (user, password)
+        self._client = DICOMwebClient(url, session=session, timeout=TIMEOUT_S)
+        self._client.set_http_retry_params(retry=False)
+
+    def films(self, study: str, series: str | None = None, *, several_frames: bool = False) -> list[Film | Skipped]:
+        """What a study holds, or one of its series, by series and instance number.
+
+        Raises:
+            StudyError: the archive does not answer, or does not have it.
+        """
+        try:
+            found = (
+                self._client.retrieve_study_metadata(study)
+                if series is None
+                else self._client.retrieve_series_metadata(study, series)
+            )
+            headers = sorted((Dataset.from_json(each, _no_bulk_data) for each in found), key=_place)
+        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+            raise StudyError(_told(error)) from error
+        return [self._judged(study, header, several_frames) for header in headers]
+
+    def _judged(self, study: str, header: Dataset, several_frames: bool) -> Film | Skipped:
+        instance, series = str(header.SOPInstanceUID), str(header.SeriesInstanceUID)
+        if reason := no_film(header, several_frames=several_frames):
+            return Skipped(instance, reason)
+        return Film(instance, lambda: self._fetched(study, series, instance))
+
+    def _fetched(self, study: str, series: str, instance: str) -> bytes:
+        content = io.BytesIO()
+        try:
+            film = self._client.retrieve_instance(study, series, instance, media_types=_ANY_ENCODING)
+            dcmwrite(content, film, enforce_file_format=True)
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StudyError(_told(error)) from error
+        return content.getvalue()
+
+
+def study_at(address: str) -> tuple[str, str, str | None]:
+    """The archive's address, the study's UID and the series', of https://archive/dicom-web/studies/UID[/series/UID].
+
+    Raises:
+        StudyError: it is the address of no study.
+    """
+    try:
+        uri = URI.from_string(address.rstrip("/"))
+    except ValueError as error:
+        raise StudyError(f"{address}: expected the DICOMweb address of a study") from error
+    if uri.study_instance_uid is None or uri.sop_instance_uid is not None:
+        raise StudyError(f"{address}: expected …/studies/UID or …/studies/UID/series/UID")
+    return uri.base_url, uri.study_instance_uid, uri.series_instance_uid
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _place(header: Dataset) -> tuple[int, int, str]:
+    return int(header.get("SeriesNumber") or 0), int(header.get("InstanceNumber") or 0), str(header.SOPInstanceUID)
+
+
+def _no_bulk_data(_tag: str, _vr: str, _uri: str) -> None:
+    """Pixels and the like are not fetched with the headers."""
+
+
+def _told(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if response is None:
+        return f"the archive does not answer as it should ({type(error).__name__})"
+    if response.status_code == requests.codes.not_found:
+        return "the archive does not have this study"
+    return f"the archive answers {response.status_code}"

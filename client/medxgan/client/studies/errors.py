@@ -1,0 +1,5 @@
+"""What goes wrong with studies."""
+
+
+class StudyError(Exception):
+    """A study can't be read; the message is for a person."""

@@ -1,0 +1,124 @@
+"""Decoding in a process of its own: a file that means harm, or needs too much, takes nothing of the room with it.
+
+Each file has a process, forked from one that has loaded the libraries and has never seen a file. It gives up what it
+does without before it sees its own: memory and computing time beyond a bound, other files, other processes. What it
+says is JSON and levels, nothing that could run here. The server, which reads the file once more, confines in the same
+way and in a room of its own.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import fields
+from importlib import import_module
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from medxgan.web.decoding import Film, decode
+from medxgan.web.errors import FilmError
+
+AT_ONCE = 2
+MEMORY_BYTES = 3 * 2**30
+"""Of private memory: a film of 100 million pixels is decoded in a third of it."""
+CPU_SECONDS = 60
+WAIT_SECONDS = 120
+"""After which a process that says nothing is ended."""
+
+# Not the room's own modules alone: whatever is loaded later would have to be read from a file.
+_LOADED = (
+    "numpy.ma",  # by np.percentile
+    "medxgan.web.decoding.confined",
+    "medxgan.web.decoding.dicom",
+    "medxgan.web.decoding.encoded",
+    "medxgan.gateway.results.stored_values",
+)
+Decoder = Callable[..., Film]
+DECODER: Decoder = decode
+"""What runs in the process."""
+
+_context = get_context("forkserver")
+_context.set_forkserver_preload(["__main__", *_LOADED])
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+def prepare() -> None:
+    """Load the libraries, so that the first film does not wait for them."""
+    process = _context.Process(target=_nothing, daemon=True)
+    process.start()
+    process.join()
+
+
+def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int) -> Film:
+    """Decode as `decode` does, in a process of its own; for a thread that may wait.
+
+    Raises:
+        FilmError: as `decode`, or the process was ended.
+    """
+    with _places:
+        ours, theirs = _context.Pipe()
+        process = _context.Process(target=_work, args=(theirs, DECODER, frame, maximum_pixels), daemon=True)
+        try:
+            process.start()
+            theirs.close()
+            ours.send_bytes(content)
+            if not ours.poll(WAIT_SECONDS):
+                raise EOFError
+            told = json.loads(ours.recv_bytes())
+            if "error" in told:
+                raise FilmError(told["error"])
+            shape, kind = told.pop("shape"), told.pop("kind")
+            levels = np.frombuffer(ours.recv_bytes(), np.dtype(kind)).reshape(shape)
+            return Film(levels, **told)
+        except (EOFError, OSError, ValueError) as error:
+            raise FilmError("reading the file takes more memory or time than it may, or ends its reader") from error
+        finally:
+            ours.close()
+            process.kill()
+            process.join()
+            process.close()
+
+
+def _nothing() -> None:
+    """What a process does that is only there to have been started."""
+
+
+def _work(channel: Connection, decode: Decoder, frame: int, maximum_pixels: int) -> None:
+    for name in _LOADED:
+        import_module(name)
+    _confine()
+    content = channel.recv_bytes()
+    try:
+        film = decode(content, frame=frame, maximum_pixels=maximum_pixels)
+    except FilmError as error:
+        channel.send_bytes(json.dumps({"error": str(error)}).encode())
+        return
+    levels = np.ascontiguousarray(film.levels)
+    told = {each.name: getattr(film, each.name) for each in fields(film) if each.name != "levels"}
+    channel.send_bytes(json.dumps({**told, "shape": levels.shape, "kind": levels.dtype.str}).encode())
+    channel.send_bytes(levels.tobytes())
+
+
+def _confine() -> None:
+    """Give up whatever decoding does without.
+
+    What is open already, the channel, stays; that no more may be opened keeps it from files and sockets for good.
+    What libraries write on standard error may quote the file: it goes nowhere.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nowhere, output)
+    os.nice(5)
+    limits = {resource.RLIMIT_CPU: CPU_SECONDS, resource.RLIMIT_DATA: MEMORY_BYTES}
+    if sys.platform != "linux":  # elsewhere RLIMIT_DATA leaves mapped memory out
+        limits[resource.RLIMIT_AS] = MEMORY_BYTES
+    limits |= dict.fromkeys((resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC), 0)
+    limits[resource.RLIMIT_NOFILE] = 0
+    for what, value in limits.items():
+        with contextlib.suppress(ValueError):  # a lower one holds already
+            resource.setrlimit(what, (value, value))
