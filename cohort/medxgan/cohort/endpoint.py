@@ -79,5 +79,5 @@ def describe(address: str, arguments: dict[str, Any], model: str, version: str) 
     Raises:
         MedxganClientError: it has no such model, or can't be had.
     """
-    with Client(address, **arguments | {"patience": 15.0}) as client:
+    with Client(address, **arguments | {"patience": 5.0}) as client:
         return client.model(model, version)

@@ -51,7 +51,7 @@ class RunFolder:
         foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_own(entry.name))
         if foreign:
             raise RunFolderError(f"--out: expected an empty folder or that of a run, found {len(foreign)} other names")
-        with (self.path / "lock").open("w") as lock:
+        with (self.path / "lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

@@ -68,11 +68,12 @@ def write_report(path: Path, tally: Tally, run: Run, bundle: Bundle) -> None:
 
 
 def share(count: int, total: int) -> str:
-    """A share with Wilson's 95 % interval: `12 % [9, 16]`."""
+    """A share with Wilson's 95 % interval: `12 % [9, 16]`; with a decimal where it is small."""
     if not total:
         return "-"
     low, high = interval(count, total)
-    return f"{100 * count / total:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    digits = 0 if count >= total / 10 else 1
+    return f"{100 * count / total:.{digits}f} % [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
 def interval(count: int, total: int) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from medxgan.cohort.run_folder import RunFolder
 from medxgan.v1.bundle_pb2 import Bundle
 
 SCORE_BINS = 40
-CHECK_BINS, CHECK_RANGE = 60, (-2.0, 3.0)
+CHECK_BINS, CHECK_RANGE = 80, (-5.0, 3.0)
 """Bins of a measure over its maximum, and from where to where; what is beyond counts for the last."""
 ERROR_BINS, ERROR_RANGE = 60, (-5.0, 1.0)
 """The same of the common logarithm of a reconstruction's mean squared error."""
