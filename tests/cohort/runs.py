@@ -19,7 +19,8 @@ QUICK = ("--model", "phantom", "--steps", "2", "--part-films", "4")
 
 def cohort(source: object, out: Path, *options: object) -> Result:
     """The command, in this process."""
-    return CliRunner().invoke(app, ["cohort", str(source), "--out", str(out), *map(str, (*QUICK, *options))])
+    arguments = ["cohort", str(source), "--out", str(out), *map(str, (*QUICK, *options))]
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def succeed(source: object, out: Path, *options: object) -> Path:

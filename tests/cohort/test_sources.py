@@ -15,7 +15,10 @@ from medxgan.cohort.sources.folder import folder_films
 from medxgan.cohort.sources.listing import Columns, listed_films
 
 
-def source(path: Path, columns: Columns = Columns(), pattern: str = "*") -> list[Film]:
+USUAL = Columns()
+
+
+def source(path: Path, columns: Columns = USUAL, pattern: str = "*") -> list[Film]:
     return list(Source.parse(str(path), columns, pattern, None, None).films())
 
 

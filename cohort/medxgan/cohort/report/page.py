@@ -82,7 +82,9 @@ def interval(count: int, total: int) -> tuple[float, float]:
     rate = count / total
     middle = rate + z * z / (2 * total)
     margin = z * sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    return max(0.0, (middle - margin) / (1 + z * z / total)), min(1.0, (middle + margin) / (1 + z * z / total))
+    scale = 1 + z * z / total
+    # By rounding, an end may pass the share itself.
+    return max(0.0, min(rate, (middle - margin) / scale)), min(1.0, max(rate, (middle + margin) / scale))
 
 
 def _expected(tally: Tally, bundle: Bundle) -> list[dict[str, Any]]:

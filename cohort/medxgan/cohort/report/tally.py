@@ -186,7 +186,8 @@ def _count(
     verdict = row["verdict"]
     tally.verdicts[verdict] += 1
     tally.classes[row["predicted_class"]] += 1
-    tally.reasons.update(row["reasons"])
+    # Each measure that a film is unfamiliar by is a reason of its own.
+    tally.reasons.update(set(row["reasons"]))
     tally.milliseconds += row["total_ms"]
     _bin(tally.scores.setdefault(verdict, np.zeros(SCORE_BINS, np.int64)), row["score"], (0.0, 1.0))
     tally.unfamiliar += not row["familiar"]
