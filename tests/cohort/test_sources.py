@@ -14,7 +14,6 @@ from medxgan.cohort.sources.film import Film
 from medxgan.cohort.sources.folder import folder_films
 from medxgan.cohort.sources.listing import Columns, listed_films
 
-
 USUAL = Columns()
 
 

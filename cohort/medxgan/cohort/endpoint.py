@@ -43,6 +43,11 @@ class Endpoint:
     provider: str
     batch: int
 
+    @property
+    def gpus(self) -> int:
+        """Graphics processors that one of its own takes."""
+        return 1 if self.server is None and self.provider in ("cuda", "tensorrt") else 0
+
     @contextmanager
     def open(self, copies: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """The address, and the arguments of a connection to it, for as long as the context lasts.

@@ -3,6 +3,7 @@
 An actor that dies takes nothing with it: Ray hands its parts to another, and a part that is written is not done again.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -50,7 +51,7 @@ class RayData:
 
     def describe(self, model: str, version: str) -> ModelDescription:
         """What a server of an actor's machine says of a model."""
-        task = ray.remote(_describe).options(max_retries=3)
+        task = ray.remote(_describe).options(max_retries=3, num_gpus=self._endpoint.gpus or None)
         with _errors_in_words():
             found: ModelDescription = ray.get(task.remote(self._endpoint, model, version))
         return found
@@ -61,8 +62,7 @@ class RayData:
         Raises:
             LostPartError: some are not there for this process, since the folder is another's on another machine.
         """
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        ray.data.DataContext.get_current().enable_progress_bars = False
         with _errors_in_words():
             # A block for every part, made here, so that no worker is needed to list them.
             listed = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
@@ -74,7 +74,7 @@ class RayData:
                     size=min(self._workers, len(parts)), max_tasks_in_flight_per_actor=PARTS_AT_ACTOR
                 ),
                 num_cpus=1,
-                scheduling_strategy="SPREAD",
+                num_gpus=self._endpoint.gpus or None,
             )
             for row in done.iter_rows():
                 for number in range(row["films"]):
@@ -125,11 +125,13 @@ def ray_data(address: str, endpoint: Endpoint, workers: int, requests: int | Non
         return
     # Nothing is told to Ray's makers unless the user has said so.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False, "num_cpus": workers}
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    options = {**quiet, "include_dashboard": False, "num_cpus": workers}
     if address != LOCAL:
         # A process of the cluster finds medxgan where this one does.
         found = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-        options = {"address": address, "log_to_driver": False, "runtime_env": {"env_vars": found}}
+        options = {**quiet, "address": address, "runtime_env": {"env_vars": found}}
     try:
         ray.init(**options)
     except Exception as error:
