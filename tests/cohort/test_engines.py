@@ -9,8 +9,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal")]
 
 
 def test_workers_change_nothing(listed: Path, finished: Path, models: Path, tmp_path: Path) -> None:
-    """An embedded server with two copies of the model gives what the named one gave; but a run of the one does not go on
-    with the other, whose batch may be any."""
+    """Two copies of the model in an embedded server give what the named one gave. A run of the one does not go on with
+    the other, whose batch may be any."""
     two = succeed(listed, tmp_path / "two", "--models", models, "--provider", "cpu", "--workers", 2)
     assert_same(two, finished)
     result = cohort(listed, finished, "--models", models, "--provider", "cpu")

@@ -3,10 +3,12 @@
 import fcntl
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.cohort.films import FAILED, write_source
 from tests.cohort.runs import assert_same, cohort, maps_of, rows_of, succeed
 from tests.gateway.films import PATIENT, PATIENT_ID
@@ -139,18 +141,20 @@ def test_a_run_does_not_go_on_with_another_model_or_source(
         ("empty", "run", ["--map", "nothing"], "has no map"),
         ("empty", "run", ["--map", "uncertainty"], "--restarts"),
         ("empty", "run", ["--version", "8"], "8"),
+        ("one", "run", ["--steps", "100000"], "settings.inversion.steps"),
     ],
 )
 def test_what_can_t_be_is_refused_by_name(
     source: str, out: str, options: list[str], named: str, server: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "foreign").mkdir()
+    for folder in ("empty", "foreign", "one"):
+        (tmp_path / folder).mkdir()
+    Image.new("L", (48, 48)).save(tmp_path / "one" / "1.png")
     (tmp_path / "foreign" / "thesis.txt").touch()
     result = cohort(tmp_path / source, tmp_path / out, "--server", server, *options)
     assert result.exit_code == 1
     assert named in words(result.output)
-    assert not (tmp_path / out / "run.json").exists()
+    assert not list((tmp_path / out / "rows").glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,17 @@ def test_options_that_mean_nothing_are_refused(options: list[str], named: str, l
     result = cohort(listed, tmp_path / "run", *options)
     assert result.exit_code == 2
     assert named in result.output
+
+
+def test_rows_of_which_it_is_not_known_what_they_are_do_not_go_on(
+    finished: Path, listed: Path, server: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "run.json").unlink()
+    result = cohort(listed, run, "--server", server)
+    assert result.exit_code == 1
+    assert "no run.json" in words(result.output)
 
 
 def test_two_commands_do_not_work_in_one_folder(listed: Path, server: str, tmp_path: Path) -> None:

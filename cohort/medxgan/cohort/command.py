@@ -158,7 +158,7 @@ def cohort(
                 source, Columns(path_column, label_column, source_column), pattern, archive_user, archive_password_file
             )
             _refuse_inside(films, out)
-            engine = _engine(ray, endpoint, workers or len(os.sched_getaffinity(0)), requests)
+            engine = _engine(ray, endpoint, workers or _cores(), requests)
             tally = _run(films, RunFolder(out.absolute()), wish, endpoint, engine)
     except CohortError as error:
         complain(str(error))
@@ -197,6 +197,11 @@ def _engine(ray: str | None, endpoint: Endpoint, workers: int, requests: int | N
     with needed_extra("`medxgan cohort --ray`", "ray"):
         from medxgan.cohort.engines.ray_data import ray_data
     return ray_data(ray, endpoint, workers, requests)
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _region(text: str) -> Region:

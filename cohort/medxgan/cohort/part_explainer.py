@@ -143,7 +143,7 @@ class PartExplainer:
                 )
             except MedxganClientError as error:
                 code = next((code for kind, code in CODES if isinstance(error, kind)), None)
-                if code is None:
+                if code is None or _is_of_every_film(error):
                     raise
                 if remaining and code in ("server_fault", "deadline_exceeded"):
                     continue
@@ -153,6 +153,11 @@ class PartExplainer:
                 raise DifferentRunError([f"bundle_sha256 began as {manifest.bundle_sha256!r}, and is {now!r} now"])
             return explanation
         raise AssertionError("unreachable")
+
+
+def _is_of_every_film(error: MedxganClientError) -> bool:
+    """Whether it is the run's settings that are wrong, and no film."""
+    return isinstance(error, InvalidRequestError) and error.field != "" and not error.field.startswith("image")
 
 
 def _film_error(code: str, error: MedxganClientError) -> FilmError:

@@ -75,6 +75,7 @@ class RunFolder:
 
         Raises:
             DifferentRunError: it began otherwise.
+            RunFolderError: it can't be told how it began.
             SourceError: there are no films.
         """
         for left_over in (*self.path.glob(f"*{UNFINISHED}"), *self.rows.glob(f"*{UNFINISHED}")):
@@ -85,6 +86,8 @@ class RunFolder:
                 raise DifferentRunError(differences)
             sweep(self.maps)
             return run
+        if any(self.rows.glob("*.parquet")):
+            raise RunFolderError(f"--out: there are rows, and no {self.manifest.name} that says what they began with")
         run = Run(manifest, write_films(self.films, films(), manifest.part_films))
         if not run.films:
             raise SourceError("SOURCE: there is no film in it")
