@@ -59,7 +59,7 @@ def check_histogram(counts: NDArray[np.int64], name: str) -> str:
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=COLOURS["reliable"])
     axes.axvline(1, color=WARNING, linestyle="--", label="greatest value of a familiar film")
     axes.set(xlabel=f"{name.replace('_', ' ')}, over its maximum", ylabel="films", xlim=CHECK_RANGE)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")
     return _svg(figure)
 
 
@@ -70,7 +70,7 @@ def reconstruction_histogram(counts: NDArray[np.int64], threshold: float) -> str
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=COLOURS["reliable"])
     axes.axvline(threshold, color=WARNING, linestyle="--", label="too far beyond this")
     axes.set(xscale="log", xlabel="mean squared error of the reconstruction, grey levels in [-1, 1]", ylabel="films")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")
     return _svg(figure)
 
 
