@@ -28,7 +28,7 @@ from medxgan.training.data.phantom import phantoms
 
 MEDXGAN = [sys.executable, "-c", "import sys; sys.argv[0] = 'medxgan'; from medxgan.client.command import main; main()"]
 CHUNK = 1000
-QUARTER, END = (0.2, 0.3), (0.9, 1.0)
+QUARTER, END = (0.2, 0.3), (0.8, 1.0)
 """Shares of the run that memory is taken in, as the median."""
 
 
@@ -68,8 +68,8 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
 ) -> None:
     """Measure what a cohort run does in a second, and what memory it takes."""
-    if films < 4 * part_films:
-        raise typer.BadParameter(f"expected 4 parts or more: {4 * part_films}", param_hint="--films")
+    if films < 8 * part_films:
+        raise typer.BadParameter(f"expected 8 parts or more: {8 * part_films}", param_hint="--films")
     measured = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -101,6 +101,11 @@ class RunFolder:
         """Where the rows of a part are, once it is done."""
         return self.rows / f"part-{part:06}.parquet"
 
+    def counts(self, part: int) -> tuple[int, int]:
+        """Films of a part that is done, and how many of them have an error for an explanation."""
+        errors = pq.read_table(self.part_file(part), columns=["error_code"])["error_code"]
+        return len(errors), len(errors) - errors.null_count
+
     def open_parts(self, run: Run) -> list[int]:
         """The parts that are still to be done, in order."""
         return [part for part in range(run.parts) if not self.part_file(part).exists()]

@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
 import ray.data
 from ray.exceptions import RayError
@@ -102,7 +100,9 @@ class PartActor:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Explain the parts of a batch."""
         numbers = [int(number) for number in batch["part"]]
-        done = [part for number in numbers if (part := _already_done(self._job, number)) is not None]
+        folder = RunFolder(self._job.folder)
+        # An actor that died may have written them, and not have come to say so.
+        done = [DonePart(part, *folder.counts(part)) for part in numbers if folder.part_file(part).exists()]
         rest = sorted(set(numbers) - {part.part for part in done})
         with _errors_that_travel():
             done += self._job.explain(self._address, self._arguments, rest, lambda _: None)
@@ -146,14 +146,6 @@ def ray_data(address: str, endpoint: Endpoint, workers: int, requests: int | Non
 def _describe(endpoint: Endpoint, model: str, version: str) -> ModelDescription:
     with _errors_that_travel(), endpoint.open(1) as (address, arguments):
         return describe(address, arguments, model, version)
-
-
-def _already_done(job: Job, part: int) -> DonePart | None:
-    file = RunFolder(job.folder).part_file(part)
-    if not file.exists():
-        return None
-    errors = pq.read_table(file, columns=["error_code"])["error_code"]
-    return DonePart(part, len(errors), len(errors) - pc.sum(pc.is_null(errors)).as_py())
 
 
 @contextmanager
