@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-ROOMS = ("protos", "bundle", "training", "export", "server", "client", "gateway", "web", "evaluation")
+ROOMS = ("protos", "bundle", "training", "export", "server", "client", "gateway", "web", "cohort", "evaluation")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/README.md"), *ROOT.glob("docs/*.md")])
 
 SUBCOMMANDS = {
@@ -32,6 +32,7 @@ SUBCOMMANDS = {
     "export-onnx": ("export", "export", "server"),
     "export-triton": ("server", "server"),
     "web": ("web", "web"),
+    "cohort": ("cohort", "cohort"),
 }
 """The room of each subcommand, and the extras that are enough for it."""
 
@@ -39,6 +40,7 @@ APART = {
     "client/medxgan/client/notebook/*.py": "notebook",
     "client/medxgan/client/studies/archive.py": "dicomweb",
     "client/medxgan/client/studies/f*.py": "dicom",
+    "cohort/medxgan/cohort/engines/ray_data.py": "ray",
     "server/medxgan/server/engine/openvino.py": "server-openvino",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",

@@ -9,7 +9,7 @@ import pytest
 from medxgan.bundle import load_bundle
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("protos", "bundle", "training", "export", "server", "client", "gateway", "web", "evaluation")
+ROOMS = ("protos", "bundle", "training", "export", "server", "client", "gateway", "web", "cohort", "evaluation")
 BUNDLES = sorted(file.parent for file in (ROOT / "models").glob("*/*/bundle.json"))
 MEGABYTE = 1024 * 1024
 

@@ -42,6 +42,7 @@ SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.
 
 NOT_RUN = {
     "training/README.md": ["it takes two machines"],
+    "docs/cohorts.md": ["it takes a cluster"],
     "docs/gpu.md": ["it takes a GPU"],
     "docs/portability.md": ["it takes Triton's image"],
     "docs/reading-room.md": ["it serves until it is stopped"] * 3,
@@ -149,6 +150,8 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
         with zipfile.ZipFile(tmp_path / "more-models.zip", "w") as archive:
             for file in (ROOT / "models" / "phantom").rglob("*.*"):
                 archive.write(file, file.relative_to(ROOT / "models"))
+    if "run-of-a-list" in python_of(document):
+        cohort_of_a_list(tmp_path)
     if "export-classifier" in shell_of(document):
         classifier_of_ones_own(tmp_path)
     if "models/mine/1" in shell_of(document) and "export-classifier" not in shell_of(document):
@@ -160,6 +163,14 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-home"))
     return tmp_path
+
+
+def cohort_of_a_list(folder: Path) -> None:
+    """The run that the shell of the document makes, for its Python."""
+    (folder / "films.csv").write_text("path,label,source\nfilm.dcm,none,north\ngone.dcm,none,south\n")
+    call = "from medxgan.client.command import main; main()"
+    command = ["cohort", "films.csv", "--out", "run-of-a-list", "--model", "brain-lgg"]
+    subprocess.run([sys.executable, "-c", call, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def classifier_of_ones_own(folder: Path) -> None:

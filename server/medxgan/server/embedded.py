@@ -5,7 +5,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ class EmbeddedServer:
     Args:
         models: folder that holds the bundles, NAME/VERSION/.
         provider: what runs the gradient steps.
+        settings: further ones of `ServerSettings`, which come before those of the environment.
 
     Raises:
         UnsupportedError: if a setting is not one that the server has; on entering, if this installation has not what
@@ -39,9 +40,10 @@ class EmbeddedServer:
     StartError = (MedxganError, BundleError)
     """These errors, for a program that does not import the server by name."""
 
-    def __init__(self, models: Path, provider: ProviderChoice = "auto") -> None:
+    def __init__(self, models: Path, provider: ProviderChoice = "auto", **settings: Any) -> None:
         try:
             self._settings = ServerSettings(
+                **settings,
                 models=models,
                 provider=provider,
                 address=f"{_HOST}:0",

@@ -128,14 +128,30 @@ def reached(
     Arguments are those of the options above. `model` is the name of the model that will be asked for: the embedded
     server takes a folder that has it.
     """
+    refuse_misplaced(context, server)
     if server is None:
-        wrong = "is for a server that --server names; this one is embedded"
-        _refuse(context, wrong, "tls", "tls_authority", "tls_certificate", "tls_key", "token_file")
         with _embedded(models, provider, model) as address:
             yield address, {}
     else:
-        _refuse(context, "is for the embedded server; --server names another", "models", "provider")
         yield server, access.arguments()
+
+
+def refuse_misplaced(context: typer.Context, server: str | None, *embedded: str) -> None:
+    """End the command where an option was given that is for the other kind of server.
+
+    Args:
+        context: of the command.
+        server: that was named; None where one is embedded.
+        embedded: the command's own options that are for an embedded server, by their parameters.
+
+    Raises:
+        typer.BadParameter: names the option.
+    """
+    if server is None:
+        wrong = "is for a server that --server names; this one is embedded"
+        _refuse(context, wrong, "tls", "tls_authority", "tls_certificate", "tls_key", "token_file")
+    else:
+        _refuse(context, "is for the embedded server; --server names another", "models", "provider", *embedded)
 
 
 def _refuse(context: typer.Context, why: str, *options: str) -> None:

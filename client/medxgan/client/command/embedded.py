@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from medxgan.client.command.rooms import load
 
@@ -29,18 +29,19 @@ class EmbeddedServer(Protocol):
     StartError: type[Exception] | tuple[type[Exception], ...]
     """What construction and entry raise where models can't be served; the message is for a person."""
 
-    def __call__(self, models: Path, provider: str) -> AbstractContextManager[RunningServer]:
+    def __call__(self, models: Path, provider: str, **settings: Any) -> AbstractContextManager[RunningServer]:
         """A server of every bundle below `models`, up while it is open."""
         ...
 
 
 @contextmanager
-def embedded_server(models: Path, provider: str) -> Iterator[str]:
+def embedded_server(models: Path, provider: str, **settings: Any) -> Iterator[str]:
     """Serve the bundles below `models` on loopback; gives the address as HOST:PORT.
 
     Args:
         models: folder of NAME/VERSION/ bundles.
         provider: "auto", "cpu", "cuda", "tensorrt", "openvino" or "torch".
+        settings: further ones of the server, by their names: `replicas=2`.
 
     Raises:
         MissingExtraError: the server is not installed.
@@ -49,7 +50,7 @@ def embedded_server(models: Path, provider: str) -> Iterator[str]:
     server: EmbeddedServer = load(TARGET, purpose="running without --server", extra="server")
     with ExitStack() as stack:
         try:
-            running = stack.enter_context(server(models, provider))
+            running = stack.enter_context(server(models, provider, **settings))
         except server.StartError as error:
             raise EmbeddedServerError(f"the embedded server can't start: {error}") from error
         yield running.address

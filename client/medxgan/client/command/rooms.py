@@ -89,6 +89,12 @@ SUBCOMMANDS = (
         "medxgan.server.triton.command:export_triton",
         "server",
     ),
+    Subcommand(
+        "cohort",
+        "Explain many films: a table of them, their maps, and a report.",
+        "medxgan.cohort.command:cohort",
+        "cohort",
+    ),
     Subcommand("web", "See, compare and question explanations in a browser.", "medxgan.web.command:web", "web"),
 )
 

@@ -1,0 +1,1 @@
+"""Where films come from: a folder, a list, an archive."""

@@ -1,0 +1,92 @@
+"""What a user asks of a run, and what a run of it begins with."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from medxgan.client.results import InversionSettings, MapDescription, ModelDescription
+from medxgan.client.vocabulary import MapKind, MapNeed
+from medxgan.cohort.errors import CohortError
+from medxgan.cohort.figures import Region
+from medxgan.cohort.manifest import Manifest
+from medxgan.cohort.sources.choosing import Source
+
+USUAL_MAPS = ("original", "reconstruction", "negative_realization", "difference")
+"""What is kept of a model that has a generator, where no map is named: enough to look at every film again."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for.
+
+    Attributes:
+        model: name; empty for the server's default.
+        version: of the model; empty for the highest.
+        maps: names; none for the usual ones.
+        region: where the share of every map is noted.
+        seed: of every film.
+        inversion: settings of the inversion.
+        part_films: films of a part.
+    """
+
+    model: str
+    version: str
+    maps: tuple[str, ...]
+    region: Region | None
+    seed: int
+    inversion: InversionSettings
+    part_films: int
+
+
+def manifest_of(
+    wish: Wish, source: Source, description: ModelDescription, batch: int | None
+) -> tuple[Manifest, Sequence[MapDescription]]:
+    """What a run begins with, and its maps.
+
+    Args:
+        wish: of the user.
+        source: of the films.
+        description: of the model that the server has.
+        batch: films that advance together; None where a server that was named decides it.
+
+    Raises:
+        CohortError: the model has no such map.
+    """
+    maps = _maps(wish, description)
+    bundle = description.bundle
+    manifest = Manifest(
+        source=source.name,
+        model=description.model.name,
+        version=description.model.version,
+        bundle_sha256=description.model.bundle_sha256,
+        classes=(bundle.classification.positive_class, bundle.classification.negative_class),
+        checks=tuple(measure.name for measure in bundle.familiarity.measures),
+        engine=description.execution.engine,
+        provider=description.execution.provider,
+        server_version=description.server.version,
+        batch=batch,
+        settings={"seed": wish.seed, "inversion": asdict(wish.inversion)},
+        maps=tuple(entry.name for entry in maps),
+        region=None if wish.region is None else wish.region.edges,
+        part_films=wish.part_films,
+    )
+    return manifest, maps
+
+
+def _maps(wish: Wish, description: ModelDescription) -> Sequence[MapDescription]:
+    offered = {
+        entry.name: entry for entry in description.maps if isinstance(entry.kind, MapKind) and entry.channels == 1
+    }
+    names = [name.lower().replace("-", "_") for name in wish.maps]
+    if not names:
+        usual = [name for name in USUAL_MAPS if name in offered]
+        others = [entry.name for entry in offered.values() if entry.is_default]
+        names = usual if "difference" in usual else [*usual, *others]
+    chosen = []
+    for name in dict.fromkeys(names):
+        if name not in offered:
+            known = ", ".join(name.replace("_", "-") for name in offered)
+            raise CohortError(f"--map: {description.model.name} has no map {name!r} of one channel; there is: {known}")
+        if MapNeed.RESTARTS in offered[name].needs and (wish.inversion.restarts or 1) < 2:
+            raise CohortError(f"--map: {name} needs --restarts of 2 or more")
+        chosen.append(offered[name])
+    return chosen
