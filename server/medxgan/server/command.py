@@ -17,7 +17,8 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
 from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.log import logging_to_standard_error
-from medxgan.server.serving import loaded_models, serve_until_signal
+from medxgan.server.services import loaded_models
+from medxgan.server.serving import serve_until_signal
 from medxgan.server.settings import (
     LogFormat,
     LogLevel,

@@ -13,7 +13,8 @@ from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.errors import MedxganError, UnsupportedError
 from medxgan.server.models.repository import ModelRepository
-from medxgan.server.serving import Server, loaded_models
+from medxgan.server.services import loaded_models
+from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings, describe
 
 _HOST = "127.0.0.1"

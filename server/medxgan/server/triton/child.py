@@ -12,7 +12,8 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import logging_to_standard_error
 from medxgan.server.models.repository import ModelRepository
-from medxgan.server.serving import Server, loaded_models
+from medxgan.server.services import loaded_models
+from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
 
 REQUESTS = 1024
