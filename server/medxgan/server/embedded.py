@@ -24,8 +24,8 @@ class EmbeddedServer:
     """A server on a free port of the loopback interface, for as long as its context lasts.
 
     It runs in a thread with an event loop of its own. The settings `MEDXGAN_*` of the environment hold for it, save for
-    the arguments here, the address, and those of TLS and identities: it answers the program that it is part of. Leaving
-    the context ends requests that still run.
+    the arguments here, the address, and those of TLS, identities and Ray: it answers the program that it is part of.
+    Leaving the context ends requests that still run.
 
     Args:
         models: folder that holds the bundles, NAME/VERSION/.
@@ -50,6 +50,7 @@ class EmbeddedServer:
                 tls_key=None,
                 tls_client_authority=None,
                 identities=None,
+                ray="",
                 shutdown_grace_seconds=0,
             )
         except ValidationError as error:

@@ -121,8 +121,7 @@ class Handlers:
             return await self._answer(method, request, call)
         except RefusedError:
             raise
-        except Exception as error:
-            # Ray would quote the error to the caller, and in its log.
+        except Exception as error:  # noqa: BLE001 - Ray would quote it to the caller, and in its log
             status = to_wire(internal_status(log_internal_error(error)))
             raise RefusedError(status.code, status.details, status.trailing_metadata) from None
 
@@ -135,10 +134,8 @@ class Handlers:
         if handler is None:
             raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, f"no method {method}")
         behaviour = getattr(handler, _KINDS[handler.request_streaming, handler.response_streaming])
-        if handler.request_streaming:  # our interceptor receives one message as a stream of one
-            message = _once(content)
-        else:
-            message = handler.request_deserializer(content)
+        # Our interceptor receives one message as a stream of one.
+        message = _once(content) if handler.request_streaming else handler.request_deserializer(content)
         del content, request
         answer: Message | None = await behaviour(message, call)
         return answer

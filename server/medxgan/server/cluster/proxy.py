@@ -4,7 +4,8 @@ Ray hands every call on to a replica. A status that a replica gives has our deta
 a text of Ray's, and a code that clients would not try again on.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import inspect
+from collections.abc import AsyncIterator, Callable
 from functools import wraps
 from typing import Any
 
@@ -60,25 +61,22 @@ def _add(add: Callable[[Any, Any], None], servicer: object, server: Any) -> None
 
 
 def _answering_as_ours(handler: Handler) -> Handler:
-    """A handler of Ray's, which returns an awaitable or an asynchronous iterator, with our statuses."""
+    """A handler of Ray's with our statuses: a coroutine function or a generator, as it is one; gRPC looks."""
+    if inspect.isasyncgenfunction(handler):
 
-    def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        given = handler(request, context)
-        return _stream(given, context) if hasattr(given, "__aiter__") else _unary(given, context)
+        async def stream(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            async for message in handler(request, context):
+                yield message
+            correct(context)
 
-    return answer
+        return stream
 
+    async def unary(request: Any, context: grpc.aio.ServicerContext) -> bytes:
+        answer: bytes = await handler(request, context)
+        correct(context)
+        return answer
 
-async def _unary(given: Awaitable[bytes], context: grpc.aio.ServicerContext) -> bytes:
-    answer = await given
-    correct(context)
-    return answer
-
-
-async def _stream(given: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
-    async for message in given:
-        yield message
-    correct(context)
+    return unary
 
 
 def correct(context: grpc.aio.ServicerContext) -> None:

@@ -36,6 +36,7 @@ def child_settings(bundles: Path, address: str) -> ServerSettings:
         tls_client_authority=None,
         identities=None,
         telemetry="",
+        ray="",
         caller_share=1.0,
         maximum_requests_per_caller=REQUESTS,
         maximum_rate_per_caller=0,

@@ -8,7 +8,6 @@ from grpc_status import rpc_status
 
 from medxgan.server.errors import STATUS_CODES, BusyError, InvalidRequestError, MedxganError
 
-
 DETAILS_KEY = "grpc-status-details-bin"
 """The trailing header that holds a google.rpc.Status."""
 
