@@ -95,7 +95,7 @@ def medxgan(
         where = ["--models", models, "--address", "127.0.0.1:0", "--threads", str(threads), "--log-format", "json"]
         limits = ["--maximum-waiting", str(waiting), "--caller-share", "1"]
         command = [Path(sys.executable).with_name("medxgan"), "serve", *where, *limits, *options]
-        with _started(command, environment, '"serving"') as (process, line):
+        with started(command, environment, '"serving"') as (process, line):
             address = line.partition('"address": "')[2].partition('"')[0]
             yield Target(name, process, lambda: asking(address, bundle.parent.name))
 
@@ -104,7 +104,7 @@ def medxgan(
 def eager(run: Path, bundle: Path, threads: int) -> Iterator[Target]:
     """PyTorch eager behind gRPC, one image after the other: `load_eager.py`."""
     command = [sys.executable, Path(__file__).with_name("load_eager.py"), run, bundle, str(threads)]
-    with _started(command, dict(os.environ), "serving") as (process, line):
+    with started(command, dict(os.environ), "serving") as (process, line):
         yield Target("PyTorch eager", process, lambda: asking(line.split()[1], bundle.parent.name))
 
 
@@ -138,7 +138,7 @@ def triton(python: Path, bundle: Path, threads: int) -> Iterator[Target]:
         }
         ports = ["--http-port=18080", "--grpc-port=18081", "--metrics-port=18082"]
         options = [f"--model-repository={model.parent}", f"--backend-directory={backends}", *ports]
-        with _started([server / "bin" / "tritonserver", *options], environment, "Started GRPCInferenceService") as (
+        with started([server / "bin" / "tritonserver", *options], environment, "Started GRPCInferenceService") as (
             process,
             _,
         ):
@@ -186,12 +186,14 @@ async def asking_triton(address: str) -> AsyncIterator[Ask]:
 
 
 @contextmanager
-def _started(command: Sequence[object], environment: dict[str, str], ready: str) -> Iterator[tuple[int, str]]:
-    """A process from the line on that says that it is ready, and that line."""
+def started(
+    command: Sequence[object], environment: dict[str, str], ready: str, seconds: float = START_SECONDS
+) -> Iterator[tuple[int, str]]:
+    """A process from the line on that says that it is ready, and that line; it has these seconds for it."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(list(map(str, command)), env=environment, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + seconds
             while True:
                 output.seek(0)
                 said = output.read()
@@ -205,7 +207,7 @@ def _started(command: Sequence[object], environment: dict[str, str], ready: str)
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
