@@ -5,7 +5,7 @@
 For each number of replicas a bare server with as many copies of the model stands beside Ray, every replica and every
 copy with one batch and the same threads, and each load goes to one after the other, round after round, since a shared
 machine is not as fast in one minute as in the next. Every target is asked for the same as by `load.py`. The overhead is
-the median, over the rounds, of the bare server's throughput over Ray's, less one. Who asks runs beside them, and so does
+the median, over the rounds, of the bare server's throughput over Ray's, less one. Who asks runs beside them, as does
 what Ray needs besides replicas: proxy, controller, raylet, agents. Writes cluster-NAME.json and .md.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from load import WAITING, Measured, closed_loop, pictures
+from load import WAITING, Measured, closed_loop, smooth_pictures
 from load_targets import ROOMS, ROOT, Target, asking, medxgan, started
 from measuring import conditions, machine, write_results
 
@@ -78,13 +78,14 @@ def _on_ray(bundle: Path, replicas: int, threads: int) -> Iterator[Target]:
     with socket.socket() as chosen:
         chosen.bind(("", 0))
         port = chosen.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / room) for room in ROOMS)}
+    paths = [*(str(ROOT / room) for room in ROOMS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     with tempfile.TemporaryDirectory() as models:
         shutil.copytree(bundle, Path(models) / bundle.parent.name / bundle.name)
         where = ["--models", models, "--address", f"0.0.0.0:{port}", "--insecure", "--log-format", "json"]
         number = ["--ray-minimum-replicas", str(replicas), "--ray-maximum-replicas", str(replicas)]
         limits = ["--threads", str(threads), "--maximum-waiting", str(WAITING), "--caller-share", "1"]
-        command = [sys.executable, "-m", "medxgan.client.command", "serve", "--ray", "local", *where, *number, *limits]
+        command = [Path(sys.executable).with_name("medxgan"), "serve", "--ray", "local", *where, *number, *limits]
         with started(command, environment, '"serving"', RAY_START_SECONDS) as (process, _):
             yield Target("Ray Serve", process, lambda: asking(f"127.0.0.1:{port}", bundle.parent.name))
 
@@ -92,15 +93,15 @@ def _on_ray(bundle: Path, replicas: int, threads: int) -> Iterator[Target]:
 async def _measure(
     targets: list[Target], replicas: int, loads: list[int], seconds: float, rounds: int
 ) -> list[Measurement]:
-    shown, measurements = pictures(), []
+    pictures, measurements = smooth_pictures(), []
     async with AsyncExitStack() as connected:
         asks = [await connected.enter_async_context(target.connect()) for target in targets]
         for ask in asks:
-            await asyncio.gather(*(ask(picture) for picture in shown[:8]))
+            await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
         for turn in range(rounds):
             for callers in loads:
                 for target, ask in zip(targets, asks, strict=True):
-                    measured = await closed_loop(target, ask, shown, callers, seconds)
+                    measured = await closed_loop(target, ask, pictures, callers, seconds)
                     measurements.append(Measurement(replicas, turn, measured))
                     print(measurements[-1], flush=True)
     return measurements
@@ -127,7 +128,8 @@ def _page(report: dict[str, Any], measurements: list[Measurement]) -> str:
             ]
             for target in ("bare server", "Ray Serve")
         )
-        overhead = statistics.median(one.per_second / other.per_second - 1 for one, other in zip(bare, ray, strict=True))
+        rounds = zip(bare, ray, strict=True)
+        overhead = statistics.median(one.per_second / other.per_second - 1 for one, other in rounds)
         cells = [
             f"{statistics.median(getattr(each, name) for each in of):.{digits}f}"
             for of in (bare, ray)

@@ -37,6 +37,9 @@ SUBCOMMANDS = {
 
 APART = {
     "client/medxgan/client/notebook/*.py": "notebook",
+    "server/medxgan/server/cluster/application.py": "ray",
+    "server/medxgan/server/cluster/re*.py": "ray",
+    "server/medxgan/server/cluster/running.py": "ray",
     "server/medxgan/server/engine/openvino.py": "server-openvino",
     "server/medxgan/server/engine/torch_engine.py": "torch",
     "server/medxgan/server/images/dicom/*.py": "dicom",

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
+from tests.end_to_end.serve_process import COMMAND
 from tests.server.cluster.conftest import RayCluster
 
 from medxgan.client import (
@@ -300,7 +300,7 @@ def test_identities_models_on_demand_and_a_full_replica(
 def test_the_command_serves_until_it_is_told_to_stop(cluster: RayCluster, models: Path) -> None:
     options = ["--ray", cluster.address, "--models", models, "--address", f"0.0.0.0:{cluster.port}", "--insecure"]
     with subprocess.Popen(
-        [sys.executable, "-m", "medxgan.client.command", "serve", *map(str, options), "--log-format", "json"],
+        [COMMAND, "serve", *map(str, options), "--log-format", "json"],
         env=cluster.environment,
         stderr=subprocess.PIPE,
         text=True,

@@ -106,8 +106,8 @@ def _wait_for_proxy(address: str) -> None:
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED or time.monotonic() > ends:
                     raise UnsupportedError(
-                        f"Ray's proxy at {address} does not answer for medxgan ({error.code().name}): Ray Serve was "
-                        "started there before with other gRPC options, which only serve.shutdown() changes"
+                        f"Ray's proxy does not answer for medxgan at {address} ({error.code().name}): it can't be reached "
+                        "from here, or Ray Serve runs there with other gRPC options, which only serve.shutdown() changes"
                     ) from error
             else:
                 return
