@@ -43,6 +43,8 @@ def application_of(settings: ServerSettings) -> Application:
         graceful_shutdown_wait_loop_s=0.5,
         # A block of a full batch is waited for, and a film that is read.
         health_check_timeout_s=60,
+        # A request has one log line, and it is ours.
+        logging_config={"enable_access_log": False},
         ray_actor_options={"num_cpus": chosen.threads, "num_gpus": chosen.ray_gpus},
         **_number(settings),
     )

@@ -12,6 +12,7 @@ import ray
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ray import serve
 from ray.serve.config import HTTPOptions, gRPCOptions
+from ray.serve.schema import LoggingConfig
 
 from medxgan.server.cluster.application import NAME, application_of
 from medxgan.server.cluster.proxy import SERVICER_FUNCTIONS
@@ -59,6 +60,7 @@ def deploy(settings: ServerSettings) -> None:
     port = int(settings.address.rpartition(":")[2])
     serve.start(
         proxy_location="EveryNode",
+        logging_config=LoggingConfig(enable_access_log=False),
         # Ray has no gRPC without HTTP: on loopback, on a free port, where it answers for no one.
         http_options=HTTPOptions(host="127.0.0.1", port=0),
         grpc_options=gRPCOptions(
@@ -106,8 +108,8 @@ def _wait_for_proxy(address: str) -> None:
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED or time.monotonic() > ends:
                     raise UnsupportedError(
-                        f"Ray's proxy does not answer for medxgan at {address} ({error.code().name}): it can't be reached "
-                        "from here, or Ray Serve runs there with other gRPC options, which only serve.shutdown() changes"
+                        f"Ray's proxy does not answer for medxgan at {address} ({error.code().name}): it can't be "
+                        "reached from here, or Ray Serve runs there with other gRPC options, which only its end changes"
                     ) from error
             else:
                 return
