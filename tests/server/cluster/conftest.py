@@ -93,6 +93,12 @@ class RayCluster:
         self._log.seek(0)
         raise ChildProcessError(self._log.read()[-3000:])
 
+    def end(self) -> None:
+        """End it in order."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(120)
+
     def kill(self) -> None:
         """End whatever is left of the cluster."""
         self._process.kill()
@@ -137,7 +143,7 @@ def cluster() -> Iterator[RayCluster]:
                     pytest.skip(f"Ray did not start in {STARTS} tries: {str(error)[-300:]}")
         try:
             yield running
-            running.order("end")
+            running.end()
         finally:
             running.kill()
     finally:

@@ -59,7 +59,7 @@ class Orders:
 
 
 def main() -> None:
-    """Take orders until there are no more."""
+    """Take orders until there are no more, and end the cluster."""
     orders = Orders(sys.argv[1])
     answer("ready")
     for line in sys.stdin:
@@ -68,6 +68,8 @@ def main() -> None:
             answer(getattr(orders, name)(**arguments))
         except Exception as error:  # noqa: BLE001 - it is told to the test
             answer({"error": f"{type(error).__name__}: {error}"})
+    # Also where the tests were killed, whose end of the pipe is closed then.
+    orders.end()
 
 
 def answer(content: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
+from PIL import Image as PILImage
 from tests.end_to_end.serve_process import COMMAND
 from tests.server.cluster.conftest import RayCluster
 
@@ -93,6 +95,12 @@ def films(number: int) -> list[np.ndarray]:
     return [random.integers(0, 256, (40, 48), np.uint8) for _ in range(number)]
 
 
+def png(film: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    PILImage.fromarray(film).save(file, "PNG")
+    return file.getvalue()
+
+
 def endless(steps: int = STEPS) -> ExplainRequest:
     (film,) = films(1)
     return ExplainRequest(
@@ -144,6 +152,9 @@ def test_every_call_of_both_clients_is_answered_by_either_proxy(two_replicas: Ra
             assert [each.model.name for each in client.models()] == ["endless", "tiny"]
             assert client.model("endless").model.name == "endless"
             assert client.server().version
+            # A file is decoded in a process of its own.
+            read, sent = client.classify(png(film)).score, client.classify(film).score
+            assert read.probability == pytest.approx(sent.probability, rel=1e-3)
 
     async def ask() -> str:
         async with AsyncClient(f"127.0.0.1:{two_replicas.port}") as client:
