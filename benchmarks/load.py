@@ -124,7 +124,7 @@ def _of_commit(commit: str, bundle: Path, threads: int) -> Iterator[Target]:
 
 
 async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
-    pictures = _pictures()
+    pictures = smooth_pictures()
     measured = []
     async with AsyncExitStack() as connected:
         asks = [await connected.enter_async_context(target.connect()) for target in targets]
@@ -132,7 +132,7 @@ async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
             await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
         for callers in CALLERS:
             for target, ask in zip(targets, asks, strict=True):
-                measured.append(await _closed(target, ask, pictures, callers, seconds))
+                measured.append(await closed_loop(target, ask, pictures, callers, seconds))
                 print(measured[-1], flush=True)
         capacity = {
             target.name: max(each.per_second for each in measured if each.target == target.name) for target in targets
@@ -150,7 +150,8 @@ async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
     return measured
 
 
-async def _closed(target: Target, ask: Ask, pictures: list[Picture], callers: int, seconds: float) -> Measured:
+async def closed_loop(target: Target, ask: Ask, pictures: list[Picture], callers: int, seconds: float) -> Measured:
+    """Callers who each ask again as soon as they are answered."""
     times: list[float] = []
     ends = time.perf_counter() + seconds
 
@@ -243,7 +244,7 @@ def _summary(target: Target, load: str, times: list[float], began: float, busy: 
     return Measured(target.name, load, len(times), len(times) / seconds, p50, p95, p99, cores)
 
 
-def _pictures() -> list[Picture]:
+def smooth_pictures() -> list[Picture]:
     """Smooth pictures with some noise, such as a film is."""
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[0:256, 0:256] / 256

@@ -191,12 +191,14 @@ async def asking_triton(address: str) -> AsyncIterator[Ask]:
 
 
 @contextmanager
-def started(command: Sequence[object], environment: dict[str, str], ready: str) -> Iterator[tuple[int, str]]:
-    """A process from the line on that says that it is ready, and that line."""
+def started(
+    command: Sequence[object], environment: dict[str, str], ready: str, seconds: float = START_SECONDS
+) -> Iterator[tuple[int, str]]:
+    """A process from the line on that says that it is ready, and that line; it has these seconds for it."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(list(map(str, command)), env=environment, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + seconds
             while True:
                 output.seek(0)
                 said = output.read()
@@ -210,7 +212,7 @@ def started(command: Sequence[object], environment: dict[str, str], ready: str) 
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 

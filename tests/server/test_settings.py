@@ -125,3 +125,34 @@ def test_the_command_refuses_a_file_that_is_not_toml(app: Typer, tmp_path: Path)
     result = CliRunner().invoke(app, ["--config", str(file)])
     assert result.exit_code == 2
     assert "not a TOML file" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"address": "127.0.0.1:50051"}, "all addresses"),
+        ({"address": "[::]:0"}, "all addresses"),
+        ({"telemetry": "0.0.0.0:8002"}, "telemetry"),
+        ({"audit": Path("trail")}, "audit"),
+        ({"model_control": "explicit"}, "model_control"),
+        ({"devices": "0,1"}, "ray_gpus"),
+        ({"provider": "cuda"}, "ray_gpus"),
+        ({"ray_models": 1, "model_control": "poll"}, "ray_models"),
+        ({"ray_minimum_replicas": 3, "ray_maximum_replicas": 2}, "ray_minimum_replicas"),
+        ({"insecure": False}, "insecure"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_ray_cannot_do_is_refused_by_name(wrong: dict[str, object], expected: str) -> None:
+    right = {"address": "0.0.0.0:50051", "insecure": True, "ray": "local"}
+    ServerSettings(**right)
+    with pytest.raises(ValidationError, match=expected):
+        ServerSettings(**right | wrong)
+
+
+def test_ray_speaks_no_tls(tmp_path: Path) -> None:
+    for name in ("certificate", "key"):
+        (tmp_path / name).touch()
+    files = {"tls_certificate": tmp_path / "certificate", "tls_key": tmp_path / "key"}
+    with pytest.raises(ValidationError, match="plaintext"):
+        ServerSettings(address="0.0.0.0:50051", insecure=True, ray="local", **files)

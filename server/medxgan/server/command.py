@@ -112,6 +112,13 @@ def serve(
     telemetry: Annotated[str | None, option("telemetry")] = None,
     traces_endpoint: Annotated[str | None, option("traces_endpoint")] = None,
     audit: Annotated[Path | None, option("audit")] = None,
+    ray: Annotated[str | None, option("ray")] = None,
+    ray_minimum_replicas: Annotated[int | None, option("ray_minimum_replicas")] = None,
+    ray_maximum_replicas: Annotated[int | None, option("ray_maximum_replicas")] = None,
+    ray_target_requests: Annotated[float | None, option("ray_target_requests")] = None,
+    ray_queue: Annotated[int | None, option("ray_queue")] = None,
+    ray_gpus: Annotated[float | None, option("ray_gpus")] = None,
+    ray_models: Annotated[int | None, option("ray_models")] = None,
     log_format: Annotated[LogFormat | None, option("log_format")] = None,
     log_level: Annotated[LogLevel | None, option("log_level")] = None,
 ) -> None:
@@ -122,9 +129,20 @@ def serve(
     settings = read_settings(locals())
     try:
         with logging_to_standard_error(settings.log_format, settings.log_level):
+            if settings.ray:
+                _serve_on_ray(settings)
+                return
             allow_connections(settings.maximum_connections)
             share_between_sessions(settings.threads)
             asyncio.run(serve_until_signal(settings))
     except (AuditError, BundleError, OSError, SecurityFileError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+def _serve_on_ray(settings: ServerSettings) -> None:
+    try:
+        from medxgan.server.cluster.running import serve_on_ray
+    except ModuleNotFoundError as error:
+        raise UnsupportedError("ray: serving on Ray takes Ray Serve: pip install 'medxgan[ray]'") from error
+    serve_on_ray(settings)

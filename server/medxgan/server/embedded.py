@@ -13,7 +13,8 @@ from medxgan.bundle import BundleError
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.errors import MedxganError, UnsupportedError
 from medxgan.server.models.repository import ModelRepository
-from medxgan.server.serving import Server, loaded_models
+from medxgan.server.services import loaded_models
+from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings, describe
 
 _HOST = "127.0.0.1"
@@ -23,8 +24,8 @@ class EmbeddedServer:
     """A server on a free port of the loopback interface, for as long as its context lasts.
 
     It runs in a thread with an event loop of its own. The settings `MEDXGAN_*` of the environment hold for it, save for
-    the arguments here, the address, and those of TLS and identities: it answers the program that it is part of. Leaving
-    the context ends requests that still run.
+    the arguments here, the address, and those of TLS, identities and Ray: it answers the program that it is part of.
+    Leaving the context ends requests that still run.
 
     Args:
         models: folder that holds the bundles, NAME/VERSION/.
@@ -51,6 +52,7 @@ class EmbeddedServer:
                 tls_key=None,
                 tls_client_authority=None,
                 identities=None,
+                ray="",
                 shutdown_grace_seconds=0,
             )
         except ValidationError as error:

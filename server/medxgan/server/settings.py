@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -59,6 +59,29 @@ LogFormat = Literal["console", "json"]
 Reflection = Literal["auto", "on", "off"]
 ModelControlMode = Literal["none", "explicit", "poll"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _beyond_ray(settings: dict[str, Any]) -> str:
+    """What is expected of the settings, so far as they are right, where Ray can't do it; empty: nothing else."""
+    host, _, port = str(settings.get("address", "[::]:1")).rpartition(":")
+    if host not in ("0.0.0.0", "[::]") or int(port) == 0:  # noqa: S104 - compared, not bound
+        return "an address 0.0.0.0:PORT or [::]:PORT with a port above 0: Ray's proxy listens on all addresses"
+    for name, reason in (
+        ("tls_certificate", "Ray's proxy speaks plaintext; TLS ends before it, or in a mesh"),
+        ("telemetry", "replicas on one machine would share the port; Ray has figures of its own"),
+        ("audit", "replicas would write to one file"),
+    ):
+        if settings.get(name):
+            return f"no {name}: {reason}"
+    if settings.get("model_control") == "explicit":
+        return "no model_control explicit: a call would reach one replica of several"
+    if settings.get("devices") != "0":
+        return "no devices: Ray gives a replica its own, see ray_gpus"
+    if settings.get("provider") in ("cuda", "tensorrt") and not settings.get("ray_gpus"):
+        return f"ray_gpus for the provider {settings['provider']}"
+    if settings.get("ray_models") and settings.get("model_control") == "poll":
+        return "no model_control poll together with ray_models"
+    return ""
 
 
 class ServerSettings(BaseSettings):
@@ -259,6 +282,36 @@ class ServerSettings(BaseSettings):
     audit: Path | None = Field(
         None, description="File that who asked for what, and the verdict, are appended to; empty: none is kept."
     )
+    ray_minimum_replicas: int = Field(1, ge=1, description="Replicas on Ray at the least.")
+    ray_maximum_replicas: int = Field(
+        1,
+        ge=1,
+        validate_default=True,
+        description="Replicas on Ray at the most; where it is more than the least, their number follows the requests.",
+    )
+    ray_target_requests: float = Field(
+        4.0,
+        gt=0,
+        description="Requests under way or waiting, for each replica on Ray, that their number is chosen by.",
+    )
+    ray_queue: int = Field(
+        256, ge=1, description="Requests that wait for a replica in each of Ray's proxies; a further one is refused."
+    )
+    ray_gpus: float = Field(
+        0.0, ge=0, description="GPUs that Ray keeps for each replica; a part lets several share one. 0: none is used."
+    )
+    ray_models: int = Field(
+        0,
+        ge=0,
+        description="Names of bundles that a replica on Ray has loaded at a time: the others when they are asked for, "
+        "in place of those not asked for longest. 0: all.",
+    )
+    ray: str = Field(
+        "",
+        validate_default=True,
+        description="Address of a cluster of Ray (HOST:PORT, auto or ray://…) whose Ray Serve runs the server, or "
+        "local: one of its own on this machine; empty: none. Ray's proxy listens on all addresses, in plaintext.",
+    )
     log_format: LogFormat = Field("console", description="How log lines are written to standard error.")
     log_level: LogLevel = Field("info", description="Least level of the log lines.")
 
@@ -310,6 +363,21 @@ class ServerSettings(BaseSettings):
         if plain and not insecure and not _stays_on_this_machine(info.data.get("address", "localhost:0")):
             raise ValueError("expected tls_certificate for an address beyond loopback, or insecure to be said")
         return insecure
+
+    @field_validator("ray_maximum_replicas")
+    @classmethod
+    def _no_fewer_than_the_least(cls, most: int, info: ValidationInfo) -> int:
+        least = info.data.get("ray_minimum_replicas", 1)
+        if most < least:
+            raise ValueError(f"expected ray_minimum_replicas ({least}) or more")
+        return most
+
+    @field_validator("ray")
+    @classmethod
+    def _as_far_as_rays_proxy_goes(cls, ray: str, info: ValidationInfo) -> str:
+        if ray and (wrong := _beyond_ray(info.data)):
+            raise ValueError(f"expected {wrong}")
+        return ray
 
     @property
     def device_numbers(self) -> tuple[int, ...]:

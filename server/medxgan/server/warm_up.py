@@ -16,7 +16,7 @@ from medxgan.server.engine.replication import Replication, open_engines
 from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import logging_to_standard_error
-from medxgan.server.serving import model_folder, model_loader
+from medxgan.server.services import model_folder, model_loader
 from medxgan.server.settings import LogFormat, LogLevel, ServerSettings
 
 

@@ -12,7 +12,8 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import UnsupportedError
 from medxgan.server.log import logging_to_standard_error
 from medxgan.server.models.repository import ModelRepository
-from medxgan.server.serving import Server, loaded_models
+from medxgan.server.services import loaded_models
+from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
 
 REQUESTS = 1024
@@ -35,6 +36,7 @@ def child_settings(bundles: Path, address: str) -> ServerSettings:
         tls_client_authority=None,
         identities=None,
         telemetry="",
+        ray="",
         caller_share=1.0,
         maximum_requests_per_caller=REQUESTS,
         maximum_rate_per_caller=0,

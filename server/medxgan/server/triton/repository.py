@@ -13,7 +13,7 @@ from medxgan.server.explanation.table import map_name
 from medxgan.server.open_inference.descriptions import model_configuration
 from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import Catalogue, InferenceModel
-from medxgan.server.serving import loaded_models
+from medxgan.server.services import loaded_models
 from medxgan.server.settings import ServerSettings
 
 BUNDLES = "bundles"

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from typing import Any
 
 import grpc
-from grpc_status import rpc_status
 
 from medxgan.server.errors import DeadlineError, MedxganError
 from medxgan.server.identity.authentication import Authentication, authorize
@@ -16,7 +15,7 @@ from medxgan.server.identity.roles import STREAMS_OF_REQUESTS, role_of
 from medxgan.server.log import get_logger
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.callers import caller_of, known_as
-from medxgan.server.wire.status import known_status, status_code
+from medxgan.server.wire.status import known_status, status_code, to_wire
 
 _log = get_logger(__name__)
 
@@ -103,5 +102,5 @@ async def _answered(answer: Any, context: grpc.aio.ServicerContext) -> Any:
 
 
 async def _abort(context: grpc.aio.ServicerContext, error: MedxganError) -> None:
-    status = rpc_status.to_status(known_status(error))
+    status = to_wire(known_status(error))
     await context.abort(status.code, status.details, status.trailing_metadata)

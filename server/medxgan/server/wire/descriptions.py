@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 
+from medxgan.bundle import LoadedBundle
 from medxgan.server.explanation.request import (
     MAXIMUM_MAPS,
     MAXIMUM_PATH_STEPS,
@@ -44,10 +45,7 @@ def server_description(settings: ServerSettings) -> explanation_pb2.ServerDescri
 
 def identity(model: ServedModel) -> explanation_pb2.ModelIdentity:
     """Which model it is."""
-    description = model.bundle.description
-    return explanation_pb2.ModelIdentity(
-        name=description.name, version=description.version, bundle_sha256=model.bundle.sha256
-    )
+    return _identity(model.bundle)
 
 
 def execution(model: ServedModel) -> explanation_pb2.Execution:
@@ -64,16 +62,22 @@ def execution(model: ServedModel) -> explanation_pb2.Execution:
 
 def model_summary(model: ServedModel, default: ServedModel | None) -> explanation_pb2.ModelSummary:
     """One line of ListModels."""
-    description = model.bundle.description
+    summary = bundle_summary(model.bundle, model is default)
+    summary.execution.CopyFrom(execution(model))
+    return summary
+
+
+def bundle_summary(bundle: LoadedBundle, is_default: bool) -> explanation_pb2.ModelSummary:
+    """One line of ListModels, of a model that is not loaded: nobody knows yet how it is run."""
+    description = bundle.description
     return explanation_pb2.ModelSummary(
-        model=identity(model),
+        model=_identity(bundle),
         modality=description.image.modality,
         positive_class=description.classification.positive_class,
         negative_class=description.classification.negative_class,
         license=description.provenance.license,
-        execution=execution(model),
-        has_generator=model.bundle.has_generator,
-        is_default=model is default,
+        has_generator=bundle.has_generator,
+        is_default=is_default,
     )
 
 
@@ -112,6 +116,13 @@ def settings_in_force(settings: ExplanationSettings) -> explanation_pb2.ExplainS
         stated.occlusion.stride = settings.stride
         stated.occlusion.level = settings.level
     return stated
+
+
+def _identity(bundle: LoadedBundle) -> explanation_pb2.ModelIdentity:
+    description = bundle.description
+    return explanation_pb2.ModelIdentity(
+        name=description.name, version=description.version, bundle_sha256=bundle.sha256
+    )
 
 
 def _map_description(

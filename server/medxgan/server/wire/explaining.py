@@ -13,6 +13,7 @@ from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.models.admission import request_cost
+from medxgan.server.models.on_demand import OnDemand
 from medxgan.server.models.replica import Replica
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
@@ -37,15 +38,22 @@ class Explaining:
         uploads: told when a request's image has been read, so that a further one may be received.
         decoder: reads images.
         telemetry: told of what was answered.
+        on_demand: brings in models that are not loaded; None: all are.
     """
 
     def __init__(
-        self, repository: ModelRepository, uploads: Uploads, decoder: DecoderPool, telemetry: Telemetry
+        self,
+        repository: ModelRepository,
+        uploads: Uploads,
+        decoder: DecoderPool,
+        telemetry: Telemetry,
+        on_demand: OnDemand | None = None,
     ) -> None:
         self._repository = repository
         self._uploads = uploads
         self._decoder = decoder
         self._telemetry = telemetry
+        self._on_demand = on_demand
 
     async def explain(
         self,
@@ -75,7 +83,7 @@ class Explaining:
         current_trace().follow(stopwatch)
         try:
             validate(request)
-            model = self.select(request.model, course) if model is None else _named_in_log(model)
+            model = await self.find(request.model, course) if model is None else _named_in_log(model)
             settings = resolve_settings(request, model.bundle.description)
             cost = request_cost(settings, model.bundle.description)
             with model.held(), model.admission.enter(caller, cost), model.place(cost) as replica:
@@ -102,7 +110,7 @@ class Explaining:
         current_trace().follow(course.stopwatch)
         try:
             validate(request)
-            model = self.select(request.model, course)
+            model = await self.find(request.model, course)
             with model.held(), model.admission.enter(caller), model.place() as replica:
                 course.stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
@@ -111,6 +119,12 @@ class Explaining:
                 return model, opened
         finally:
             image.take()  # as above
+
+    async def find(self, selector: explanation_pb2.ModelSelector, course: Course | None = None) -> ServedModel:
+        """As `select`, of a model that may have to be loaded first. It has to be held at once, or may be gone again."""
+        if self._on_demand is not None:
+            await self._on_demand.bring_in(selector)
+        return self.select(selector, course)
 
     def select(self, selector: explanation_pb2.ModelSelector, course: Course | None = None) -> ServedModel:
         """Find a model, name it in the request's log line, and count the request for it, where it has a course."""

@@ -13,7 +13,6 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
-from grpc_status import rpc_status
 
 from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.identity.roles import role_of
@@ -23,7 +22,7 @@ from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.tracing import UNTRACED, RequestTrace, Traces, current_trace, enter_trace
 from medxgan.server.wire.callers import caller_of, current_identity
 from medxgan.server.wire.detaching import detached
-from medxgan.server.wire.status import internal_status, known_status
+from medxgan.server.wire.status import internal_status, known_status, to_wire
 from medxgan.server.wire.streams import RequestStream, answer_each
 from medxgan.server.wire.uploads import Upload, Uploads
 
@@ -207,7 +206,7 @@ def _aborting(context: grpc.aio.ServicerContext) -> Refuse:
     """Ends a call with a status."""
 
     async def abort(status: status_pb2.Status) -> None:
-        answer = rpc_status.to_status(status)
+        answer = to_wire(status)
         await context.abort(answer.code, answer.details, answer.trailing_metadata)
 
     return abort
@@ -268,13 +267,13 @@ class _Answer:
                 # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
                 self._log_answer("CANCELLED")
             case Exception():
-                identifier = _logged(error)
+                identifier = log_internal_error(error)
                 _let_go(error)
                 return await self._refused(internal_status(identifier))
         return False
 
     async def _refused(self, status: status_pb2.Status) -> bool:
-        self._log_answer(rpc_status.to_status(status).code.name)
+        self._log_answer(to_wire(status).code.name)
         await self._refuse(status)
         return True
 
@@ -293,7 +292,7 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _logged(error: Exception) -> str:
+def log_internal_error(error: Exception) -> str:
     """Log an error that nobody foresaw, and give its id. Its text is left out: a library's may quote the image."""
     identifier = secrets.token_hex(8)
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

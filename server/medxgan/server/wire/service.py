@@ -6,6 +6,7 @@ import grpc
 
 from medxgan.server.explanation.explain import OnProgress, Progress
 from medxgan.server.explanation.explanation import Explanation
+from medxgan.server.models.on_demand import OnDemand
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.telemetry.statistics import Statistics
@@ -29,6 +30,7 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         explaining: makes the explanations.
         statistics: counts the requests.
         server: what the server says of itself.
+        on_demand: knows models that are not loaded; None: all are.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
         explaining: Explaining,
         statistics: Statistics,
         server: explanation_pb2.ServerDescription,
+        on_demand: OnDemand | None = None,
     ) -> None:
         self._repository = repository
         self._explaining = explaining
         self._statistics = statistics
         self._server = server
+        self._on_demand = on_demand
 
     async def Explain(
         self, request: explanation_pb2.ExplainRequest, context: grpc.aio.ServicerContext
@@ -66,16 +70,18 @@ class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
     async def ListModels(
         self, request: explanation_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.ListModelsResponse:
-        return explanation_pb2.ListModelsResponse(
-            models=[descriptions.model_summary(model, self._repository.default) for model in self._repository],
-            server=self._server,
-        )
+        models = [descriptions.model_summary(model, self._repository.default) for model in self._repository]
+        if self._on_demand is not None:
+            absent = self._on_demand.absent()
+            models += [descriptions.bundle_summary(each, self._on_demand.is_default(each)) for each in absent]
+            models.sort(key=lambda each: (each.model.name, int(each.model.version)))
+        return explanation_pb2.ListModelsResponse(models=models, server=self._server)
 
     async def GetModel(
         self, request: explanation_pb2.GetModelRequest, context: grpc.aio.ServicerContext
     ) -> explanation_pb2.GetModelResponse:
         validate(request)
-        return descriptions.model_description(self._explaining.select(request.model), self._server)
+        return descriptions.model_description(await self._explaining.find(request.model), self._server)
 
     async def _explain(
         self, request: explanation_pb2.ExplainRequest, caller: str, on_progress: OnProgress | None

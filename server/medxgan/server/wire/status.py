@@ -3,9 +3,13 @@
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc import StatusCode
+from grpc import Status, StatusCode
+from grpc_status import rpc_status
 
 from medxgan.server.errors import STATUS_CODES, BusyError, InvalidRequestError, MedxganError
+
+DETAILS_KEY = "grpc-status-details-bin"
+"""The trailing header that holds a google.rpc.Status."""
 
 
 def status_code(kind: type[MedxganError]) -> StatusCode:
@@ -36,6 +40,12 @@ def internal_status(identifier: str) -> status_pb2.Status:
         f"internal error {identifier}; the server's log says more",
         error_details_pb2.RequestInfo(request_id=identifier),
     )
+
+
+def to_wire(status: status_pb2.Status) -> Status:
+    """A status as gRPC sends it: code, text and trailing headers, with the details in `DETAILS_KEY`."""
+    answer: Status = rpc_status.to_status(status)
+    return answer
 
 
 def _status(code: StatusCode, text: str, *details: Message) -> status_pb2.Status:

@@ -1,0 +1,1 @@
+"""Serving on Ray Serve. The only place that imports ray."""
