@@ -23,17 +23,18 @@ WARM_UP = 0.2
 COPIES = (2, 20, 200, 1000)
 SHARES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 MANY = 5
-"""Times as many requests for 1,000 copies, where each would else have few."""
+"""Times as many requests for 1,000 copies, where each would else have few, and in bursts, which are rare."""
 
 BURST_RATES = (0.5, 3.0)
-BURST_DWELLS = (2400.0, 600.0)
-"""A scanner's hour: forty minutes at half the mean and ten at three times it, by chance (assumed)."""
+BURST_DWELLS = (480.0, 120.0)
+"""Seconds at each rate, on average: eight minutes of little and two of six times as much, as when lists are worked off
+and their films sent together. **Assumed**, like the rates, which are relative to one another."""
 
 URGENT_SHARE = 0.1
 BATCHES = (1, 2, 4, 8, 16)
 FREE_SHARES = (0.0, 0.5, 0.8, 0.95)
-MORNING = (7, 9)
-"""Hours of the assumed day in which autoscaling is tried: the rate rises 3.6 times from that of 6 o'clock."""
+MORNING = 8
+"""Hour of the assumed day about which autoscaling is tried: half an hour before it and half an hour after it."""
 
 Row = dict[str, str | float]
 
@@ -101,7 +102,7 @@ def in_bursts(study: Study) -> list[Row]:
         rates = [rate * each / mean for each in BURST_RATES]
         for name, arrivals in (
             ("by chance", poisson(rate, study.requests, study.random())),
-            ("in bursts", bursts(rates, BURST_DWELLS, study.requests, study.random())),
+            ("in bursts", bursts(rates, BURST_DWELLS, MANY * study.requests, study.random())),
         ):
             outcome = study.run(Fleet(1, BOUNDLESS), arrivals)
             rows.append({"arrivals": name, "share": share, **_latencies(outcome)})
@@ -151,14 +152,17 @@ def by_free_share(study: Study) -> list[Row]:
 
 
 def autoscaled(study: Study, films: float) -> list[Row]:
-    """A morning of the assumed day under autoscalers and under fleets that stay as they are."""
+    """An hour of the assumed day under autoscalers, and under fleets that stay as they are.
+
+    Those that change begin as large as the first half hour needs at the least.
+    """
     hours = day_of(films)
-    arrivals = by_profile(hours[slice(*MORNING)], 3600.0, study.random())
-    before, peak = (hours[hour] / 3600 / study.of_server for hour in (MORNING[0] - 1, MORNING[1] - 1))
+    before, after = (hours[hour] / 3600 / study.of_server for hour in (MORNING - 1, MORNING))
+    arrivals = by_profile([hours[MORNING - 1] / 2, hours[MORNING] / 2], 1800.0, study.random())
     start = study.calibration.start
     policies: dict[str, AutoscalingPolicy | None] = {
-        "as many as at 6": None,
-        "as many as at 8, and a fifth": None,
+        "none, for the first half hour": None,
+        "none, for the second, and a fifth": None,
         "Ray Serve's defaults, 2 under way": replace(RAY_SERVE, start_delay=30 + start),
         "Ray Serve, 4 under way": replace(RAY_SERVE, target=4.0, start_delay=30 + start),
         "Ray Serve, 4 under way, up at once": replace(RAY_SERVE, target=4.0, up_delay=0.0, start_delay=30 + start),
@@ -167,7 +171,7 @@ def autoscaled(study: Study, films: float) -> list[Row]:
     }
     rows: list[Row] = []
     for name, policy in policies.items():
-        servers = math.ceil(1.2 * peak) if "fifth" in name else math.ceil(before)
+        servers = math.ceil(1.2 * after) if "fifth" in name else math.ceil(before)
         if policy is not None:
             servers = max(servers, policy.minimum)
         outcome = study.run(Fleet(servers, ServerPolicy(), Balancing.POWER_OF_TWO, policy), arrivals)

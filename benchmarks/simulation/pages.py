@@ -16,7 +16,7 @@ TITLES = {
     "batches": "What batching buys as measured: one server; shares of the best capacity",
     "assumed devices": "What batching would buy on a device where a share of a step costs the same for every batch "
     "(assumed, none was measured): explanations a second of one server",
-    "autoscaling": "A morning of the assumed day, 7 to 9 o'clock",
+    "autoscaling": "Autoscaling: half past 7 to half past 8 of the assumed day, the rate rising at 8",
     "plan": "Servers for the films of a day",
     "prices": "A thousand explanations by the price of one core for an hour, in its currency",
 }
