@@ -94,9 +94,6 @@ class Server:
         self._repository = repository
         self._health = Health(_HEALTH_OF)
         folder = model_folder(settings)
-        self._control = ModelControl(
-            repository, folder, model_loader(settings), states_default=not settings.default_model
-        )
         self._polling: asyncio.Task[None] | None = None
         uploads = Uploads(
             UploadLimits(
@@ -114,6 +111,13 @@ class Server:
         self._trail = None if settings.audit is None else AuditTrail(settings.audit)
         self._telemetry = telemetry = Telemetry(self._trail)
         self._metrics = metrics = telemetry.metrics
+        self._control = ModelControl(
+            repository,
+            folder,
+            model_loader(settings),
+            states_default=not settings.default_model,
+            note=telemetry.changed,
+        )
         bound = memory_bound(settings.maximum_memory_bytes)
         shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
         self._requests = [
