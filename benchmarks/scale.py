@@ -2,13 +2,14 @@
 
     python benchmarks/scale.py calibrate models/chest/6     what the parts of an explanation take on this machine
     python benchmarks/scale.py check models/chest/6         that, and the simulation against real servers
+    python benchmarks/scale.py replay chest                 the simulation against what load.py had measured before
     python benchmarks/scale.py curves chest                 latency and cost curves of what was calibrated
 
 `calibrate` times the engine's OPEN, blocks of gradient steps by the size of the batch and CLOSE, how copies slow one
 another down, and of a real server what remains. `check` calibrates anew, asks a real `medxgan serve --replicas N
 --threads 1` by chance (Poisson) at shares of the simulated capacity, and gives the simulation the very same arrivals:
 for a machine that nothing else works on. `curves` simulates fleets under load (SimPy). Writes calibration-NAME.json,
-scale-check-NAME.json and .md, scale-NAME.json, .md and .png.
+scale-check-NAME.json and .md, scale-replay-NAME.json and .md, scale-NAME.json, .md and .png.
 """
 
 import json
@@ -57,19 +58,31 @@ def check(
     name = bundle.parent.name
     calibration = calibrate(bundle, rounds, out)
     checked = check_servers(bundle, calibration, sample_pictures(), seconds, copies or COPIES)
-    measured_before = out / f"load-{name}.json"
-    replayed = []
-    if measured_before.exists():
-        report = json.loads(measured_before.read_text(encoding="utf-8"))
-        replayed = replay(report, calibration, "medxgan, 2 copies", 2)
     report = {
         **conditions(1, "onnxruntime", "grpcio", "simpy"),
         "model": calibration.model,
         "seconds": seconds,
         "checked": [{**asdict(each), "ratios": each.ratios} for each in checked],
+    }
+    write_results(out, f"scale-check-{name}", report, pages.check_page(report, checked))
+
+
+@app.command("replay")
+def replay_load(
+    name: Annotated[str, typer.Argument(help="Of the bundle that was calibrated, and put under load by load.py.")],
+    out: Out = RESULTS,
+) -> None:
+    """Compare the simulation with what load.py measured of a server with two copies, from calibration-NAME.json."""
+    calibration = Calibration.read(out / f"calibration-{name}.json")
+    measured = json.loads((out / f"load-{name}.json").read_text(encoding="utf-8"))
+    replayed = replay(measured, calibration, "medxgan, 2 copies", 2)
+    report = {
+        **conditions(1, "simpy"),
+        "model": calibration.model,
+        "measured_on": {key: measured[key] for key in ("command", "bundle", "cpu", "cores", "load_average")},
         "replayed": [{**asdict(each), "ratios": each.ratios} for each in replayed],
     }
-    write_results(out, f"scale-check-{name}", report, pages.check_page(report, checked, replayed))
+    write_results(out, f"scale-replay-{name}", report, pages.replay_page(report, replayed))
 
 
 @app.command()

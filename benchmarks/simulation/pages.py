@@ -39,7 +39,7 @@ def curves_page(report: dict[str, Any], tables: dict[str, list[Row]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_page(report: dict[str, Any], checked: Sequence[Checked], replayed: Sequence[Checked]) -> str:
+def check_page(report: dict[str, Any], checked: Sequence[Checked]) -> str:
     """The page of `scale.py check`."""
     lines = [
         f"# The simulation against real servers: {report['model']}",
@@ -54,13 +54,25 @@ def check_page(report: dict[str, Any], checked: Sequence[Checked], replayed: Seq
         "",
         *_checked(checked),
     ]
-    if replayed:
-        lines += [
-            "",
-            "And what `load.py` had measured of a server with two copies, its arrivals drawn anew from its seed:",
-            "",
-            *_checked(replayed),
-        ]
+    return "\n".join(lines) + "\n"
+
+
+def replay_page(report: dict[str, Any], replayed: Sequence[Checked]) -> str:
+    """The page of `scale.py replay`."""
+    measured = report["measured_on"]
+    lines = [
+        f"# The simulation against an earlier measurement: {report['model']}",
+        "",
+        f"{machine(report)}.",
+        "",
+        f"    {report['command']}",
+        "",
+        f"Measured of {measured['bundle']} on {measured['cpu']}, {measured['cores']} cores, load average at the end "
+        f"{measured['load_average']:.1f}, by `{measured['command']}`: the open loop of two copies, whose arrivals the "
+        "simulation draws anew from the same seed. Few requests: the tails are those of single ones.",
+        "",
+        *_checked(replayed),
+    ]
     return "\n".join(lines) + "\n"
 
 

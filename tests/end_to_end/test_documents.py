@@ -43,6 +43,7 @@ SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.
 NOT_RUN = {
     "training/README.md": ["it takes two machines"],
     "docs/gpu.md": ["it takes a GPU"],
+    "docs/scale.md": ["it takes half an hour and a machine that does nothing else"],
     "docs/portability.md": ["it takes Triton's image"],
     "docs/reading-room.md": ["it serves until it is stopped"] * 2,
     "web/README.md": ["it serves until it is stopped"],
