@@ -77,29 +77,46 @@ def test_a_seed_says_everything(calibration, fleet: Fleet, seed: int) -> None:
     assert one.cost == other.cost
 
 
-@given(seed=seeds, urgent=st.floats(0, 10), maximum_rows=st.integers(1, 8))
-@settings(deadline=None, max_examples=50)
-def test_an_urgent_request_waits_for_one_call_of_the_others_at_a_time(
-    calibration, seed: int, urgent: float, maximum_rows: int
-) -> None:
-    """However many others there are: for the call that runs when it comes, and for one before each call of its own."""
+def urgent_latency(calibration, others: int, comes: float, maximum_rows: int = 4) -> float:
+    """Of an urgent request that comes so long after others, all of which came at once."""
     environment = Environment()
     replica = Replica(environment, Processors(environment, calibration.slowed), calibration, maximum_rows)
-    for number in range(20):
+    for number in range(others):
         environment.process(replica.explain(Request(str(number), 10)))
     ended: list[float] = []
 
     def ask():
-        yield environment.timeout(urgent)
-        came = environment.now
+        yield environment.timeout(comes)
         yield from replica.explain(Request("urgent", 10, urgent=True))
-        ended.append(environment.now - came)
+        ended.append(environment.now - comes)
 
     environment.process(ask())
     environment.run()
+    return ended[0]
+
+
+OTHERS = 20
+
+
+@given(comes=st.floats(OTHERS * OPEN + 0.1, 10), maximum_rows=st.integers(1, 8))
+@settings(deadline=None, max_examples=30)
+def test_an_urgent_request_waits_for_one_call_of_the_others_at_a_time(
+    calibration, comes: float, maximum_rows: int
+) -> None:
+    """However many others wait: for the call that runs when it comes, and for one before each call of its own."""
     longest = max(OPEN, CLOSE, calibration.block_seconds(maximum_rows, calibration.longest_block))
     between = max(OPEN, CLOSE)  # others' blocks do not begin before its own are done
-    assert ended[0] <= calibration.alone - HOST + longest + 3 * between + 1e-9
+    bound = calibration.alone - HOST + longest + 3 * between
+    assert urgent_latency(calibration, OTHERS, comes, maximum_rows) <= bound + 1e-9
+
+
+def test_an_urgent_request_waits_with_a_block_of_others_that_is_queued_behind_their_images(calibration) -> None:
+    """As in the server: a block that was handed to the device thread waits there, and no other is handed over then.
+
+    So the one exception are others that came at once just before: all of their images are opened first.
+    """
+    waited = urgent_latency(calibration, OTHERS, comes=OPEN + 0.001) - (calibration.alone - HOST)
+    assert (OTHERS - 3) * OPEN < waited < OTHERS * OPEN + calibration.block_seconds(4, calibration.longest_block)
 
 
 def test_urgent_requests_do_not_stop_the_others() -> None:
