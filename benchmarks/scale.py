@@ -94,7 +94,7 @@ def curves(
     prices: Annotated[list[float] | None, typer.Option(min=0, help="Of a core for an hour; may be repeated.")] = None,
     out: Out = RESULTS,
 ) -> None:
-    """Simulate fleets under load, from calibration-NAME.json: some ten minutes."""
+    """Simulate fleets under load, from calibration-NAME.json: half an hour or more."""
     calibration = Calibration.read(out / f"calibration-{name}.json")
     study = experiments.Study(calibration, requests)
     tables: dict[str, list[experiments.Row]] = {}

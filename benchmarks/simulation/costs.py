@@ -27,6 +27,7 @@ class Cost:
         """Share of the paid time in which a device thread worked, in [0, 1]."""
         return self.busy_seconds / self.core_seconds
 
-    def of_thousand(self, price: float) -> float:
-        """A thousand explanations, at a price of one core for an hour, in its currency."""
-        return 1000 * self.core_seconds_each * price / 3600
+
+def of_thousand(core_seconds_each: float, price: float) -> float:
+    """What a thousand explanations cost at a price of one core for an hour, in its currency."""
+    return 1000 * core_seconds_each * price / 3600

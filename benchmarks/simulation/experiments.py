@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from simulation.arrivals import ASSUMED_DAY, Arrivals, bursts, by_profile, day_of, poisson
+from simulation.arrivals import Arrivals, bursts, by_profile, day_of, poisson
 from simulation.autoscaling import KUBERNETES, RAY_SERVE, AutoscalingPolicy
 from simulation.balancing import Balancing
 from simulation.calibration import Calibration
 from simulation.check import capacity
+from simulation.costs import of_thousand
 from simulation.fleet import Fleet, Outcome, simulate
 from simulation.server import ServerPolicy
 
@@ -213,12 +214,7 @@ def planned(study: Study, films: float, p95: float) -> list[Row]:
 
 def price_table(core_seconds_each: float, prices: Sequence[float]) -> list[Row]:
     """What a thousand explanations cost at a price of one core for an hour."""
-    return [{"price": price, "thousand": 1000 * core_seconds_each * price / 3600} for price in prices]
-
-
-def peak_factor() -> float:
-    """The assumed day's peak hour over its mean."""
-    return max(ASSUMED_DAY) / (sum(ASSUMED_DAY) / len(ASSUMED_DAY))
+    return [{"price": price, "thousand": of_thousand(core_seconds_each, price)} for price in prices]
 
 
 def _latencies(outcome: Outcome, urgent: bool | None = None) -> Row:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 from simulation.calibration import Calibration
-from simulation.costs import Cost
+from simulation.costs import Cost, of_thousand
 
 SHIPPED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("calibration-*.json"))
 
@@ -61,4 +61,4 @@ def test_a_thousand_explanations_cost_their_time_times_the_price() -> None:
     cost = Cost(answered=7200, core_seconds=3600, busy_seconds=1800)
     assert cost.core_seconds_each == 0.5
     assert cost.utilisation == 0.5
-    assert cost.of_thousand(0.04) == pytest.approx(1000 / 7200 * 0.04)
+    assert of_thousand(cost.core_seconds_each, 0.04) == pytest.approx(1000 / 7200 * 0.04)
