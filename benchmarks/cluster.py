@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from load import WAITING, Measured, closed_loop, smooth_pictures
-from load_targets import ROOMS, ROOT, Target, asking, medxgan, started
+from load import WAITING, Measured, closed_loop
+from load_targets import ROOMS, ROOT, Target, asking, medxgan, sample_pictures, started
 from measuring import conditions, machine, write_results
 
 RAY_START_SECONDS = 300.0
@@ -93,7 +93,7 @@ def _on_ray(bundle: Path, replicas: int, threads: int) -> Iterator[Target]:
 async def _measure(
     targets: list[Target], replicas: int, loads: list[int], seconds: float, rounds: int
 ) -> list[Measurement]:
-    pictures, measurements = smooth_pictures(), []
+    pictures, measurements = sample_pictures(), []
     async with AsyncExitStack() as connected:
         asks = [await connected.enter_async_context(target.connect()) for target in targets]
         for ask in asks:

@@ -31,8 +31,8 @@ from typing import Annotated, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import typer
-from load_targets import ROOT, Ask, Order, Picture, Target, eager, medxgan, triton
-from measuring import conditions, machine, write_results
+from load_targets import ROOT, Ask, Order, Picture, Target, eager, medxgan, sample_pictures, triton
+from measuring import conditions, machine, processor_seconds, write_results
 
 CALLERS = (1, 4, 16, 64)
 SHARES = (0.5, 0.7, 0.9)
@@ -42,7 +42,6 @@ LEAVING = 8
 LONG_STEPS = 100
 """Of those who leave."""
 ROUNDS_OF_LEAVING = 2
-PICTURES = 32
 WAITING = 512
 """Explanations that may wait: a refusal would look like a quick answer."""
 
@@ -124,7 +123,7 @@ def _of_commit(commit: str, bundle: Path, threads: int) -> Iterator[Target]:
 
 
 async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
-    pictures = smooth_pictures()
+    pictures = sample_pictures()
     measured = []
     async with AsyncExitStack() as connected:
         asks = [await connected.enter_async_context(target.connect()) for target in targets]
@@ -163,7 +162,7 @@ async def closed_loop(target: Target, ask: Ask, pictures: list[Picture], callers
             times.append(time.perf_counter() - began)
             number += callers
 
-    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    began, busy = time.perf_counter(), processor_seconds(target.process)
     await asyncio.gather(*(call(caller) for caller in range(callers)))
     return _summary(target, f"{callers} callers", times, began, busy)
 
@@ -179,7 +178,7 @@ async def _open(
         await ask(pictures[number % len(pictures)])
         times.append(time.perf_counter() - came)
 
-    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    began, busy = time.perf_counter(), processor_seconds(target.process)
     calls = []
     while time.perf_counter() - began < seconds:
         calls.append(asyncio.create_task(call(len(calls))))
@@ -203,7 +202,7 @@ async def _mixed(target: Target, ask: Ask, pictures: list[Picture], capacity: fl
         times.append(time.perf_counter() - came)
 
     others = [asyncio.create_task(routine(number)) for number in range(ROUTINE_CALLERS)]
-    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    began, busy = time.perf_counter(), processor_seconds(target.process)
     calls: list[asyncio.Task[None]] = []
     while time.perf_counter() - began < seconds:
         await asyncio.sleep(random.exponential(1 / (URGENT_SHARE * capacity)))
@@ -216,7 +215,7 @@ async def _mixed(target: Target, ask: Ask, pictures: list[Picture], capacity: fl
 
 async def _after_others_left(target: Target, ask: Ask, pictures: list[Picture]) -> Measured:
     times: list[float] = []
-    began, busy = time.perf_counter(), _processor_seconds(target.process)
+    began, busy = time.perf_counter(), processor_seconds(target.process)
     for _ in range(ROUNDS_OF_LEAVING):
         others = [asyncio.create_task(_long(ask, picture)) for picture in pictures[:LEAVING]]
         await asyncio.sleep(0.5)
@@ -240,40 +239,8 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 def _summary(target: Target, load: str, times: list[float], began: float, busy: float) -> Measured:
     seconds = time.perf_counter() - began
     p50, p95, p99 = (1000 * float(np.percentile(times, percent)) for percent in (50, 95, 99))
-    cores = (_processor_seconds(target.process) - busy) / seconds
+    cores = (processor_seconds(target.process) - busy) / seconds
     return Measured(target.name, load, len(times), len(times) / seconds, p50, p95, p99, cores)
-
-
-def smooth_pictures() -> list[Picture]:
-    """Smooth pictures with some noise, such as a film is."""
-    random = np.random.default_rng(0)
-    rows, columns = np.mgrid[0:256, 0:256] / 256
-    made = []
-    for _ in range(PICTURES):
-        a, b, c = random.uniform(1, 4, 3)
-        waves = np.sin(a * rows * np.pi) * np.cos(b * columns * np.pi) + 0.5 * np.sin(c * (rows + columns) * np.pi)
-        made.append(np.clip(128 + 60 * waves + random.normal(0, 4, waves.shape), 0, 255).astype(np.uint8))
-    return made
-
-
-def _processor_seconds(process: int) -> float:
-    """Processor time of a process and of those that it started."""
-    tick, total = os.sysconf("SC_CLK_TCK"), 0.0
-    parents: dict[int, int] = {}
-    spent: dict[int, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-        spent[int(folder.name)] = (int(fields[11]) + int(fields[12])) / tick
-    for each in spent:
-        above = each
-        while above not in (process, 0) and above in parents:
-            above = parents[above]
-        total += spent[each] if above == process else 0
-    return total
 
 
 def _page(report: dict[str, Any], measured: list[Measured]) -> str:

@@ -41,6 +41,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("protos", "bundle", "server", "client", "training", "export", "evaluation")
 MAPS = (MAP_KIND_RECONSTRUCTION, MAP_KIND_NEGATIVE_REALIZATION, MAP_KIND_DIFFERENCE)
 START_SECONDS = 60.0
+PICTURES = 32
 
 Picture = NDArray[np.uint8]
 
@@ -82,6 +83,18 @@ class Target:
     name: str
     process: int
     connect: Callable[[], AbstractAsyncContextManager[Ask]]
+
+
+def sample_pictures() -> list[Picture]:
+    """Smooth pictures with some noise, such as a film is."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:256, 0:256] / 256
+    made = []
+    for _ in range(PICTURES):
+        a, b, c = random.uniform(1, 4, 3)
+        waves = np.sin(a * rows * np.pi) * np.cos(b * columns * np.pi) + 0.5 * np.sin(c * (rows + columns) * np.pi)
+        made.append(np.clip(128 + 60 * waves + random.normal(0, 4, waves.shape), 0, 255).astype(np.uint8))
+    return made
 
 
 @contextmanager

@@ -68,6 +68,32 @@ def machine(report: Mapping[str, object]) -> str:
     )
 
 
+def processor_seconds(process: int) -> float:
+    """Processor time of a process and of those that it started."""
+    tick, total = os.sysconf("SC_CLK_TCK"), 0.0
+    parents: dict[int, int] = {}
+    spent: dict[int, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields[1])
+        spent[int(folder.name)] = (int(fields[11]) + int(fields[12])) / tick
+    for each in spent:
+        above = each
+        while above not in (process, 0) and above in parents:
+            above = parents[above]
+        total += spent[each] if above == process else 0
+    return total
+
+
+def busy_seconds() -> float:
+    """Processor time that the machine has spent on anything, in all of its cores together (Linux)."""
+    user, nice, system, _, _, *others = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=9)[1:9]
+    return sum(map(int, (user, nice, system, *others))) / os.sysconf("SC_CLK_TCK")
+
+
 def write_results(out: Path, name: str, report: Mapping[str, object], page: str) -> None:
     """Write NAME.json and NAME.md into a folder, made if need be, and print the page."""
     out.mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,7 @@ NOT_RUN = {
     "training/README.md": ["it takes two machines"],
     "docs/cohorts.md": ["it takes a cluster"],
     "docs/gpu.md": ["it takes a GPU"],
+    "docs/scale.md": ["it takes half an hour and a machine that does nothing else"],
     "docs/portability.md": ["it takes Triton's image"],
     "docs/reading-room.md": ["it serves until it is stopped"] * 3,
     "web/README.md": ["it serves until it is stopped"],

@@ -24,6 +24,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from medxgan.server.embedded import EmbeddedServer
+from medxgan.server.telemetry.audit import verify
 from medxgan.v1.explanation_pb2 import (
     ClassifyRequest,
     ExplainRequest,
@@ -137,6 +138,23 @@ def test_models_come_and_go_by_calls(asking: Asking, put: Put) -> None:
             stub.Classify(ClassifyRequest(image=Image(encoded=b"film")))
         client.load_model("one")
         assert score(client, "one.grad_cam")
+
+
+def test_the_audit_trail_says_who_loaded_and_unloaded_what(asking: Asking, put: Put, tmp_path: Path) -> None:
+    trail = tmp_path / "audit.jsonl"
+    put("two/1")
+    with asking(model_control="explicit", load_models="one", audit=trail) as (client, _):
+        client.load_model("two")
+        score(client, "two.grad_cam")
+        client.unload_model("two")
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    assert [(line["method"], line["model"], line.get("cause")) for line in lines] == [
+        ("Load", "two/1", "call"),
+        ("Explain", "two/1", None),
+        ("Unload", "two/1", "call"),
+    ]
+    assert len({(line["caller"], line["bundle_sha256"]) for line in lines}) == 1
+    assert (verify(trail).records, verify(trail).broken) == (3, None)
 
 
 def test_what_is_refused_is_said_and_changes_nothing(asking: Asking, put: Put, folder: Path) -> None:

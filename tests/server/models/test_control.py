@@ -23,9 +23,9 @@ from medxgan.bundle import LoadedBundle
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
-from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError, UnknownModelError
+from medxgan.server.errors import AuditError, InvalidRequestError, MedxganError, StoppingError, UnknownModelError
 from medxgan.server.models.admission import ModelCapacity
-from medxgan.server.models.control import ModelControl
+from medxgan.server.models.control import Cause, ModelControl
 from medxgan.server.models.folder import ModelFolder
 from medxgan.server.models.loading import ModelLoader
 from medxgan.server.models.repository import ModelRepository
@@ -76,7 +76,14 @@ class House:
 class Running:
     def __init__(self, repository: ModelRepository, folder: ModelFolder, loader: ModelLoader) -> None:
         self.repository = repository
-        self.control = ModelControl(repository, folder, loader)
+        self.noted: list[tuple[Cause, str, str]] = []
+        self.trail_is_full = False
+        self.control = ModelControl(repository, folder, loader, note=self.note)
+
+    async def note(self, cause: Cause, method: str, model: ServedModel) -> None:
+        if self.trail_is_full:
+            raise AuditError("the audit trail can't be written")
+        self.noted.append((cause, method, model.bundle.name))
 
     def model(self, name: str, version: str = "") -> ServedModel:
         return self.repository.select(ModelSelector(name=name, version=version))
@@ -117,6 +124,45 @@ def test_a_new_version_is_served_once_it_is_warm(house: House) -> None:
             assert running.limitation("lung") == "second", "the highest, where none is named"
             assert running.limitation("lung", "9") == "first"
             assert set(running.states().values()) == {("READY", "")}
+
+    asyncio.run(check())
+
+
+def test_every_change_is_noted_with_who_made_it(house: House) -> None:
+    house.policy = "latest"
+
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("lung/10")
+            await running.control.load("lung", "operator")
+            await running.control.load("lung", "operator")  # which changes nothing
+            await running.control.unload("lung", "other")
+            house.put("lung/11")
+            await running.control.read_again(changed=False, loaded=False)
+            call = Cause("call", "operator")
+            assert running.noted == [
+                (call, "Load", "lung/10"),
+                (call, "Unload", "lung/9"),
+                (Cause("call", "other"), "Unload", "lung/10"),
+                (Cause("signal"), "Load", "lung/11"),
+            ]
+
+    asyncio.run(check())
+
+
+def test_what_can_not_be_noted_does_not_happen(house: House) -> None:
+    async def check() -> None:
+        async with house.serving() as running:
+            house.put("lung/10")
+            running.trail_is_full = True
+            for change in (running.control.load, running.control.unload):
+                assert isinstance(await refusal(change("lung")), AuditError)
+                assert running.repository.names() == ["lung/9"]
+            await running.control.read_again(changed=True, loaded=False)
+            assert running.repository.names() == ["lung/9"]
+            running.trail_is_full = False
+            await running.control.read_again(changed=True, loaded=False)
+            assert running.repository.names() == ["lung/9", "lung/10"]
 
     asyncio.run(check())
 

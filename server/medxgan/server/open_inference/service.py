@@ -179,7 +179,7 @@ class OpenInferenceService:
         if overrides := sorted(request.parameters):
             expected = "expected none: a bundle is served as it lies in the folder"
             raise InvalidRequestError(f"parameters.{shown(overrides[0])}", expected)
-        await self._control.load(request.model_name)
+        await self._control.load(request.model_name, caller_of(context))
         return inference.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(
@@ -189,7 +189,7 @@ class OpenInferenceService:
         # Whose value changes nothing: no model depends on another.
         if unknown := sorted(request.parameters.keys() - {"unload_dependents"}):
             raise InvalidRequestError(f"parameters.{shown(unknown[0])}", "unknown; there is unload_dependents")
-        await self._control.unload(request.model_name)
+        await self._control.unload(request.model_name, caller_of(context))
         return inference.RepositoryModelUnloadResponse()
 
     def _check_control(self, repository: str) -> None:

@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 
 from medxgan.server.explanation.explanation import Explanation
 from medxgan.server.images.sent import SentImage
+from medxgan.server.models.control import Cause
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Stopwatch
 from medxgan.server.telemetry.audit import AuditTrail
@@ -83,14 +84,29 @@ class Telemetry:
         current_trace().answered(model.bundle.name)
         await self._note(caller, digest, model, method="Classify")
 
+    async def changed(self, cause: Cause, method: str, model: ServedModel) -> None:
+        """Which models are served is about to change.
+
+        Args:
+            cause: why.
+            method: "Load" or "Unload".
+            model: that comes or goes.
+
+        Raises:
+            AuditError: it can't be noted, so it must not happen.
+        """
+        await self._append(cause.caller, model, method=method, cause=cause.kind)
+
     async def _note(self, caller: str, digest: str, model: ServedModel, **what: object) -> None:
+        await self._append(caller, model, input_sha256=digest, **what)
+
+    async def _append(self, caller: str, model: ServedModel, **what: object) -> None:
         if self._trail is None:
             return
         record: Mapping[str, object] = {
             "caller": caller,
             "model": model.bundle.name,
             "bundle_sha256": model.bundle.sha256,
-            "input_sha256": digest,
             **what,
         }
         await asyncio.to_thread(self._trail.append, record)
