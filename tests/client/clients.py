@@ -9,11 +9,7 @@ from typing import Any, Self
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
-from medxgan.client import (
-    AsyncClient,
-    CredentialsError,
-    Explanation,
-)
+from medxgan.client import AsyncClient, CredentialsError, Explanation
 from medxgan.v1 import explanation_pb2
 
 PHASE = explanation_pb2.PROGRESS_PHASE_INVERSION

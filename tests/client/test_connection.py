@@ -4,9 +4,7 @@ import socket
 
 import pytest
 
-from medxgan.client import (
-    UnavailableError,
-)
+from medxgan.client import UnavailableError
 from medxgan.client.connection import KEEPALIVE, proxy_hint
 
 

@@ -4,11 +4,7 @@ import grpc
 import pytest
 import trustme
 
-from medxgan.client import (
-    CredentialsError,
-    Tls,
-    UnavailableError,
-)
+from medxgan.client import CredentialsError, Tls, UnavailableError
 
 
 @pytest.mark.parametrize("options", [{"token": "a.b.c"}, {"metadata": {"Authorization": "Bearer a.b.c"}}])

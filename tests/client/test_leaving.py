@@ -10,12 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.client.clients import waiting_events
 
-from medxgan.client import (
-    AsyncClient,
-    Client,
-    DeadlineExceededError,
-    Progress,
-)
+from medxgan.client import AsyncClient, Client, DeadlineExceededError, Progress
 
 
 def test_a_caller_who_stops_listening_frees_the_server(service, client, grey) -> None:

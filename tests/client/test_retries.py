@@ -10,14 +10,7 @@ import pytest
 from grpc import StatusCode
 from tests.client.clients import Blocking, retry_after, waiting_events
 
-from medxgan.client import (
-    BusyError,
-    Client,
-    MedxganClientError,
-    Progress,
-    ServerFaultError,
-    UnavailableError,
-)
+from medxgan.client import BusyError, Client, MedxganClientError, Progress, ServerFaultError, UnavailableError
 
 
 @pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED])
