@@ -245,8 +245,7 @@ def test_each_of_two_processes_reads_its_own_rows_of_the_same_batches(
 def test_workers_change_nothing(configurations: tuple[TrainingConfig, TrainingConfig]) -> None:
     before = torch.get_rng_state()
     alone = streamed(configurations[1], 3)
-    for workers in (1, 2):
-        torch.testing.assert_close(streamed(configurations[1], 3, workers=workers), alone, atol=0, rtol=0)
+    torch.testing.assert_close(streamed(configurations[1], 3, workers=2), alone, atol=0, rtol=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -380,26 +379,26 @@ print(sum(len(batch.x) for batch in islice(stream, batches)))
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux how much memory a process has")
 def test_a_set_several_times_the_memory_is_read_through(tmp_path: Path) -> None:
-    """A process that may take 96 MiB more than at its first batch reads 384 MiB of levels, and so fails if it keeps
-    them. What it holds at a time are 2 lanes of 2 shards of 8 MiB, and what comes in their place."""
-    levels = np.random.default_rng(0).integers(0, 256, (128, 256, 256), dtype=np.uint8)
+    """A process that may take 48 MiB more than at its first batch reads 192 MiB of levels, and so fails if it keeps
+    them. What it holds at a time are 2 lanes of 2 shards of 4 MiB, and what comes in their place."""
+    levels = np.random.default_rng(0).integers(0, 256, (64, 256, 256), dtype=np.uint8)
     portion = LabelledImages(
         images=list(levels),
-        labels=np.arange(128, dtype=np.uint8) % 2,
-        patients=("",) * 128,
-        sources=("",) * 128,
-        ids=tuple(map(str, range(128))),
-        inverted=np.zeros(128, dtype=np.bool_),
+        labels=np.arange(64, dtype=np.uint8) % 2,
+        patients=("",) * 64,
+        sources=("",) * 64,
+        ids=tuple(map(str, range(64))),
+        inverted=np.zeros(64, dtype=np.bool_),
     )
-    writer = ShardWriter(tmp_path / "set", 128, 0)
+    writer = ShardWriter(tmp_path / "set", 64, 0)
     for _ in range(48):
-        writer.add(portion.split(np.zeros(128, dtype=np.bool_)))
+        writer.add(portion.split(np.zeros(64, dtype=np.bool_)))
     writer.finish()
-    line = [sys.executable, "-c", PEAK, str(tmp_path / "set"), str(96 * 2**20), str(95)]
+    line = [sys.executable, "-c", PEAK, str(tmp_path / "set"), str(48 * 2**20), str(47)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     outcome = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
-    assert int(outcome.stdout) == 95 * 64
+    assert int(outcome.stdout) == 47 * 64
 
 
 def test_the_limit_of_memory_is_one_that_holds() -> None:

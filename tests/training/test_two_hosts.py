@@ -21,7 +21,7 @@ PHANTOM = Path(__file__).parents[2] / "training" / "configs" / "phantom.toml"
 
 SMALL = f"""
 extends = "{PHANTOM}"
-patience = 0.5
+patience = PATIENCE
 
 [data]
 count = 60
@@ -159,18 +159,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("two-hosts")
 
 
-def config_of(folder: Path, steps: int) -> Path:
+def config_of(folder: Path, steps: int, patience: float = 30) -> Path:
     file = folder / f"steps-{steps}.toml"
-    file.write_text(SMALL.replace("STEPS", str(steps)))
+    file.write_text(SMALL.replace("STEPS", str(steps)).replace("PATIENCE", str(patience)))
     return file
 
 
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> Path:
-    """A run of one process; its classifier serves the other tests too."""
-    configuration = load_configuration(config_of(folder, 6))
-    train_classifier(configuration, folder, folder / "alone")
-    train_generator(configuration, folder, folder / "alone")
+    """A classifier of one process; it serves the other tests too."""
+    train_classifier(load_configuration(config_of(folder, 6)), folder, folder / "alone")
     return folder / "alone"
 
 
@@ -194,13 +192,12 @@ def wait_for_checkpoint(run: Path, both: list[Command]) -> None:
 
 
 @pytest.mark.slow
-def test_two_hosts_train_as_one_process(hosts: Hosts, alone: Path, folder: Path, tmp_path: Path) -> None:
+def test_two_hosts_train_a_classifier_as_one_process(hosts: Hosts, alone: Path, folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "shared"
-    for part in ("classifier", "generator"):
-        for command in hosts.train(part, config_of(folder, 6), run):
-            status, told = command.ended()
-            assert status == 0, told
-        assert_same_figures(alone, run, part)
+    for command in hosts.train("classifier", config_of(folder, 6), run):
+        status, told = command.ended()
+        assert status == 0, told
+    assert_same_figures(alone, run, "classifier")
 
 
 @pytest.mark.slow
@@ -217,7 +214,7 @@ def test_when_a_host_dies_the_other_says_so_and_a_second_start_goes_on(
     assert LOST in told
     assert "goes on from its last checkpoint" in told
 
-    # Goes on from the checkpoint, on both, as one process would.
+    # Goes on from the checkpoint, on both, as one process does.
     reached = load_weights(run / "generator" / "checkpoint.safetensors", {})
     single = tmp_path / "single"
     shutil.copytree(run, single)
@@ -238,7 +235,8 @@ def test_a_cable_that_is_cut_is_given_up_after_the_patience(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(alone / "classifier", run / "classifier")
-    both = hosts.train("generator", config_of(folder, ENDLESS), run)
+    # Long enough for the processes to start side by side on a busy machine.
+    both = hosts.train("generator", config_of(tmp_path, ENDLESS, patience=0.75), run)
     wait_for_checkpoint(run, both)
     ip("-n", hosts.names[1], "link", "set", "eth0", "down")
     status, told = both[0].ended()

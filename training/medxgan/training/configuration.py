@@ -415,6 +415,9 @@ def _located(external: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    # Of another kind, a table has other keys: it takes the place of the base's.
+    if over.get("kind", base.get("kind")) != base.get("kind"):
+        return over
     merged = dict(base)
     for key, value in over.items():
         both_tables = isinstance(value, dict) and isinstance(base.get(key), dict)

@@ -11,6 +11,7 @@ from medxgan.training.data.medmnist import read_medmnist
 from medxgan.training.data.npz import read_npz, read_npz_split
 from medxgan.training.data.phantom import phantoms
 from medxgan.training.data.samples import DataSplit, LabelledImages
+from medxgan.training.data.shards import read_parts
 from medxgan.training.data.splitting import split_by_patient
 
 Values = tuple[str | int | float, ...]
@@ -160,10 +161,6 @@ class ShardsData(BaseModel):
 
     def load(self, base: Path) -> DataSplit:
         """Reads the calibration and the test part and, as `train`, a sample of the training images."""
-        try:
-            from medxgan.training.data.shards import read_parts
-        except ModuleNotFoundError as error:
-            raise DataError(f"data of kind 'shards' needs {error.name}: install medxgan[training]") from error
         return read_parts(base / self.path, self.sample)
 
 
