@@ -69,7 +69,7 @@ class Examples:
         """
         size = self._settings.batch_size
         if self._stream is not None:
-            for pictures in self._stream.batches(size, first):
+            for pictures in self._stream.batches(size, first, field="generator.batch_size"):
                 yield self._seen(pictures.x, pictures.mask, pictures.stratum)
         known = self.known
         while True:

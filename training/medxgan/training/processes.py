@@ -11,7 +11,7 @@ mean of the processes' means, as every process has equally many rows. With one p
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
@@ -54,7 +54,7 @@ def launch(precision: Literal["32-true", "bf16-mixed"] = "32-true", patience: fl
     if precision == "bf16-mixed" and fabric.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         logger.warning("this processor has no arithmetic for bfloat16 (bf16-mixed): training goes on in float32")
         fabric = _fabric(devices, machines, "32-true", patience)
-    with _reaching_others():
+    with _reaching_others() if devices * machines > 1 else nullcontext():
         fabric.launch()
     return fabric
 

@@ -89,14 +89,19 @@ class ShardStream:
         if data.workers and own % data.workers:
             raise DataError(f"data.workers: expected a divisor of the lanes of a process, {own}, found {data.workers}")
 
-    def batches(self, batch_size: int, first: int = 0) -> Iterator[Pictures]:
-        """This process's rows of every batch of `batch_size` images from batch number `first` on.
+    def batches(self, batch_size: int, first: int = 0, *, field: str = "batch_size") -> Iterator[Pictures]:
+        """This process's rows of every batch.
+
+        Args:
+            batch_size: images in it.
+            first: number of the batch to begin with.
+            field: the one that states the size, for messages.
 
         Raises:
             DataError: the batch has not as many rows of each lane, or a shard can't be read.
         """
         if batch_size % self._data.lanes:
-            raise DataError(f"batch_size: expected a multiple of data.lanes, {self._data.lanes}, found {batch_size}")
+            raise DataError(f"{field}: expected a multiple of data.lanes, {self._data.lanes}, found {batch_size}")
         each = batch_size // self._data.lanes
         own = len(self._lanes) // processes.count()
         lanes = self._lanes[processes.rank() * own :][:own]

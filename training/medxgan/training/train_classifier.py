@@ -78,7 +78,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     batch_size = min(settings.batch_size, train.rows)
     processes.check_batch_size("classifier.batch_size", batch_size)
     batches = train.rows // batch_size
-    drawn = train.batches(batch_size)
+    drawn = train.batches(batch_size, field="classifier.batch_size")
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.epochs * batches
     )
@@ -126,7 +126,7 @@ class _Held:
         mask = lesion_masks(images, known.x.shape[-1]) if masks else None
         self._pictures = Pictures(known.x, known.label, mask, torch.zeros(self.rows, dtype=torch.long)).to(device)
 
-    def batches(self, batch_size: int) -> Iterator[Pictures]:
+    def batches(self, batch_size: int, *, field: str) -> Iterator[Pictures]:  # noqa: ARG002 - every size fits
         """This process's rows of every batch; what is left of an epoch is passed over."""
         batches = self.rows // batch_size
         while True:

@@ -75,7 +75,7 @@ def _pictures(configuration: TrainingConfig, data_root: Path, fabric: Fabric) ->
     """This process's pictures of every step, without end."""
     preprocess, size = build_preprocess(configuration), configuration.encoder.batch_size
     if isinstance(configuration.data, ShardsData):
-        for rows in ShardStream(configuration.data, data_root, preprocess).batches(size):
+        for rows in ShardStream(configuration.data, data_root, preprocess).batches(size, field="encoder.batch_size"):
             yield fabric.to_device(rows.x)
     x = fabric.to_device(preprocess_images(preprocess, configuration.data.load(data_root).train).x)
     while True:

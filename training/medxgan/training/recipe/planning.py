@@ -1,5 +1,6 @@
 """From a classifier and a set of images to a plan."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
@@ -20,7 +21,7 @@ from medxgan.training.recipe.trial import measure_cost
 from medxgan.training.runs import build_preprocess
 
 
-def make_plan(stated: Mapping[str, Any], split: DataSplit, images: int, budget: float | None) -> Plan:
+def make_plan(stated: Mapping[str, Any], split: DataSplit, images: int, deadline: float | None) -> Plan:
     """Size a training; what the configuration states stays as it is.
 
     Args:
@@ -28,7 +29,7 @@ def make_plan(stated: Mapping[str, Any], split: DataSplit, images: int, budget: 
             external_classifier, with absolute paths; whatever else a person wants otherwise than the recipe.
         split: the images that it names, with a calibration part.
         images: to train on; of shards more than `split` holds.
-        budget: seconds that all of it may take; None for as many as it takes.
+        deadline: when all of it is to be done, in the seconds of `time.perf_counter`; None where there is no hurry.
 
     Raises:
         RecipeError: the classifier does not fit the images, or the budget is too small.
@@ -69,8 +70,9 @@ def make_plan(stated: Mapping[str, Any], split: DataSplit, images: int, budget: 
         wanted = configuration.generator.steps
         held = len(split.train)
         steps: int | None = wanted
-        if budget is not None:
-            steps = affordable_steps(cost, wanted, held, trials if searches else 0, budget)
+        if deadline is not None:
+            left = deadline - time.perf_counter()
+            steps = affordable_steps(cost, wanted, held, trials if searches else 0, left)
         if steps is not None:
             break
         smaller = [each for each in SIZES if each < size]

@@ -72,16 +72,16 @@ def train_by_recipe(
         images = len(split.train)
         if isinstance(section, ShardsData):
             images = sum(shard.rows for shard in Manifest.read(root / section.path).train)
-        spent = time.perf_counter() - started
-        plan = make_plan(stated, split, images, None if budget is None else 3600 * budget - spent)
+        plan = make_plan(stated, split, images, None if budget is None else started + 3600 * budget)
     _show(plan, console)
     if not agreed:
         if not sys.stdin.isatty():
             raise RecipeError("--yes: expected it, as there is no terminal to ask for consent")
         typer.confirm("Go on?", default=True, abort=True)
     plan = _searched(plan, root, split, isinstance(section, ShardsData), console)
+    Run.create(out, plan.configuration)
     plan.save(out)
-    run = train_generator(Run.create(out, plan.configuration).configuration, root, out)
+    run = train_generator(plan.configuration, root, out)
     taken = time.perf_counter() - started
     plan.save(out, taken)
     console.print(f"Took {taken / 60:.0f} minutes; {plan.seconds / 60:.0f} were estimated.", highlight=False)
