@@ -183,7 +183,13 @@ def test_a_network_that_says_nothing_of_its_size_is_tried_out(tmp_path: Path, mo
     monkeypatch.syspath_prepend(tmp_path)
     external = ExternalClassifierConfig(source="fixed_size:make")
     assert picture_size(external, "lesion", 32) == 28
-    assert picture_size(external, "lesion", 28) is None
+    assert picture_size(external, "lesion", 28) == 28
+    (tmp_path / "any_size.py").write_text(
+        "from torch import nn\n\n\ndef make():\n"
+        "    ending = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1)\n"
+        "    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), *ending)\n"
+    )
+    assert picture_size(ExternalClassifierConfig(source="any_size:make"), "lesion", 32) is None
 
 
 # --- MedMNIST's layout ---

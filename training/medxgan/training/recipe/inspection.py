@@ -40,7 +40,7 @@ class Decisions:
 
 
 def picture_size(configuration: ExternalClassifierConfig, positive: str, preferred: int) -> int | None:
-    """Side of the pictures that the classifier takes; None where the preferred one will do.
+    """Side of the pictures that the classifier takes; None where it takes the preferred one and others.
 
     Args:
         configuration: with absolute paths.
@@ -53,20 +53,26 @@ def picture_size(configuration: ExternalClassifierConfig, positive: str, preferr
     if configuration.size is not None:
         return configuration.size
     if configuration.from_onnx and (stated := _stated_size(configuration)):
-        return stated if stated != preferred else None
-    sizes = sorted(USUAL_SIZES, key=lambda size: abs(size - preferred))
-    first: ClassifierSourceError | None = None
-    for size in (preferred, *sizes):
-        try:
-            load_external_classifier(configuration, size, positive)
-        except ClassifierSourceError as error:
-            first = first or error
-            # What is wrong at every size is said at once.
-            if "does not take" not in str(error):
-                break
-            continue
-        return size if size != preferred else None
-    raise RecipeError(str(first))
+        return stated
+    reason = _refusal(configuration, positive, preferred)
+    if reason is None:
+        others = [_refusal(configuration, positive, size) for size in (preferred // 2, 2 * preferred)]
+        return None if None in others else preferred
+    # What is wrong at every size is not tried again.
+    if "does not take" in reason:
+        for size in sorted(USUAL_SIZES, key=lambda size: abs(size - preferred)):
+            if _refusal(configuration, positive, size) is None:
+                return size
+    raise RecipeError(reason)
+
+
+def _refusal(configuration: ExternalClassifierConfig, positive: str, size: int) -> str | None:
+    """Why the classifier does not take pictures of this size; None where it does."""
+    try:
+        load_external_classifier(configuration, size, positive)
+    except ClassifierSourceError as error:
+        return str(error)
+    return None
 
 
 def _stated_size(configuration: ExternalClassifierConfig) -> int | None:
