@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     "audit": ("server", "server"),
     "gateway": ("gateway", "gateway"),
     "train": ("training", "training"),
+    "data": ("training", "training"),
     "evaluate": ("evaluation", "evaluation", "server"),
     "export": ("export", "export", "server"),
     "export-classifier": ("export", "export", "server"),

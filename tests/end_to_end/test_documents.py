@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -28,6 +29,7 @@ from torch import nn
 
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.configuration import load_configuration
+from medxgan.training.data import phantoms
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_generator import train_generator
 
@@ -43,6 +45,7 @@ SHELL = re.compile(r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```bash\n(?P<code>.
 NOT_RUN = {
     "training/README.md": ["it takes two machines"],
     "docs/cohorts.md": ["it takes a cluster"],
+    "docs/distributed-training.md": ["it takes two machines"],
     "docs/gpu.md": ["it takes a GPU"],
     "docs/scale.md": ["it takes half an hour and a machine that does nothing else"],
     "docs/portability.md": ["it takes Triton's image"],
@@ -162,6 +165,8 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
         cohort_of_a_list(tmp_path)
     if "export-classifier" in shell_of(document):
         classifier_of_ones_own(tmp_path)
+    if "pneumoniamnist.npz" in shell_of(document):
+        set_of_ones_own(tmp_path / "pneumoniamnist.npz")
     if "models/mine/1" in shell_of(document) and "export-classifier" not in shell_of(document):
         draft = shutil.copytree(request.getfixturevalue("plain_models") / "plain" / "1", tmp_path / "models/mine/1")
         description = json.loads((draft / "bundle.json").read_text()) | {"name": "mine"}
@@ -197,7 +202,20 @@ def classifier_of_ones_own(folder: Path) -> None:
         "classes": {"positive": "lesion", "negative": "no lesion"},
         "card": {"data": ["none: random weights"], "license": "Apache-2.0"},
     }
+    small = tomllib.loads(small_configuration())
+    # A generator of it, where a text goes on to train one.
+    content |= {name: small[name] for name in ("generator", "familiarity", "inversion")}
     (folder / "classifier.toml").write_text(toml(content), encoding="utf-8")
+
+
+def set_of_ones_own(file: Path) -> None:
+    """Phantoms in the layout of MedMNIST, at its size."""
+    images = phantoms(260, 32, 5)
+    pictures = np.stack(images.images)[:, 2:30, 2:30]
+    parts = {"train": slice(0, 100), "val": slice(100, 180), "test": slice(180, 260)}
+    arrays = {f"{part}_images": pictures[rows] for part, rows in parts.items()}
+    arrays |= {f"{part}_labels": images.labels[rows, None] for part, rows in parts.items()}
+    np.savez(file, **arrays)
 
 
 def server_for(text: str) -> AbstractContextManager[Any]:

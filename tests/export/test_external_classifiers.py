@@ -31,6 +31,7 @@ from medxgan.export.verification import verify_conversion
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
 from medxgan.training.networks.onnx_module import read_onnx
+from medxgan.training.networks.resampling import resampling
 from medxgan.v1.bundle_pb2 import Bundle, GraphRole
 
 SIZE = 32
@@ -307,14 +308,14 @@ def test_a_trained_model_without_generator_makes_a_bundle_of_the_classifier(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("half", [False, True])
-def test_a_file_that_takes_channels_last_and_gives_probabilities(
-    command: typer.Typer, configuration: str, tmp_path: Path, half: bool
+@pytest.mark.parametrize(("half", "side"), [(False, 40), (True, 32)])
+def test_a_file_that_takes_channels_last_pictures_of_its_own_size_and_gives_probabilities(
+    command: typer.Typer, configuration: str, tmp_path: Path, half: bool, side: int
 ) -> None:
     kind, dtype = ("float16", np.float16) if half else ("float", np.float32)
     graph = onnx.parser.parse_model(f"""
         <ir_version: 9, opset_import: ["" : 18]>
-        network ({kind}[B, 32, 32, 3] x) => ({kind}[B, 3] y) {{
+        network ({kind}[B, {side}, {side}, 3] x) => ({kind}[B, 3] y) {{
             first = Transpose <perm = [0, 3, 1, 2]> (x)
             seen = Conv <kernel_shape = [3, 3], strides = [2, 2]> (first, w)
             active = Relu (seen)
@@ -330,7 +331,7 @@ def test_a_file_that_takes_channels_last_and_gives_probabilities(
         [numpy_helper.from_array(w.astype(dtype), "w"), numpy_helper.from_array(v.astype(dtype), "v")]
     )
     onnx.save(graph, tmp_path / "last.onnx")
-    section = 'source = "last.onnx"\nchannels = 3\noutputs = ["lesion", "b", "c"]\n'
+    section = f'source = "last.onnx"\nsize = {side}\nchannels = 3\noutputs = ["lesion", "b", "c"]\n'
     (tmp_path / "classifier.toml").write_text(f"{configuration}[external_classifier]\n{section}")
     arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "last" / "1")]
     outcome = CliRunner().invoke(command, arguments)
@@ -342,7 +343,8 @@ def test_a_file_that_takes_channels_last_and_gives_probabilities(
     session = onnxruntime.InferenceSession(tmp_path / "last" / "1" / "classifier.onnx")
     (outputs,) = session.run(["outputs"], {"x": x.numpy()})
     file = onnxruntime.InferenceSession(tmp_path / "last.onnx")
-    fed = x.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy().astype(dtype)
+    resized = resampling(32, side) @ x @ resampling(32, side).T
+    fed = resized.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy().astype(dtype)
     (expected,) = file.run(None, {"x": fed})
     tolerance = 0.01 if half else 1e-5
     torch.testing.assert_close(

@@ -145,7 +145,7 @@ def verify_conversion(file: Path, classifier: ExternalClassifier, image_size: in
         stated = next(iter(graph_input.shape), None)
         batch = stated if isinstance(stated, int) else pictures
         batches = [
-            torch.randn(batch, classifier.channels, image_size, image_size, generator=random)
+            torch.randn(batch, classifier.channels, *[classifier.picture_size] * 2, generator=random)
             for _ in range(math.ceil(pictures / batch))
         ]
         kind = INPUT_TYPES[graph_input.type]

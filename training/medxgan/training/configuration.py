@@ -1,6 +1,7 @@
 """The one file that describes a training run, from the data to what its model card says."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -92,6 +93,9 @@ class ExternalClassifierConfig(Section):
     layout: Layout | None = Field(
         None,
         description="How that layer's activations lie, where it can't be told: [B, C, H, W], [B, H, W, C], tokens.",
+    )
+    size: int | None = Field(
+        None, ge=1, description="Side of the pictures that the network takes; x is resized to it. None: image.size."
     )
     channels: Literal[1, 3] = Field(1, description="Channels that the network takes; x is repeated.")
     mean: tuple[float, ...] = Field((), description="Taken from (x + 1) / 2: one number, or one a channel.")
@@ -266,6 +270,7 @@ class TrainingConfig(Section):
     """The whole file."""
 
     seed: int = Field(0, ge=0)
+    patience: float = Field(30, gt=0, description="Minutes that a process waits for others before it gives them up.")
     data: DataConfig
     image: ImageConfig
     classes: ClassesConfig
@@ -325,6 +330,46 @@ def load_configuration(file: Path) -> TrainingConfig:
     return TrainingConfig.model_validate(_read(file))
 
 
+def read_stated(file: Path, source: str) -> dict[str, Any]:
+    """What a file says, for a recipe to complete, with `source` as its external classifier's.
+
+    Args:
+        file: TOML file, as for a training, with as few keys as its author cares for.
+        source: a path starts from here.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    content = _read(file)
+    external = content.get("external_classifier", {})
+    if isinstance(external, dict):
+        content["external_classifier"] = external | _located({"source": source}, Path.cwd())
+    return content
+
+
+def completed(recipe: Mapping[str, Any], stated: Mapping[str, Any]) -> TrainingConfig:
+    """What is stated, and from the recipe what is not.
+
+    Raises:
+        pydantic.ValidationError: a key that is unknown, missing or out of range, by its path.
+    """
+    return TrainingConfig.model_validate(_merge(dict(recipe), dict(stated)))
+
+
+class _DataSection(BaseModel):
+    data: DataConfig
+
+
+def load_data_section(file: Path) -> DataConfig:
+    """The `data` section of a TOML file; other sections are passed over.
+
+    Raises:
+        FileNotFoundError: no such file.
+        pydantic.ValidationError: there is no such section, or something in it is wrong.
+    """
+    return _DataSection.model_validate(_read(file)).data
+
+
 def _read(file: Path) -> dict[str, Any]:
     content = tomllib.loads(file.read_text(encoding="utf-8"))
     if isinstance(external := content.get("external_classifier"), dict):
@@ -370,6 +415,9 @@ def _located(external: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    # Of another kind, a table has other keys: it takes the place of the base's.
+    if over.get("kind", base.get("kind")) != base.get("kind"):
+        return over
     merged = dict(base)
     for key, value in over.items():
         both_tables = isinstance(value, dict) and isinstance(base.get(key), dict)

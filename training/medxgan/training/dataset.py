@@ -34,7 +34,8 @@ def preprocess_images(preprocess: Preprocess, images: LabelledImages) -> Tensors
         )
         for levels, inverted in zip(images.images, images.inverted, strict=True)
     ]
-    return Tensors(torch.cat(rows), torch.from_numpy(images.labels.astype(np.float32)))
+    x = torch.cat(rows) if rows else torch.empty(0, 1, preprocess.size, preprocess.size)
+    return Tensors(x, torch.from_numpy(images.labels.astype(np.float32)))
 
 
 def lesion_masks(images: LabelledImages, size: int) -> Tensor:

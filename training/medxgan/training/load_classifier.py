@@ -38,7 +38,7 @@ def load_external_classifier(
         ClassifierSourceError: it can't be had, or does not take or give what the configuration says.
     """
     if configuration.from_onnx:
-        network = _read_onnx(configuration, image_size)
+        network = _read_onnx(configuration, configuration.size or image_size)
     else:
         network = _call_factory(configuration)
         if configuration.weights is not None:
@@ -55,6 +55,7 @@ def load_external_classifier(
             deviation=configuration.std,
             layer=configuration.layer,
             layout=configuration.layout,
+            picture_size=configuration.size,
         )
         with torch.no_grad():
             _check_outputs(configuration, network, classifier, image_size)
@@ -64,8 +65,8 @@ def load_external_classifier(
         raise
     except Exception as error:  # foreign code raises what it likes
         raise ClassifierSourceError(
-            f"external_classifier: {configuration.source} does not take {configuration.channels} x {image_size} x "
-            f"{image_size} pixels: {_reason(error)}"
+            f"external_classifier: {configuration.source} does not take {configuration.channels} x "
+            f"{configuration.size or image_size} x {configuration.size or image_size} pixels: {_reason(error)}"
         ) from error
     return classifier.eval().requires_grad_(False)
 
@@ -156,7 +157,8 @@ def _read_onnx(configuration: ExternalClassifierConfig, image_size: int) -> nn.M
             f"external_classifier.channels: {file.name} takes {channels}, found {configuration.channels}"
         )
     if wrong := [side for side in sides if side not in {None, image_size}]:
-        raise ClassifierSourceError(f"image.size: {file.name} takes pictures of side {wrong[0]}, found {image_size}")
+        field = "image.size" if configuration.size is None else "external_classifier.size"
+        raise ClassifierSourceError(f"{field}: {file.name} takes pictures of side {wrong[0]}, found {image_size}")
     several = len(configuration.outputs) > 1
     fitting = {"Softmax": "softmax", "Sigmoid": "logistic"}.get(network.ending or "", configuration.activation)
     if several and configuration.activation != fitting:

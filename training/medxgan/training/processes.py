@@ -10,12 +10,16 @@ mean of the processes' means, as every process has equally many rows. With one p
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
@@ -23,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessesError(Exception):
-    """A training can't be shared out as it is; the message says what to change."""
+    """A training can't be shared out as it is, or another process is lost; the message says what to do."""
 
 
 class Draw(Protocol):
@@ -34,23 +38,36 @@ class Draw(Protocol):
         ...
 
 
-def launch(precision: Literal["32-true", "bf16-mixed"] = "32-true") -> Fabric:
+def launch(precision: Literal["32-true", "bf16-mixed"] = "32-true", patience: float = 30) -> Fabric:
     """This process's device, connected with the other processes where `torchrun` has started any.
 
     Args:
+        patience: minutes that this process waits for the others before it gives them up.
         precision: of Fabric's autocast. A processor that only imitates bfloat16 takes ten times as long with it: such a
             one trains in float32, and says so.
     """
     devices, machines = 1, 1
-    if TorchElasticEnvironment.detect():
+    if are_started():
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         machines = int(os.environ["WORLD_SIZE"]) // devices
-    fabric = Fabric(accelerator="auto", devices=devices, num_nodes=machines, precision=precision)
+    fabric = _fabric(devices, machines, precision, patience)
     if precision == "bf16-mixed" and fabric.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         logger.warning("this processor has no arithmetic for bfloat16 (bf16-mixed): training goes on in float32")
-        fabric = Fabric(accelerator="auto", devices=devices, num_nodes=machines, precision="32-true")
-    fabric.launch()
+        fabric = _fabric(devices, machines, "32-true", patience)
+    with _reaching_others() if devices * machines > 1 else nullcontext():
+        fabric.launch()
     return fabric
+
+
+def _fabric(devices: int, machines: int, precision: Literal["32-true", "bf16-mixed"], patience: float) -> Fabric:
+    shared = devices * machines > 1
+    strategy = DDPStrategy(timeout=timedelta(minutes=patience)) if shared else "auto"
+    return Fabric(accelerator="auto", strategy=strategy, devices=devices, num_nodes=machines, precision=precision)
+
+
+def are_started() -> bool:
+    """Whether `torchrun` has started this process, with others or alone."""
+    return bool(TorchElasticEnvironment.detect())
 
 
 def leave() -> None:
@@ -64,9 +81,25 @@ def count() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def rank() -> int:
+    """Number of this process, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Whether this is the process that writes the files."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every process has come here.
+
+    Raises:
+        ProcessesError: one of them is lost.
+    """
+    if count() > 1:
+        with _reaching_others():
+            distributed.barrier()
 
 
 def check_batch_size(name: str, batch_size: int) -> None:
@@ -87,7 +120,8 @@ def check_step(step: int) -> None:
     """
     steps: list[int] = [step] * count()
     if count() > 1:
-        distributed.all_gather_object(steps, step)
+        with _reaching_others():
+            distributed.all_gather_object(steps, step)
     if len(set(steps)) > 1:
         found = ", ".join(map(str, sorted(set(steps))))
         raise ProcessesError(f"--out: expected one folder for all processes, found checkpoints of steps {found}")
@@ -95,7 +129,7 @@ def check_step(step: int) -> None:
 
 def own_rows(batch: Tensor) -> Tensor:
     """This process's rows [B / processes, ...] of the whole batch [B, ...]."""
-    return batch.chunk(count())[distributed.get_rank()] if count() > 1 else batch
+    return batch.chunk(count())[rank()] if count() > 1 else batch
 
 
 def drawn_rows(draw: Draw, rows: int, *size: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -185,10 +219,24 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, share: Tensor) -> Tensor:  # noqa: ARG004
         whole = share.clone()
-        distributed.all_reduce(whole)
+        with _reaching_others():
+            distributed.all_reduce(whole)
         return whole / count()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return _Mean.forward(ctx, gradient)
+
+
+@contextmanager
+def _reaching_others() -> Iterator[None]:
+    """Say in plain words that another process is lost: gloo and NCCL raise RuntimeError for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ProcessesError(
+            "another process of this training has ended or can't be reached; what it said, or its machine, tells why. "
+            f"Start all of them again: the training goes on from its last checkpoint ({reason})"
+        ) from error

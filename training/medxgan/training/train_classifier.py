@@ -1,6 +1,7 @@
 """Training of the classifier."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,11 +16,15 @@ from medxgan.training.augmentation import blur, dim, mirror, noise, shift, warp
 from medxgan.training.averaging import update_average
 from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import AugmentationConfig, TrainingConfig
+from medxgan.training.data.samples import LabelledImages
+from medxgan.training.data.source import ShardsData
 from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.networks.classifier import probability
 from medxgan.training.networks.residual_classifier import ResidualClassifier, lesion_loss
+from medxgan.training.preprocessing import Preprocess
 from medxgan.training.runs import Run, RunError, RunLog, build_classifier, build_preprocess
 from medxgan.training.sampling import balancing_weights, draw_epoch
+from medxgan.training.streaming import Pictures, ShardStream
 from medxgan.training.style import restyle
 from medxgan.training.train_familiarity import train_familiarity
 
@@ -46,7 +51,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
             "go on with `medxgan train generator`, or leave the section out to train a classifier"
         )
     settings, augmentation = configuration.classifier, configuration.augmentation
-    fabric = processes.launch(settings.precision)
+    fabric = processes.launch(settings.precision, configuration.patience)
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
     log = RunLog(out / "classifier")
@@ -55,10 +60,13 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     split = configuration.data.load(data_root)
     preprocess = build_preprocess(configuration)
     kept, part = (split.test, "test") if split.calibration is None else (split.calibration, "calibration")
-    train, other = (preprocess_images(preprocess, images) for images in (split.train, kept))
-    x, label = fabric.to_device(train.x), fabric.to_device(train.label)
-    masks = fabric.to_device(lesion_masks(split.train, x.shape[-1])) if settings.localisation else None
-    weights = None if split.train.strata is None else balancing_weights(train.label, split.train.strata)
+    other = preprocess_images(preprocess, kept)
+    wants_masks = settings.localisation > 0
+    train: _Held | ShardStream
+    if isinstance(configuration.data, ShardsData):
+        train = ShardStream(configuration.data, data_root, preprocess, masks=wants_masks)
+    else:
+        train = _Held(split.train, preprocess, wants_masks, fabric.device)
 
     # --- Network and optimizer ---
     classifier = build_classifier(configuration)
@@ -67,9 +75,10 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(classifier).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=settings.weight_decay)
-    batch_size = min(settings.batch_size, len(x))
+    batch_size = min(settings.batch_size, train.rows)
     processes.check_batch_size("classifier.batch_size", batch_size)
-    batches = len(x) // batch_size
+    batches = train.rows // batch_size
+    drawn = train.batches(batch_size, field="classifier.batch_size")
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.epochs * batches
     )
@@ -77,12 +86,11 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     # --- Training ---
     for epoch in track(range(settings.epochs), "classifier", disable=not fabric.is_global_zero):
         losses: list[Tensor] = []
-        drawn = draw_epoch(weights, len(x))
-        for batch in drawn[: batches * batch_size].view(batches, batch_size):
-            rows = processes.own_rows(batch)
-            picture, where = _augmented(x[rows], None if masks is None else masks[rows], augmentation)
+        for _ in range(batches):
+            rows = next(drawn).to(fabric.device)
+            picture, where = _augmented(rows.x, rows.mask, augmentation)
             with fabric.autocast():
-                loss = _loss(classifier, picture, label[rows], where, settings.localisation)
+                loss = _loss(classifier, picture, rows.label, where, settings.localisation)
             optimizer.zero_grad()
             fabric.backward(loss)
             processes.average_gradients(classifier)
@@ -101,8 +109,30 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
     log.close()
     if fabric.is_global_zero:
         train_familiarity(run, split)
-    fabric.barrier()
+    processes.barrier()
     return run
+
+
+class _Held:
+    """The training images in memory, a batch after the other, without end.
+
+    An epoch has each row once or, where there are strata, as many rows drawn so that these are balanced.
+    """
+
+    def __init__(self, images: LabelledImages, preprocess: Preprocess, masks: bool, device: torch.device) -> None:
+        known = preprocess_images(preprocess, images)
+        self.rows = len(known.x)
+        self._weights = None if images.strata is None else balancing_weights(known.label, images.strata)
+        mask = lesion_masks(images, known.x.shape[-1]) if masks else None
+        self._pictures = Pictures(known.x, known.label, mask, torch.zeros(self.rows, dtype=torch.long)).to(device)
+
+    def batches(self, batch_size: int, *, field: str) -> Iterator[Pictures]:  # noqa: ARG002 - every size fits
+        """This process's rows of every batch; what is left of an epoch is passed over."""
+        batches = self.rows // batch_size
+        while True:
+            drawn = draw_epoch(self._weights, self.rows)
+            for batch in drawn[: batches * batch_size].view(batches, batch_size):
+                yield self._pictures.rows(processes.own_rows(batch))
 
 
 def _augmented(picture: Tensor, where: Tensor | None, augmentation: AugmentationConfig) -> tuple[Tensor, Tensor | None]:

@@ -1,18 +1,22 @@
 """Training of an encoder alone, against the frozen generator and classifier."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import seed_everything
+from lightning_fabric import Fabric, seed_everything
 from rich.progress import track
+from torch import Tensor
 
 from medxgan.training import processes
 from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
+from medxgan.training.data.source import ShardsData
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.objective import draw_codes
 from medxgan.training.runs import Run, RunLog, build_encoder, build_preprocess
+from medxgan.training.streaming import ShardStream
 
 LOG_INTERVAL = 50
 
@@ -30,7 +34,7 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
         ProcessesError: the batch can't be shared out over the processes that are running.
     """
     settings = configuration.encoder
-    fabric = processes.launch()
+    fabric = processes.launch(patience=configuration.patience)
     processes.check_batch_size("encoder.batch_size", settings.batch_size)
     seed_everything(configuration.seed, verbose=False)
     generator, _ = Run.open(out).generator()
@@ -39,8 +43,7 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
     log = RunLog(out / "encoder")
 
     # --- Data and network ---
-    images = configuration.data.load(data_root).train
-    x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
+    pictures_of_steps = _pictures(configuration, data_root, fabric)
     encoder = build_encoder(settings.channels, generator)
     processes.over_whole_batch(encoder)
     fabric.to_device(encoder)
@@ -48,9 +51,9 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
 
     # --- Training ---
     for step in track(range(1, settings.steps + 1), "encoder", disable=not fabric.is_global_zero):
-        pictures = x[processes.own_rows(torch.randint(0, len(x), (settings.batch_size,)))]
+        pictures = next(pictures_of_steps)
         with torch.no_grad():
-            z, _ = draw_codes(generator, len(pictures), x.device)
+            z, _ = draw_codes(generator, len(pictures), pictures.device)
             sample = generator(z)
         reconstruction = F.mse_loss(generator(encoder(pictures)), pictures)
         code = F.mse_loss(encoder(sample), z)
@@ -64,5 +67,16 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
     log.close()
     if fabric.is_global_zero:
         save_checkpoint(run.checkpoint("encoder"), settings.steps, {"encoder": encoder})
-    fabric.barrier()
+    processes.barrier()
     return run
+
+
+def _pictures(configuration: TrainingConfig, data_root: Path, fabric: Fabric) -> Iterator[Tensor]:
+    """This process's pictures of every step, without end."""
+    preprocess, size = build_preprocess(configuration), configuration.encoder.batch_size
+    if isinstance(configuration.data, ShardsData):
+        for rows in ShardStream(configuration.data, data_root, preprocess).batches(size, field="encoder.batch_size"):
+            yield fabric.to_device(rows.x)
+    x = fabric.to_device(preprocess_images(preprocess, configuration.data.load(data_root).train).x)
+    while True:
+        yield x[processes.own_rows(torch.randint(0, len(x), (size,)))]

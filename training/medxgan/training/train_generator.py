@@ -1,6 +1,8 @@
 """Training of the generator against the frozen classifier."""
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,32 +15,38 @@ from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, sh
 from medxgan.training.averaging import remaining, update_average
 from medxgan.training.checkpoint import resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
-from medxgan.training.dataset import lesion_masks, preprocess_images
-from medxgan.training.focus import classifier_focus, masked_focus
+from medxgan.training.data.samples import DataSplit
+from medxgan.training.examples import Examples
 from medxgan.training.networks import Encoder, Generator
-from medxgan.training.objective import Batch
 from medxgan.training.runs import (
     Run,
     RunLog,
     build_discriminator,
     build_encoder,
     build_generator,
-    build_preprocess,
 )
 from medxgan.training.sample_grid import SampleGrid
-from medxgan.training.sampling import balancing_weights, draw_batch
 from medxgan.training.train_familiarity import train_familiarity
 from medxgan.training.train_masked import train_masked_generator
 from medxgan.training.trap import TrapGuard
 
 
-def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
+def train_generator(
+    configuration: TrainingConfig,
+    data_root: Path,
+    out: Path,
+    *,
+    split: DataSplit | None = None,
+    after_step: Callable[[int], None] | None = None,
+) -> Run:
     """Train G, D and, where configured, E; goes on from the last checkpoint of the run folder.
 
     Args:
         configuration: the whole configuration; its `generator` section is used here.
         data_root: folder that relative paths of the `data` section start from.
         out: the run folder, which holds a trained classifier.
+        split: the images, where they are at hand; None, and always for the masked form, loads what `data` names.
+        after_step: called with the number of every step that is done, but not by the masked form.
 
     Raises:
         RunError: the run folder holds no classifier.
@@ -48,7 +56,7 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     if settings.form == "masked":
         return train_masked_generator(configuration, data_root, out)
     weights = settings.weights
-    fabric = processes.launch(settings.precision)
+    fabric = processes.launch(settings.precision, configuration.patience)
     processes.check_batch_size("generator.batch_size", settings.batch_size)
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
@@ -57,23 +65,12 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     # --- Data, as the frozen classifier sees it ---
     classifier = run.classifier()
     fabric.to_device(classifier)
-    split = configuration.data.load(data_root)
-    images = split.train
-    x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
-    threshold = configuration.classes.decision_threshold
-    if settings.focus == "masks":
-        masks = fabric.to_device(lesion_masks(images, x.shape[-1]))
-        decision, focus, _ = masked_focus(classifier, x, masks, threshold)
-    else:
-        decision, focus = classifier_focus(classifier, x, threshold)
-    strata = sorted(set(images.strata or ("",)))
-    stratum = torch.tensor([strata.index(name) for name in images.strata or ("",) * len(x)], device=x.device)
-    labels = torch.from_numpy(images.labels)
-    share = balancing_weights(labels, images.strata) if images.strata else None
+    examples = Examples(configuration, data_root, classifier, fabric, split)
+    known = examples.known
 
     # --- Networks and optimizers ---
     generator = build_generator(configuration)
-    discriminator = build_discriminator(configuration, len(strata))
+    discriminator = build_discriminator(configuration, len(examples.strata))
     encoder: Encoder | None = None
     if settings.encoder_channels:
         encoder = build_encoder(settings.encoder_channels, generator)
@@ -95,8 +92,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     optimizers = {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d}
     first = resume(run.checkpoint("generator"), modules, optimizers)
     processes.check_step(first)
-    grid = SampleGrid(average_generator, average_encoder, x, decision, configuration.seed)
-    guard = TrapGuard(average_generator, average_encoder, x, focus)
+    grid = SampleGrid(average_generator, average_encoder, known.x, known.label, configuration.seed)
+    guard = TrapGuard(average_generator, average_encoder, known.x, known.focus)
 
     # --- What D and C are shown ---
     def seen_by_discriminator(picture: Tensor) -> Tensor:
@@ -109,13 +106,14 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
 
     # --- Training ---
     kind = settings.adversarial_loss
+    batches = examples.batches(first)
     for step in track(range(first + 1, settings.steps + 1), "generator", disable=not fabric.is_global_zero):
-        rows = processes.own_rows(draw_batch(share, len(x), settings.batch_size))
-        pictures, where = x[rows], focus[rows]
+        drawn = next(batches)
+        pictures, where = drawn.x, drawn.focus
         if augmentation.mirror:
             pictures, where = mirror(pictures, where)
         pictures, where = warp(pictures, where, turn=augmentation.turn, zoom=augmentation.zoom)
-        batch = Batch(pictures, decision[rows], where, stratum[rows])
+        batch = replace(drawn, x=pictures, focus=where)
         for optimizer in optimizers.values():
             optimizer.param_groups[0]["lr"] = settings.learning_rate * remaining(step / settings.steps, settings.decay)
         with fabric.autocast():
@@ -155,6 +153,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
         optimizer_g.step()
         update_average(average, generating, min(settings.average_decay, step / (step + 10)))
 
+        if after_step is not None:
+            after_step(step)
         if step % settings.checkpoint_interval == 0 or step == settings.steps:
             losses = {
                 name: processes.mean(loss.detach()).item() for name, loss in ({"discriminator": loss_d} | terms).items()
@@ -166,8 +166,8 @@ def train_generator(configuration: TrainingConfig, data_root: Path, out: Path) -
     log.close()
     if fabric.is_global_zero and not run.has("familiarity"):
         # The classifier was trained elsewhere, so that nothing has seen the films before.
-        train_familiarity(run, split)
-    fabric.barrier()
+        train_familiarity(run, examples.split)
+    processes.barrier()
     return run
 
 

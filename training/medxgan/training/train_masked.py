@@ -15,12 +15,14 @@ from medxgan.training.augmentation import blur, brighten, dim, mirror, noise, sh
 from medxgan.training.averaging import remaining, update_average
 from medxgan.training.checkpoint import holds, load_weights, resume, save_checkpoint
 from medxgan.training.configuration import TrainingConfig
+from medxgan.training.data.source import ShardsData
 from medxgan.training.dataset import lesion_masks, preprocess_images
 from medxgan.training.focus import classifier_focus, masked_focus
 from medxgan.training.networks import MaskedGenerator
 from medxgan.training.objective import Batch, Judged
 from medxgan.training.runs import (
     Run,
+    RunError,
     RunLog,
     build_discriminator,
     build_feature_encoder,
@@ -46,11 +48,11 @@ def train_masked_generator(configuration: TrainingConfig, data_root: Path, out: 
         out: the run folder, which holds a trained classifier.
 
     Raises:
-        RunError: the run folder holds no classifier.
+        RunError: the run folder holds no classifier, or the images come from shards.
         ProcessesError: the batch can't be shared out over the processes that are running.
     """
     settings = configuration.generator
-    fabric = processes.launch(settings.precision)
+    fabric = processes.launch(settings.precision, configuration.patience)
     processes.check_batch_size("generator.batch_size", settings.batch_size)
     seed_everything(configuration.seed, verbose=False)
     run = Run.create(out, configuration)
@@ -76,6 +78,8 @@ class MaskedTraining:
         self.settings = settings = configuration.generator
 
         # --- Data, as the frozen classifier sees it ---
+        if isinstance(configuration.data, ShardsData):
+            raise RunError('data.kind: "shards" can\'t feed generator.form = "masked", which holds all images')
         self.classifier = run.classifier()
         fabric.to_device(self.classifier)
         images = configuration.data.load(data_root).train
@@ -194,7 +198,7 @@ class MaskedTraining:
             if step % settings.checkpoint_interval == 0 or step == settings.pathology_steps:
                 self._keep(log, checkpoint, step, terms | {"discriminator": loss_d}, modules, optimizers)
         log.close()
-        fabric.barrier()
+        processes.barrier()
 
     def learn_anatomy(self) -> None:
         """Second stage: the pathology stays, and the anatomy learns to be the image without it."""
@@ -261,7 +265,7 @@ class MaskedTraining:
                 if fabric.is_global_zero:
                     grid.write(self.run.folder / "generator" / "samples" / f"step-{step:06d}.png")
         log.close()
-        fabric.barrier()
+        processes.barrier()
 
     def _step(self, optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]) -> None:
         """One step down the weighted sum of the terms."""

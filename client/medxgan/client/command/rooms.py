@@ -64,6 +64,7 @@ SUBCOMMANDS = (
         "gateway",
     ),
     Subcommand("train", "Train a classifier, a generator or an encoder.", "medxgan.training.command:train", "training"),
+    Subcommand("data", "Make data ready for training.", "medxgan.training.command:data", "training"),
     Subcommand(
         "evaluate",
         "Measure a training run; rank its explainers on held-out images.",

@@ -77,16 +77,20 @@ class LabelledImages:
         """
         if chosen.dtype != np.bool_ or chosen.shape != (len(self),):
             raise DataError(f"chosen: expected bool [{len(self)}], got {chosen.dtype} {list(chosen.shape)}")
-        rows = np.flatnonzero(chosen).tolist()
+        return self.rows(np.flatnonzero(chosen).tolist())
+
+    def rows(self, numbers: Sequence[int]) -> "LabelledImages":
+        """The rows of these numbers, in this order."""
+        rows = list(numbers)
         return replace(
             self,
             images=[self.images[row] for row in rows],
-            labels=self.labels[chosen],
+            labels=self.labels[rows],
             patients=tuple(self.patients[row] for row in rows),
             sources=tuple(self.sources[row] for row in rows),
             ids=tuple(self.ids[row] for row in rows),
-            inverted=self.inverted[chosen],
-            masks=None if self.masks is None else self.masks[chosen],
+            inverted=self.inverted[rows],
+            masks=None if self.masks is None else self.masks[rows],
             strata=None if self.strata is None else tuple(self.strata[row] for row in rows),
         )
 

@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medxgan.training.data.errors import DataError
 from medxgan.training.data.folders import read_folder
+from medxgan.training.data.medmnist import read_medmnist
 from medxgan.training.data.npz import read_npz, read_npz_split
 from medxgan.training.data.phantom import phantoms
 from medxgan.training.data.samples import DataSplit, LabelledImages
+from medxgan.training.data.shards import read_parts
 from medxgan.training.data.splitting import split_by_patient
 
 Values = tuple[str | int | float, ...]
@@ -110,14 +112,68 @@ class PhantomData(_Source):
         return _split(phantoms(self.count, self.size, self.seed, self.positive_share), self)
 
 
-DataConfig = Annotated[NpzData | FolderData | DicomData | PhantomData, Field(discriminator="kind")]
+class MedMnistData(BaseModel):
+    """A `.npz` set of the layout of MedMNIST: `train_images`, `val_images`, `test_images`, and the same of `labels`.
+
+    Its own parts are kept: it is trained on `train`, choices are made on `val`, and figures are those of `test`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["medmnist"]
+    path: Path = Field(description="The file.")
+    positive: tuple[int, ...] = Field(
+        (1,), min_length=1, description="Labels that are positive, of several columns the numbers of those."
+    )
+
+    def load(self, base: Path) -> DataSplit:
+        """Reads the set; a relative path starts at `base`."""
+        return read_medmnist(base / self.path, self.positive)
+
+
+class ShardsData(BaseModel):
+    """Shards that `medxgan data shard` made of a set of another kind; its parts are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["shards"]
+    path: Path = Field(description="The folder.")
+    lanes: int = Field(
+        default=4,
+        ge=1,
+        description="Ways that the training shards are dealt out to; every batch has as many rows of each, and every "
+        "process reads as many of them.",
+    )
+    open_shards: int = Field(
+        default=4, ge=1, description="Shards of a lane that are held at a time, and whose rows are shuffled together."
+    )
+    workers: int = Field(default=1, ge=0, description="Processes that read for each that trains; 0: it reads itself.")
+    sample: int = Field(
+        default=1024,
+        ge=1,
+        description="Training images that are held: progress is watched, and familiarity fitted, on them.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the order.")
+    balance: bool = Field(
+        default=False,
+        description="Draw as many positives as negatives of each stratum within the shards that are held.",
+    )
+
+    def load(self, base: Path) -> DataSplit:
+        """Reads the calibration and the test part and, as `train`, a sample of the training images."""
+        return read_parts(base / self.path, self.sample)
+
+
+DataConfig = Annotated[
+    NpzData | FolderData | DicomData | PhantomData | MedMnistData | ShardsData, Field(discriminator="kind")
+]
 
 
 def load(config: DataConfig, base: Path) -> DataSplit:
     """Loads the images that a configuration names, parted into train and test.
 
     Args:
-        config: one of the four kinds.
+        config: one of the kinds.
         base: folder that relative paths of the configuration start from, as a rule the configuration file's own.
 
     Raises:

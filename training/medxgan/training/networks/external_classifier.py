@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from medxgan.training.networks.classifier import ExplainedClassifier
 from medxgan.training.networks.grids import Layout
 from medxgan.training.networks.layers import activation_layer, captured, executed_layers, out_of_place, stage_before
+from medxgan.training.networks.resampling import resampling
 
 PROBES = 3
 """Random pictures that the layers are watched with."""
@@ -26,6 +27,7 @@ class ExternalClassifier(ExplainedClassifier):
         deviation: what each channel is then divided by.
         layer: name of the layer whose activations attribution looks at; by default the last that makes any.
         layout: how that layer's activations lie; by default it is found out.
+        picture_size: side of the pictures that the network takes, where it is not `image_size`: x is resized to it.
 
     Raises:
         LayerError: there is no such layer, or its activations are no picture.
@@ -33,6 +35,7 @@ class ExternalClassifier(ExplainedClassifier):
 
     mean: Tensor
     deviation: Tensor
+    resampling: Tensor | None
 
     def __init__(
         self,
@@ -46,9 +49,13 @@ class ExternalClassifier(ExplainedClassifier):
         deviation: Sequence[float] = (),
         layer: str | None = None,
         layout: Layout | None = None,
+        picture_size: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network.eval()
+        self.picture_size = picture_size or image_size
+        resized = self.picture_size != image_size
+        self.register_buffer("resampling", resampling(image_size, self.picture_size) if resized else None, False)
         self.positive = positive
         self.exclusive = exclusive
         self.channels = channels
@@ -79,6 +86,8 @@ class ExternalClassifier(ExplainedClassifier):
 
     def outputs(self, x: Tensor) -> Tensor:
         """Every output [B, K] of the network for x: [B, 1, S, S] in [-1, 1]."""
+        if self.resampling is not None:
+            x = self.resampling @ x @ self.resampling.T
         picture = x.expand(-1, self.channels, -1, -1)
         if self.normalized:
             picture = ((picture + 1) / 2 - self.mean) / self.deviation
