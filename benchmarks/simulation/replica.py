@@ -75,11 +75,21 @@ class Replica:
     def _work(self) -> Course:
         while True:
             lane = yield from self._next_lane()
-            rows, steps = lane.prepare()
-            yield self.device.call(self._seconds(rows, steps), urgent=lane is self._urgent)
-            lane.take()
-            # Who was just told gets a turn first: to queue a call before the next block.
-            yield self._environment.timeout(0)
+            yield from self._advance(lane)
+
+    def _advance(self, lane: Lane) -> Course:
+        rows, steps = lane.prepare()
+        block = self.device.call(self._seconds(rows, steps), urgent=lane is self._urgent)
+        while lane is self._others and not block.processed:
+            if self._urgent.is_busy:
+                yield from self._advance(self._urgent)
+            else:
+                yield block | self._next_arrival()
+        if not block.processed:
+            yield block
+        lane.take()
+        # Who was just told gets a turn first: to queue a call before the next block.
+        yield self._environment.timeout(0)
 
     def _next_lane(self) -> Generator[Event, object, Lane]:
         while True:

@@ -1,5 +1,7 @@
 """What is true of every run of a fleet."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,25 +100,21 @@ def urgent_latency(calibration, others: int, comes: float, maximum_rows: int = 4
 OTHERS = 20
 
 
-@given(comes=st.floats(OTHERS * OPEN + 0.1, 10), maximum_rows=st.integers(1, 8))
+@given(comes=st.floats(0, 10), maximum_rows=st.integers(1, 8))
 @settings(deadline=None, max_examples=30)
 def test_an_urgent_request_waits_for_one_call_of_the_others_at_a_time(
     calibration, comes: float, maximum_rows: int
 ) -> None:
     """However many others wait: for the call that runs when it comes, and for one before each call of its own."""
     longest = max(OPEN, CLOSE, calibration.block_seconds(maximum_rows, calibration.longest_block))
-    between = max(OPEN, CLOSE)  # others' blocks do not begin before its own are done
-    bound = calibration.alone - HOST + longest + 3 * between
+    calls = 2 + math.ceil(10 / calibration.longest_block)
+    bound = calibration.alone - HOST + calls * longest
     assert urgent_latency(calibration, OTHERS, comes, maximum_rows) <= bound + 1e-9
 
 
-def test_an_urgent_request_waits_with_a_block_of_others_that_is_queued_behind_their_images(calibration) -> None:
-    """As in the server: a block that was handed to the device thread waits there, and no other is handed over then.
-
-    So the one exception are others that came at once just before: all of their images are opened first.
-    """
+def test_an_urgent_request_does_not_wait_with_a_block_of_others_that_is_queued_behind_their_images(calibration) -> None:
     waited = urgent_latency(calibration, OTHERS, comes=OPEN + 0.001) - (calibration.alone - HOST)
-    assert (OTHERS - 3) * OPEN < waited < OTHERS * OPEN + calibration.block_seconds(4, calibration.longest_block)
+    assert waited < 4 * OPEN < (OTHERS - 3) * OPEN
 
 
 def test_urgent_requests_do_not_stop_the_others() -> None:

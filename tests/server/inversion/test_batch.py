@@ -477,6 +477,29 @@ def test_an_urgent_row_advances_alone_after_the_block_that_runs(linear_engine):
     serve(linear_engine, 3, scenario)
 
 
+def test_an_urgent_row_does_not_wait_with_a_block_that_waits_behind_other_calls(linear_engine):
+    """As those of others do when many images come at once, which are all opened before the block."""
+
+    async def scenario(bench: Bench) -> None:
+        begin = threading.Event()
+        calls = [asyncio.create_task(bench.thread.call(begin.wait))]
+        calls += [asyncio.create_task(bench.thread.call(lambda: len(linear_engine.blocks))) for _ in range(20)]
+        await asyncio.sleep(0)
+        routine = asyncio.create_task(bench.invert(0, 10))
+        for _ in range(10):
+            await asyncio.sleep(0)  # its block is on the thread
+        urgent = asyncio.create_task(bench.invert(1, 10, urgent=True))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        begin.set()
+        await urgent
+        blocks_before = [await call for call in calls[1:]]
+        assert blocks_before == [1] * 20, "its block is done before them, and that of the others after them"
+        np.testing.assert_array_equal((await routine).state.z, alone(linear_engine, 0, 10))
+
+    serve(linear_engine, 4, scenario)
+
+
 def test_every_fourth_block_is_for_those_that_are_not_urgent(linear_engine):
     async def scenario(bench: Bench) -> None:
         linear_engine.gate.clear()

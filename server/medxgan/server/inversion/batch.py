@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from medxgan.server.engine.device_thread import DeviceThread, not_served
 from medxgan.server.engine.port import Engine
 from medxgan.server.engine.precedence import Precedence
+from medxgan.server.inversion.block import Block
 from medxgan.server.inversion.lane import Ended, Lane, OnRows
 from medxgan.server.inversion.solver import Solver, Start
 
@@ -94,17 +95,34 @@ class InversionBatch:
 
     async def _work(self) -> None:
         while True:
-            lane = await self._next_lane()
-            block = self._thread.submit(lane.prepare(), urgent=lane is self._urgent)
-            await asyncio.wait([block])
-            error = block.exception()
-            if error is None:
-                self.on_block(len(block.result().rows))
-                lane.take(block.result())
-            else:
-                lane.part(error)
-            # Who was just told gets a turn first: to cancel, or to queue a call before the next block.
-            await asyncio.sleep(0)
+            await self._advance(await self._next_lane())
+
+    async def _advance(self, lane: Lane) -> None:
+        block = self._thread.submit(lane.prepare(), urgent=lane is self._urgent)
+        if lane is self._others:
+            await self._urgent_meanwhile(block)
+        await asyncio.wait([block])
+        error = block.exception()
+        if error is None:
+            self.on_block(len(block.result().rows))
+            lane.take(block.result())
+        else:
+            lane.part(error)
+        # Who was just told gets a turn first: to cancel, or to queue a call before the next block.
+        await asyncio.sleep(0)
+
+    async def _urgent_meanwhile(self, block: "asyncio.Future[Block]") -> None:
+        """Advance urgent rows while a block of others is on the thread: it may wait there, behind images to be opened."""
+        while not block.done():
+            self._urgent.settle()
+            if self._urgent.is_busy:
+                await self._advance(self._urgent)
+                continue
+            arrival = asyncio.ensure_future(self._next_arrival())
+            try:
+                await asyncio.wait([block, arrival], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                arrival.cancel()
 
     async def _next_lane(self) -> Lane:
         """The lane whose block is next."""
