@@ -36,7 +36,7 @@ RAY_SERVE = AutoscalingPolicy(target=2.0)
 """The defaults of its `AutoscalingConfig`: looks every 10 s, over 30 s, up after 30 s, down after 600 s."""
 
 KUBERNETES = AutoscalingPolicy(
-    target=16.0, minimum=2, interval=15.0, look_back=60.0, up_delay=0.0, down_delay=600.0, tolerance=0.1
+    target=2.0, minimum=2, interval=15.0, look_back=60.0, up_delay=0.0, down_delay=600.0, tolerance=0.1
 )
 """`server/deployment/kubernetes/base/autoscaler.yaml`, but for its bound of eight: HPA looks every 15 s and lets a
 tenth pass. That the figure is a minute's mean is assumed: what it is depends on how often Prometheus collects."""

@@ -168,7 +168,8 @@ def autoscaled(study: Study, films: float) -> list[Row]:
         "Ray Serve, 4 under way": replace(RAY_SERVE, target=4.0, start_delay=30 + start),
         "Ray Serve, 4 under way, up at once": replace(RAY_SERVE, target=4.0, up_delay=0.0, start_delay=30 + start),
         "Ray Serve, 4 under way, 300 s to start": replace(RAY_SERVE, target=4.0, start_delay=300 + start),
-        "our HPA, 16 under way": replace(KUBERNETES, start_delay=30 + start),
+        "our HPA, 2 under way": replace(KUBERNETES, start_delay=30 + start),
+        "an HPA, 16 under way": replace(KUBERNETES, target=16.0, start_delay=30 + start),
     }
     rows: list[Row] = []
     for name, policy in policies.items():

@@ -290,7 +290,7 @@ class ServerSettings(BaseSettings):
         description="Replicas on Ray at the most; where it is more than the least, their number follows the requests.",
     )
     ray_target_requests: float = Field(
-        4.0,
+        2.0,
         gt=0,
         description="Requests under way or waiting, for each replica on Ray, that their number is chosen by.",
     )
