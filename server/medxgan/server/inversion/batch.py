@@ -10,6 +10,7 @@ While others wait, every fourth block is theirs: whoever calls all of his reques
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from medxgan.server.engine.device_thread import DeviceThread, not_served
 from medxgan.server.engine.port import Engine
@@ -112,15 +113,16 @@ class InversionBatch:
         await asyncio.sleep(0)
 
     async def _urgent_meanwhile(self, block: "asyncio.Future[Block]") -> None:
-        """Advance urgent rows while a block of others is on the thread: it may wait there, behind images to be opened."""
+        """Advance urgent rows while a block of others is on the thread, where it may wait for images to be opened."""
         while not block.done():
             self._urgent.settle()
             if self._urgent.is_busy:
                 await self._advance(self._urgent)
                 continue
             arrival = asyncio.ensure_future(self._next_arrival())
+            either: list[asyncio.Future[Any]] = [block, arrival]
             try:
-                await asyncio.wait([block, arrival], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 arrival.cancel()
 
