@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
         (["--certificate", "a.pem"], "goes with its key"),
         (["--folder", "nowhere"], "there is no nowhere"),
         (["--access-token-file", "nowhere"], "no token can be read"),
+        (["--report", "."], "expected a folder of `medxgan evaluate --report`"),
+        (["--report-films", "."], "goes with --report"),
         (["--server", "localhost:1", "--models", "."], "embedded"),
     ],
 )

@@ -11,12 +11,21 @@ from starlette.staticfiles import StaticFiles
 
 from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import MedxganClientError
-from medxgan.web import explanation_paths, film_paths, gallery_paths, gateway_paths, model_paths, session_paths
+from medxgan.web import (
+    explanation_paths,
+    film_paths,
+    gallery_paths,
+    gateway_paths,
+    model_paths,
+    report_paths,
+    session_paths,
+)
 from medxgan.web.decoding.confined import prepare
 from medxgan.web.errors import RoomError, answer_error
 from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door, Guard
+from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.room import Room
 from medxgan.web.sessions import Session, Sessions
 from medxgan.web.settings import RoomSettings
@@ -47,10 +56,15 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
     async def running(app: Starlette) -> AsyncIterator[None]:
         async with connect("") as client:
             gallery = Gallery(settings.folder) if settings.folder is not None else None
+            report = None
+            if settings.report is not None:
+                report = ReportFolder(settings.report, settings.report_films, settings.limits.film_bytes)
             gateway = None
             if settings.gateway is not None:
                 gateway = Gateway(settings.gateway, settings.gateway_token, settings.limits.film_bytes)
-            app.state.room = Room(settings, sessions, Door(sessions, settings), client, connect, gallery, gateway)
+            app.state.room = Room(
+                settings, sessions, Door(sessions, settings), client, connect, gallery, gateway, report
+            )
             await asyncio.to_thread(prepare)
             sweeping = asyncio.create_task(_sweep(sessions))
             try:
@@ -64,7 +78,7 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                 if gateway is not None:
                     await gateway.close()
 
-    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths, gateway_paths)
+    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths, report_paths, gateway_paths)
     return Starlette(
         routes=[
             *(route for each in paths for route in each.ROUTES),

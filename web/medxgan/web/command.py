@@ -28,7 +28,9 @@ from medxgan.client.command.connection import (
 )
 from medxgan.client.command.terminal import known_errors
 from medxgan.web.application import reading_room
+from medxgan.web.errors import ReportError
 from medxgan.web.gateway import usable_address
+from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.settings import MEGABYTE, Limits, RoomSettings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -83,6 +85,19 @@ def web(
         Path | None,
         typer.Option(metavar="DIR", help="A folder of explanations, such as `medxgan explain` writes: the gallery."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What `medxgan evaluate --report` or `medxgan cohort --out` wrote: a table of its films.",
+        ),
+    ] = None,
+    report_films: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The films of --report, found by their names: everyone who comes in may open them."
+        ),
+    ] = None,
     gateway: Annotated[
         str | None,
         typer.Option(
@@ -131,9 +146,12 @@ def web(
             "or say --insecure",
             param_hint="--address",
         )
-    for file in (*(sample or ()), *([] if folder is None else [folder])):
-        if not file.exists():
-            raise typer.BadParameter(f"there is no {file}", param_hint="--folder" if file == folder else "--sample")
+    for option, paths in (("--sample", sample or ()), ("--folder", (folder,)), ("--report-films", (report_films,))):
+        for path in filter(None, paths):
+            if not path.exists():
+                raise typer.BadParameter(f"there is no {path}", param_hint=option)
+    if report_films is not None and report is None:
+        raise typer.BadParameter("goes with --report", param_hint="--report-films")
     if (gateway is None) != (gateway_token_file is None):
         raise typer.BadParameter("goes with --gateway-token-file", param_hint="--gateway")
     if gateway is not None and not usable_address(gateway):
@@ -145,6 +163,8 @@ def web(
         own_tokens=own_tokens,
         samples=tuple(sample or ()),
         folder=folder,
+        report=report,
+        report_films=report_films,
         gateway=gateway,
         gateway_token=_token(gateway_token_file, "--gateway-token-file"),
         limits=Limits(
@@ -156,6 +176,8 @@ def web(
         ),
     )
     access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
+    with known_errors():
+        _check_report(report)
     with known_errors(), reached(context, server, models, provider, access) as (upstream, arguments), _logging():
         # Credentials that can't be used are heard of now, and not when the application starts.
         Client(upstream, **arguments).close()
@@ -178,6 +200,15 @@ def web(
             ws="none",
         )
         _Announcing(config, open_browser=open_browser, scheme="https" if certificate is not None else "http").run()
+
+
+def _check_report(folder: Path | None) -> None:
+    if folder is None:
+        return
+    try:
+        ReportFolder(folder, None, 0).report()
+    except ReportError as error:
+        raise typer.BadParameter(f"{folder}: {error}", param_hint="--report") from error
 
 
 class _Announcing(uvicorn.Server):

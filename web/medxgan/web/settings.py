@@ -40,6 +40,8 @@ class RoomSettings:
         own_tokens: whether everyone signs in with their own token of the medxgan server, which then hears who asks.
         samples: films that anyone who comes in may open, beside the one that ships.
         folder: of explanations, for the gallery; None for none.
+        report: folder of an evaluation's report or a cohort's run; None for none.
+        report_films: folder of that report's films; None where they are not at hand.
         gateway: address of the gateway whose films everyone who comes in may open; None for none.
         gateway_token: that it asks for.
     """
@@ -50,6 +52,8 @@ class RoomSettings:
     own_tokens: bool = False
     samples: tuple[Path, ...] = ()
     folder: Path | None = None
+    report: Path | None = None
+    report_films: Path | None = None
     gateway: str | None = None
     gateway_token: str = ""
     limits: Limits = field(default_factory=Limits)

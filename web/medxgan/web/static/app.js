@@ -9,6 +9,7 @@ import { showError } from "./views/error.js";
 import { galleryView } from "./views/gallery.js";
 import { gatewayView } from "./views/gateway.js";
 import { readingView } from "./views/reading.js";
+import { reportView } from "./views/report.js";
 import { signInView } from "./views/sign_in.js";
 import { startView } from "./views/start.js";
 
@@ -16,6 +17,7 @@ const ROUTES = [
   [/^$/, startView],
   [/^film\/([\w-]+)$/, (app, id) => readingView(app, { film: id })],
   [/^gallery$/, galleryView],
+  [/^report$/, reportView],
   [/^gateway$/, gatewayView],
   [/^gallery\/([\w-]+)$/, (app, id) => readingView(app, { entry: id })],
 ];
