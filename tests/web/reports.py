@@ -19,7 +19,7 @@ def write_evaluation(folder: Path, images: dict[str, dict[str, object]]) -> Path
     for number, (name, given) in enumerate(images.items()):
         about = {"image": name, "patient": "somebody", "source": "here"}
         image = {"record": "image", **about, "score": 0.9, "verdict": "VERDICT_STATUS_RELIABLE", "figures": FIGURES}
-        found = {"average_precision": 0.8 - number / 10, "pointing_game": float(number % 2 == 0), "iou": 0.5}
+        found = {"average_precision": 0.8 / (1 + number), "pointing_game": float(number % 2 == 0), "iou": 0.5}
         methods = [
             {"record": "method", **about, "method": method, "figures": figures, "curves": {"deletion": [0.9, 0.1]}}
             for method, figures in (("difference", found), ("random", {"average_precision": 0.1}))

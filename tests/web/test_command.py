@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
         (["--access-token-file", "nowhere"], "no token can be read"),
         (["--report", "."], "expected a folder of `medxgan evaluate --report`"),
         (["--report-films", "."], "goes with --report"),
+        (["--archive-user", "reader"], "goes with --archive"),
+        (["--archive", "https://x", "--archive-password-file", "."], "goes with --archive-user"),
         (["--server", "localhost:1", "--models", "."], "embedded"),
     ],
 )

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import MedxganClientError
 from medxgan.web import (
+    archive_paths,
     explanation_paths,
     film_paths,
     gallery_paths,
@@ -20,6 +21,7 @@ from medxgan.web import (
     report_paths,
     session_paths,
 )
+from medxgan.web.archive import StudyArchive
 from medxgan.web.decoding.confined import prepare
 from medxgan.web.errors import RoomError, answer_error
 from medxgan.web.gallery import Gallery
@@ -62,8 +64,13 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
             gateway = None
             if settings.gateway is not None:
                 gateway = Gateway(settings.gateway, settings.gateway_token, settings.limits.film_bytes)
+            archive = None
+            if settings.archive is not None:
+                user, password_file = settings.archive_user, settings.archive_password_file
+                archive = StudyArchive(settings.archive, user, password_file, settings.limits.film_bytes)
+            door = Door(sessions, settings)
             app.state.room = Room(
-                settings, sessions, Door(sessions, settings), client, connect, gallery, gateway, report
+                settings, sessions, door, client, connect, gallery, gateway=gateway, report=report, archive=archive
             )
             await asyncio.to_thread(prepare)
             sweeping = asyncio.create_task(_sweep(sessions))
@@ -78,7 +85,16 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                 if gateway is not None:
                     await gateway.close()
 
-    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths, report_paths, gateway_paths)
+    paths = (
+        session_paths,
+        film_paths,
+        explanation_paths,
+        model_paths,
+        gallery_paths,
+        report_paths,
+        gateway_paths,
+        archive_paths,
+    )
     return Starlette(
         routes=[
             *(route for each in paths for route in each.ROUTES),

@@ -28,6 +28,7 @@ from medxgan.client.command.connection import (
 )
 from medxgan.client.command.terminal import known_errors
 from medxgan.web.application import reading_room
+from medxgan.web.archive import StudyArchive
 from medxgan.web.errors import ReportError
 from medxgan.web.gateway import usable_address
 from medxgan.web.reports.report_folder import ReportFolder
@@ -110,6 +111,20 @@ def web(
         Path | None,
         typer.Option(metavar="FILE", help="File with the token that the gateway's [reading] asks for."),
     ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="MEDXGAN_WEB_ARCHIVE",
+            help="An archive's DICOMweb, https://archive/dicom-web: everyone who comes in may open its studies.",
+        ),
+    ] = None,
+    archive_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For HTTP's basic authentication at the archive.")
+    ] = None,
+    archive_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the password of --archive-user.")
+    ] = None,
     sample: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="A film that everyone who comes in may open. May be given several times."),
@@ -156,6 +171,10 @@ def web(
         raise typer.BadParameter("goes with --gateway-token-file", param_hint="--gateway")
     if gateway is not None and not usable_address(gateway):
         raise typer.BadParameter("expected an https:// address, or an http:// one on loopback", param_hint="--gateway")
+    if archive is None and (archive_user is not None or archive_password_file is not None):
+        raise typer.BadParameter("goes with --archive", param_hint="--archive-user")
+    if archive_password_file is not None and archive_user is None:
+        raise typer.BadParameter("goes with --archive-user", param_hint="--archive-password-file")
     settings = RoomSettings(
         hosts=frozenset(host_name or ()) | (LOOPBACK if host_name or not beyond else frozenset()),
         secure=secure,
@@ -167,6 +186,9 @@ def web(
         report_films=report_films,
         gateway=gateway,
         gateway_token=_token(gateway_token_file, "--gateway-token-file"),
+        archive=archive,
+        archive_user=archive_user,
+        archive_password_file=archive_password_file,
         limits=Limits(
             film_bytes=film_megabytes * MEGABYTE,
             films=films,
@@ -178,6 +200,8 @@ def web(
     access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
     with known_errors():
         _check_report(report)
+        if archive is not None:
+            StudyArchive(archive, archive_user, archive_password_file, 0)
     with known_errors(), reached(context, server, models, provider, access) as (upstream, arguments), _logging():
         # Credentials that can't be used are heard of now, and not when the application starts.
         Client(upstream, **arguments).close()

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from medxgan.client.async_client import AsyncClient
+from medxgan.web.archive import StudyArchive
 from medxgan.web.errors import FieldError, MissingError
 from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
@@ -37,6 +38,7 @@ class Room:
     gallery: Gallery | None
     gateway: Gateway | None = None
     report: ReportFolder | None = None
+    archive: StudyArchive | None = None
 
 
 def room_of(request: Request) -> Room:
@@ -90,6 +92,15 @@ def report_of(request: Request) -> ReportFolder:
     if report is None:
         raise MissingError("this reading room has no report: start it with --report")
     return report
+
+
+def archive_of(request: Request) -> StudyArchive:
+    """The archive; raises MissingError where there is none."""
+    session_of(request)
+    archive = room_of(request).archive
+    if archive is None:
+        raise MissingError("this reading room has no archive: start it with --archive")
+    return archive
 
 
 async def body_of(request: Request, maximum: int, what: str) -> bytes:

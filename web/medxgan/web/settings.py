@@ -44,6 +44,9 @@ class RoomSettings:
         report_films: folder of that report's films; None where they are not at hand.
         gateway: address of the gateway whose films everyone who comes in may open; None for none.
         gateway_token: that it asks for.
+        archive: address of the DICOMweb archive whose studies everyone who comes in may open; None for none.
+        archive_user: for HTTP's basic authentication there; None asks without.
+        archive_password_file: file with that user's password.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -56,6 +59,9 @@ class RoomSettings:
     report_films: Path | None = None
     gateway: str | None = None
     gateway_token: str = ""
+    archive: str | None = None
+    archive_user: str | None = None
+    archive_password_file: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

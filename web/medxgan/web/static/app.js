@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { drawHeader } from "./header.js";
 import { listenToKeys } from "./keyboard.js";
 import { T } from "./texts.js";
+import { archiveView } from "./views/archive.js";
 import { showError } from "./views/error.js";
 import { galleryView } from "./views/gallery.js";
 import { gatewayView } from "./views/gateway.js";
@@ -19,6 +20,7 @@ const ROUTES = [
   [/^gallery$/, galleryView],
   [/^report$/, reportView],
   [/^gateway$/, gatewayView],
+  [/^archive$/, archiveView],
   [/^gallery\/([\w-]+)$/, (app, id) => readingView(app, { entry: id })],
 ];
 

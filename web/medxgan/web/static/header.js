@@ -18,6 +18,7 @@ export function drawHeader(app) {
       app.room?.gallery ? h("a", { className: "button", href: "#/gallery" }, T.header.gallery) : null,
       app.room?.report ? h("a", { className: "button", href: "#/report", title: T.header.reportTitle }, T.header.report) : null,
       app.room?.gateway ? h("a", { className: "button", href: "#/gateway", title: T.header.gatewayTitle }, T.header.gateway) : null,
+      app.room?.archive ? h("a", { className: "button", href: "#/archive", title: T.header.archiveTitle }, T.header.archive) : null,
       h("button", {
         type: "button", title: T.header.forgetTitle,
         onclick: async () => {

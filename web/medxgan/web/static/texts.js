@@ -21,6 +21,8 @@ export const T = {
     reportTitle: "A table of many films and what was measured on them",
     gateway: "Gateway",
     gatewayTitle: "Films that the gateway holds",
+    archive: "Archive",
+    archiveTitle: "Studies of the archive",
     help: "Help",
     helpTitle: "Keyboard and help (?)",
     forget: "Forget my films",
@@ -40,6 +42,7 @@ export const T = {
     gallery: "Look through the gallery of explanations",
     report: "Look through the report, film by film",
     gateway: "Open a film of the gateway",
+    archive: "Open a study of the archive",
     kept: (minutes) => `A film stays in this computer’s memory for this session alone, and is gone ${minutes} minutes `
       + "after you last used it. Its name does not leave your browser.",
     reading: "Reading the film…",
@@ -310,6 +313,18 @@ export const T = {
     failed: "no explanation",
     more: (count) => `Show ${count} more`,
     caption: "Click a heading to sort by it, again for the other way round.",
+  },
+
+  archive: {
+    heading: "A study of the archive",
+    study: "Study Instance UID",
+    look: "Look it up",
+    looking: "The archive is asked…",
+    lead: (films, others) => `${films} film${films === 1 ? "" : "s"}${others ? `, and ${others} that ${others === 1 ? "is"
+      : "are"} none` : ""}. A film is fetched when it is opened.`,
+    film: (index) => `Film ${index} of the study`,
+    object: (index) => `Object ${index} of the study`,
+    skipped: (reason) => `No film: ${reason}`,
   },
 
   gateway: {
