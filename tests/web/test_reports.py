@@ -49,6 +49,14 @@ def test_every_image_of_an_evaluation_has_a_row(tmp_path: Path) -> None:
     assert "somebody" not in json.dumps(told)
 
 
+def test_halves_of_characters_are_told_as_such(tmp_path: Path) -> None:
+    append(
+        write_evaluation(tmp_path, {}), '{"record": "image", "image": "a\\ud800", "source": "\\udfff", "figures": {}}'
+    )
+    (row,) = shelf(tmp_path).told()["rows"]
+    assert (row["name"], row["source"]) == ("a?", "?")
+
+
 def test_damaged_lines_are_counted_and_the_rest_is_told(tmp_path: Path) -> None:
     write_evaluation(tmp_path, {"one.png": {}})
     image = {"record": "image", "image": "three.png", "score": float("nan"), "figures": {"reconstruction_mse": 10**400}}
@@ -151,6 +159,26 @@ def test_a_cohort_s_rows_are_told_and_its_films_open(tmp_path: Path) -> None:
         run.film(gone["id"])
     with pytest.raises(FilmError, match="more than 10 bytes"):
         shelf(tmp_path / "run", films, film_bytes=10).film(same["id"])
+
+
+def test_a_cohort_that_has_just_begun_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "run.json").write_text("{}")
+    assert shelf(tmp_path).told()["rows"] == []
+
+
+def test_films_that_went_away_open_no_longer(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "one.png").write_bytes(SAMPLE)
+    report = shelf(write_evaluation(tmp_path, {"one.png": {}}), films)
+    (row,) = report.told()["rows"]
+    assert report.film(row["id"]) == (SAMPLE, "phantom")
+    (films / "one.png").unlink()
+    films.rmdir()
+    assert report.told()["rows"][0]["opens"] is False
+    with pytest.raises(MissingError, match="not at hand"):
+        report.film(row["id"])
 
 
 def test_other_tables_are_no_cohort(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def web(
     ] = None,
     gateway_token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File with the token that the gateway's [reading] asks for."),
+        typer.Option(metavar="FILE", help="File with the token that the gateway asks of those who read its films."),
     ] = None,
     archive: Annotated[
         str | None,
@@ -161,10 +161,11 @@ def web(
             "or say --insecure",
             param_hint="--address",
         )
-    for option, paths in (("--sample", sample or ()), ("--folder", (folder,)), ("--report-films", (report_films,))):
-        for path in filter(None, paths):
-            if not path.exists():
-                raise typer.BadParameter(f"there is no {path}", param_hint=option)
+    for file in (*(sample or ()), *([] if folder is None else [folder])):
+        if not file.exists():
+            raise typer.BadParameter(f"there is no {file}", param_hint="--folder" if file == folder else "--sample")
+    if report_films is not None and not report_films.is_dir():
+        raise typer.BadParameter(f"expected a folder, got {report_films}", param_hint="--report-films")
     if report_films is not None and report is None:
         raise typer.BadParameter("goes with --report", param_hint="--report-films")
     if (gateway is None) != (gateway_token_file is None):

@@ -19,7 +19,6 @@ class Row:
         note: the first reason of the verdict, or why there is no explanation.
         error: mean squared error of the reconstruction, in x's units.
         agreement: 1 where the classifier says the same of the reconstruction as of the film, down to 0.
-        figures: further ones, by name.
         localisation: of each method whose map was compared with a marked lesion, its figures.
         sha256: of the film's file; empty where it is not known.
     """
@@ -31,7 +30,6 @@ class Row:
     score: float | None = None
     error: float | None = None
     agreement: float | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
     localisation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     sha256: str = ""
 
@@ -49,6 +47,11 @@ class Report:
     model: str
     rows: Sequence[Row]
     damaged: int = 0
+
+
+def text(value: Any) -> str:
+    """Text as it can be sent on: of JSON it may hold halves of characters."""
+    return str(value or "").encode(errors="replace").decode()
 
 
 def finite(value: Any) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medxgan.web.errors import ReportError
-from medxgan.web.reports import MAXIMUM_ROWS, Report, Row, finite
+from medxgan.web.reports import MAXIMUM_ROWS, Report, Row, finite, text
 
 RECORDS = "records.jsonl"
 FORMAT = 4
@@ -14,8 +14,6 @@ FORMAT = 4
 MAXIMUM_BYTES = 512 * 1024 * 1024
 LOCALISATION = ("average_precision", "pointing_game", "iou")
 STATUS_PREFIX = "VERDICT_STATUS_"
-_FROM_ELSEWHERE = ("reconstruction_mse", "classifier_disagrees", "reliable")
-"""Figures of an image that a row has under another name."""
 
 
 def read_evaluation(file: Path) -> Report:
@@ -41,7 +39,7 @@ def read_evaluation(file: Path) -> Report:
     if len(images) > MAXIMUM_ROWS:
         raise ReportError(f"{RECORDS}: expected at most {MAXIMUM_ROWS:,} images")
     rows = [_row(name, record, methods.get(name, {})) for name, record in images.items()]
-    return Report(str(header.get("bundle", "")), rows, damaged)
+    return Report(text(header.get("bundle")), rows, damaged)
 
 
 _Records = dict[str, Mapping[str, Any]]
@@ -56,10 +54,10 @@ def _sorted_out(lines: Iterator[bytes]) -> tuple[_Records, _Methods, int]:
         record = _object(line) or {}
         match record:
             case {"record": "image", "image": str(name), "figures": dict()}:
-                images[name] = record
+                images[text(name)] = record
             case {"record": "method", "image": str(name), "method": str(method), "figures": dict(figures)}:
                 if found := _numbers({each: figures[each] for each in LOCALISATION if each in figures}):
-                    methods.setdefault(name, {})[method] = found
+                    methods.setdefault(text(name), {})[text(method)] = found
             case _:
                 damaged += 1
     return images, methods, damaged
@@ -70,12 +68,11 @@ def _row(name: str, record: Mapping[str, Any], localisation: Mapping[str, Mappin
     disagrees = figures.get("classifier_disagrees")
     return Row(
         name=name,
-        source=str(record.get("source") or ""),
-        status=str(record.get("verdict", "")).removeprefix(STATUS_PREFIX).lower(),
+        source=text(record.get("source")),
+        status=text(record.get("verdict")).removeprefix(STATUS_PREFIX).lower(),
         score=finite(record.get("score")),
         error=figures.get("reconstruction_mse"),
         agreement=None if disagrees is None else 1 - disagrees,
-        figures={each: value for each, value in figures.items() if each not in _FROM_ELSEWHERE},
         localisation=localisation,
     )
 

@@ -5,13 +5,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from medxgan.client.errors import needed_extra
 from medxgan.client.pictures.appearance import appearance
 from medxgan.client.vocabulary import MapKind
 from medxgan.web.errors import FilmError, MissingError, ReportError
 from medxgan.web.reports import Report
-from medxgan.web.reports.cohort import ROWS, read_cohort
 from medxgan.web.reports.evaluation import RECORDS, read_evaluation
 from medxgan.web.reports.film_folder import films_of
+
+RUN, ROWS = "run.json", "rows"
+"""What a cohort's run is known by, and where its rows are."""
 
 
 class ReportFolder:
@@ -42,8 +45,8 @@ class ReportFolder:
             except OSError as error:
                 raise ReportError("the report can't be read") from error
             if self._read is None or self._read[0] != state:
-                records = files[0].name == RECORDS
-                self._read = state, read_evaluation(files[0]) if records else read_cohort(files)
+                is_evaluation = files == [self._folder / RECORDS]
+                self._read = state, read_evaluation(files[0]) if is_evaluation else _cohort(files)
             return self._read[1]
 
     def told(self) -> dict[str, Any]:
@@ -60,7 +63,6 @@ class ReportFolder:
                 "score": row.score,
                 "error": row.error,
                 "agreement": row.agreement,
-                "figures": row.figures,
                 "localisation": row.localisation,
                 "opens": row.name in films,
             }
@@ -104,7 +106,7 @@ class ReportFolder:
         if (self._folder / RECORDS).is_file():
             return [self._folder / RECORDS]
         files = sorted((self._folder / ROWS).glob("*.parquet"))
-        if not files:
+        if not files and not (self._folder / RUN).is_file():
             raise ReportError(
                 f"expected a folder of `medxgan evaluate --report`, with {RECORDS}, or of `medxgan cohort`, with "
                 f"{ROWS}/*.parquet"
@@ -115,6 +117,12 @@ class ReportFolder:
         return {} if self._films is None else films_of(self._films, (row.name for row in report.rows))
 
 
+def _cohort(files: list[Path]) -> Report:
+    with needed_extra("a cohort's rows", "cohort"):
+        from medxgan.web.reports.cohort import read_cohort
+    return read_cohort(files)
+
+
 def _title(method: str) -> str:
     """What a map is called; empty for what is none, such as a baseline."""
     return appearance(MapKind(method)).name if method in tuple(MapKind) else ""
@@ -122,4 +130,4 @@ def _title(method: str) -> str:
 
 def row_id(number: int, name: str) -> str:
     """What a row is called in an address."""
-    return hashlib.sha256(f"{number}/{name}".encode(errors="surrogatepass")).hexdigest()[:24]
+    return hashlib.sha256(f"{number}/{name}".encode()).hexdigest()[:24]

@@ -52,7 +52,7 @@ export async function reportView(app) {
       const [label, title] = T.report.columns[column];
       const sorted = column === kept.by ? (WORSE[column] * kept.way > 0 ? "ascending" : "descending") : "none";
       return h("th", { scope: "col", "aria-sort": sorted }, h("button", { type: "button", title, value: column,
-        onclick: () => sortBy(column) }, label, h("span", { "aria-hidden": "true" }, ARROWS[sorted])));
+        onclick: () => sortBy(column) }, label, sorted === "none" ? null : h("span", { "aria-hidden": "true" }, ARROWS[sorted])));
     }));
     const rows = report.rows.toSorted(compare);
     fill(body, rows.slice(0, shown).map((row) => line(row)));
@@ -91,7 +91,7 @@ export async function reportView(app) {
   return null;
 }
 
-const ARROWS = { ascending: "▲", descending: "▼", none: "" };
+const ARROWS = { ascending: "▲", descending: "▼" };
 
 function badge(status) {
   return h("span", { className: `badge ${status in T.verdict.sentence ? status : "other"}` },
