@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 from tests.gateway.films import content
@@ -30,13 +31,15 @@ def of_study(number: int, **attributes: object) -> FileDataset:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
-    """The address of an archive, and what a study there holds: two films and a result of ours."""
+    """The address of an archive, and what a study there holds: two films, one with an ill-formed date, and a result."""
     if MISSING is not None:
         pytest.skip(MISSING)
-    objects = [of_study(1), of_study(2), of_study(3, Manufacturer="medxgan")]
+    with disable_value_validation():
+        objects = [of_study(1), of_study(2, PatientBirthDate="long ago"), of_study(3, Manufacturer="medxgan")]
+        files = [content(each) for each in objects]
     with Orthanc(tmp_path_factory.mktemp("orthanc")) as archive:
-        for each in reversed(objects):
-            archive.store(content(each))
+        for file in reversed(files):
+            archive.store(file)
         yield f"{archive.url}/dicom-web", [each.SOPInstanceUID for each in objects]
 
 
@@ -53,7 +56,7 @@ def test_the_films_of_a_study_open(opening: Opening, study: tuple[str, list[str]
         film = reader.post(f"/api/archive/{STUDY}/{first}")
         assert (film.status_code, film.json()["rows"]) == (201, 512)
         assert film.json()["makes_dicom"] is True
-        assert len(reader.get("/api/films").json()) == 1
+        assert reader.post(f"/api/archive/{STUDY}/{second}").status_code == 201
         assert reader.post(f"/api/archive/{STUDY}/{ours}").json()["error"]["message"].endswith("a result of medxgan")
         assert reader.post(f"/api/archive/{STUDY}/{generate_uid()}").status_code == 404
         unknown = reader.get(f"/api/archive/{generate_uid()}")
@@ -111,6 +114,16 @@ def test_an_archive_that_is_away_is_said_to_be(opening: Opening) -> None:
         assert "does not answer" in told.json()["error"]["message"]
         assert httpx.get(f"{url}/api/archive/{STUDY}").status_code == 401
         assert httpx.post(f"{url}/api/archive/{STUDY}/1.2").status_code == 401
+
+
+def test_a_password_that_went_away_is_named_by_no_path(opening: Opening, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("ours")
+    with opening(archive=AWAY, archive_user="reader", archive_password_file=password) as url, entered(url) as reader:
+        password.unlink()
+        said = reader.get(f"/api/archive/{STUDY}").json()["error"]["message"]
+        assert "can't read its password" in said
+        assert str(tmp_path) not in said
 
 
 def test_a_room_without_an_archive_says_so(reader: httpx.Client) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from pydicom.config import disable_value_validation
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
@@ -56,7 +57,7 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
-        async with connect("") as client:
+        async with connect("") as client, AsyncExitStack() as stack:
             gallery = Gallery(settings.folder) if settings.folder is not None else None
             report = None
             if settings.report is not None:
@@ -66,6 +67,9 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                 gateway = Gateway(settings.gateway, settings.gateway_token, settings.limits.film_bytes)
             archive = None
             if settings.archive is not None:
+                # An ill-formed value is none of our business, and a warning would quote it. For as long as the room is
+                # open, since pydicom's switch is one for all threads.
+                stack.enter_context(disable_value_validation())
                 user, password_file = settings.archive_user, settings.archive_password_file
                 archive = StudyArchive(settings.archive, user, password_file, settings.limits.film_bytes)
             door = Door(sessions, settings)

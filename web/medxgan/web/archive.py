@@ -49,8 +49,13 @@ class StudyArchive:
         if not _UID.fullmatch(study):
             raise FieldError("study", "a Study Instance UID: numbers and dots, up to 64 characters")
         try:
+            archive = self._open()
+        except StudyError as error:
+            # The message names a file of this machine.
+            raise ArchiveError("the reading room can't read its password of the archive") from error
+        try:
             # The reader turns to the frames of a film.
-            return self._open().films(study, several_frames=True)
+            return archive.films(study, several_frames=True)
         except StudyError as error:
             raise ArchiveError(str(error)) from error
 
