@@ -54,6 +54,7 @@ APART = {
     "training/medxgan/training/networks/onnx_*.py": "export",
     "web/medxgan/web/decoding/dicom.py": "web",
     "web/medxgan/web/dicom_results.py": "gateway",
+    "web/medxgan/web/reports/cohort.py": "cohort",
 }
 """Files that are imported only where it is asked for what they do, and the extra for that."""
 
@@ -174,9 +175,10 @@ def test_its_extras_bring_what_a_subcommand_imports(subcommand: str, runtime: st
 @pytest.mark.parametrize("place", APART)
 def test_what_is_imported_apart_has_an_extra(place: str) -> None:
     paths = sorted(ROOT.glob(place))
-    present = requirements([APART[place], "server" if place.startswith("server") else "training"])
+    beside = {"server": "server", "web": "cli"}.get(place.partition("/")[0], "training")
+    present = requirements([APART[place], beside])
     assert {name: where for name, where in distributions(paths).items() if name not in present} == {}
-    only = distributions(paths).keys() - requirements(["server" if place.startswith("server") else "training"])
+    only = distributions(paths).keys() - requirements([beside])
     assert only, "it could be imported like any other"
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.web.films import SAMPLE, phantom_film
+from tests.web.judging import serious, unreachable
 from tests.web.rooms import LOOPBACK, Opening, opened
 from torch import Tensor, nn
 
@@ -460,30 +461,27 @@ def test_a_reader_signs_in(browser: playwright.Browser, opening: Opening) -> Non
 
 
 def test_nobody_is_kept_out_by_what_axe_finds_serious(page: playwright.Page) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-    ).Axe()
-
-    def serious() -> list[str]:
-        # The policy keeps scripts out that are not the room's; axe comes in by the debugger, which it does not bind.
-        found = axe.run(page).response
-        assert found["passes"]
-        return [
-            f"{each['id']}: {json.dumps(each['nodes'][0]['target'])}"
-            for each in found["violations"]
-            if each["impact"] in ("serious", "critical")
-        ]
-
-    assert serious() == []
+    assert serious(page) == []
     open_sample(page)
     for tab in ("maps", "question", "model"):
         page.click(f"#tab-{tab}")
-        assert serious() == []
+        assert serious(page) == []
     page.keyboard.press("b")
-    assert serious() == []
+    assert serious(page) == []
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    assert serious() == []
+    assert serious(page) == []
+
+
+def test_all_of_it_has_a_place_on_1024_by_768(browser: playwright.Browser, room: str) -> None:
+    with visited(browser, room, viewport={"width": 1024, "height": 768}) as page:
+        assert unreachable(page) == []
+        open_sample(page)
+        for tab in ("maps", "question", "model"):
+            page.click(f"#tab-{tab}")
+            assert unreachable(page) == []
+        # The film has most of the screen.
+        assert page.locator("canvas.film").bounding_box()["height"] > 768 / 2
 
 
 def test_a_film_of_20_megapixels_is_panned(

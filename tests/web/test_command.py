@@ -24,6 +24,11 @@ ROOT = Path(__file__).parents[2]
         (["--certificate", "a.pem"], "goes with its key"),
         (["--folder", "nowhere"], "there is no nowhere"),
         (["--access-token-file", "nowhere"], "no token can be read"),
+        (["--report", "."], "expected a folder of `medxgan evaluate --report`"),
+        (["--report-films", "nowhere"], "expected a folder"),
+        (["--report-films", "."], "goes with --report"),
+        (["--archive-user", "reader"], "goes with --archive"),
+        (["--archive", "https://x", "--archive-password-file", "."], "goes with --archive-user"),
         (["--server", "localhost:1", "--models", "."], "embedded"),
     ],
 )

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from pydicom.config import disable_value_validation
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
@@ -11,12 +12,23 @@ from starlette.staticfiles import StaticFiles
 
 from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import MedxganClientError
-from medxgan.web import explanation_paths, film_paths, gallery_paths, gateway_paths, model_paths, session_paths
+from medxgan.web import (
+    archive_paths,
+    explanation_paths,
+    film_paths,
+    gallery_paths,
+    gateway_paths,
+    model_paths,
+    report_paths,
+    session_paths,
+)
+from medxgan.web.archive import StudyArchive
 from medxgan.web.decoding.confined import prepare
 from medxgan.web.errors import RoomError, answer_error
 from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door, Guard
+from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.room import Room
 from medxgan.web.sessions import Session, Sessions
 from medxgan.web.settings import RoomSettings
@@ -45,12 +57,25 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
-        async with connect("") as client:
+        async with connect("") as client, AsyncExitStack() as stack:
             gallery = Gallery(settings.folder) if settings.folder is not None else None
+            report = None
+            if settings.report is not None:
+                report = ReportFolder(settings.report, settings.report_films, settings.limits.film_bytes)
             gateway = None
             if settings.gateway is not None:
                 gateway = Gateway(settings.gateway, settings.gateway_token, settings.limits.film_bytes)
-            app.state.room = Room(settings, sessions, Door(sessions, settings), client, connect, gallery, gateway)
+            archive = None
+            if settings.archive is not None:
+                # An ill-formed value is none of our business, and a warning would quote it. For as long as the room is
+                # open, since pydicom's switch is one for all threads.
+                stack.enter_context(disable_value_validation())
+                user, password_file = settings.archive_user, settings.archive_password_file
+                archive = StudyArchive(settings.archive, user, password_file, settings.limits.film_bytes)
+            door = Door(sessions, settings)
+            app.state.room = Room(
+                settings, sessions, door, client, connect, gallery, gateway=gateway, report=report, archive=archive
+            )
             await asyncio.to_thread(prepare)
             sweeping = asyncio.create_task(_sweep(sessions))
             try:
@@ -64,7 +89,16 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                 if gateway is not None:
                     await gateway.close()
 
-    paths = (session_paths, film_paths, explanation_paths, model_paths, gallery_paths, gateway_paths)
+    paths = (
+        session_paths,
+        film_paths,
+        explanation_paths,
+        model_paths,
+        gallery_paths,
+        report_paths,
+        gateway_paths,
+        archive_paths,
+    )
     return Starlette(
         routes=[
             *(route for each in paths for route in each.ROUTES),

@@ -28,7 +28,10 @@ from medxgan.client.command.connection import (
 )
 from medxgan.client.command.terminal import known_errors
 from medxgan.web.application import reading_room
+from medxgan.web.archive import StudyArchive
+from medxgan.web.errors import ReportError
 from medxgan.web.gateway import usable_address
+from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.settings import MEGABYTE, Limits, RoomSettings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -83,6 +86,19 @@ def web(
         Path | None,
         typer.Option(metavar="DIR", help="A folder of explanations, such as `medxgan explain` writes: the gallery."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What `medxgan evaluate --report` or `medxgan cohort --out` wrote: a table of its films.",
+        ),
+    ] = None,
+    report_films: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The films of --report, found by their names: everyone who comes in may open them."
+        ),
+    ] = None,
     gateway: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +109,21 @@ def web(
     ] = None,
     gateway_token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File with the token that the gateway's [reading] asks for."),
+        typer.Option(metavar="FILE", help="File with the token that the gateway asks of those who read its films."),
+    ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="MEDXGAN_WEB_ARCHIVE",
+            help="An archive's DICOMweb, https://archive/dicom-web: everyone who comes in may open its studies.",
+        ),
+    ] = None,
+    archive_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For HTTP's basic authentication at the archive.")
+    ] = None,
+    archive_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the password of --archive-user.")
     ] = None,
     sample: Annotated[
         list[Path] | None,
@@ -134,10 +164,18 @@ def web(
     for file in (*(sample or ()), *([] if folder is None else [folder])):
         if not file.exists():
             raise typer.BadParameter(f"there is no {file}", param_hint="--folder" if file == folder else "--sample")
+    if report_films is not None and not report_films.is_dir():
+        raise typer.BadParameter(f"expected a folder, got {report_films}", param_hint="--report-films")
+    if report_films is not None and report is None:
+        raise typer.BadParameter("goes with --report", param_hint="--report-films")
     if (gateway is None) != (gateway_token_file is None):
         raise typer.BadParameter("goes with --gateway-token-file", param_hint="--gateway")
     if gateway is not None and not usable_address(gateway):
         raise typer.BadParameter("expected an https:// address, or an http:// one on loopback", param_hint="--gateway")
+    if archive is None and (archive_user is not None or archive_password_file is not None):
+        raise typer.BadParameter("goes with --archive", param_hint="--archive-user")
+    if archive_password_file is not None and archive_user is None:
+        raise typer.BadParameter("goes with --archive-user", param_hint="--archive-password-file")
     settings = RoomSettings(
         hosts=frozenset(host_name or ()) | (LOOPBACK if host_name or not beyond else frozenset()),
         secure=secure,
@@ -145,8 +183,13 @@ def web(
         own_tokens=own_tokens,
         samples=tuple(sample or ()),
         folder=folder,
+        report=report,
+        report_films=report_films,
         gateway=gateway,
         gateway_token=_token(gateway_token_file, "--gateway-token-file"),
+        archive=archive,
+        archive_user=archive_user,
+        archive_password_file=archive_password_file,
         limits=Limits(
             film_bytes=film_megabytes * MEGABYTE,
             films=films,
@@ -156,6 +199,10 @@ def web(
         ),
     )
     access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
+    with known_errors():
+        _check_report(report)
+        if archive is not None:
+            StudyArchive(archive, archive_user, archive_password_file, 0)
     with known_errors(), reached(context, server, models, provider, access) as (upstream, arguments), _logging():
         # Credentials that can't be used are heard of now, and not when the application starts.
         Client(upstream, **arguments).close()
@@ -178,6 +225,15 @@ def web(
             ws="none",
         )
         _Announcing(config, open_browser=open_browser, scheme="https" if certificate is not None else "http").run()
+
+
+def _check_report(folder: Path | None) -> None:
+    if folder is None:
+        return
+    try:
+        ReportFolder(folder, None, 0).report()
+    except ReportError as error:
+        raise typer.BadParameter(f"{folder}: {error}", param_hint="--report") from error
 
 
 class _Announcing(uvicorn.Server):

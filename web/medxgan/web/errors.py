@@ -7,6 +7,8 @@ RoomError
 ├── MissingError       no such film, explanation or map in this session
 ├── FullError          a limit of what is held is reached
 ├── GatewayError       the gateway does not answer, or does not let this room in
+├── ArchiveError       the archive does not answer, or does not have the study
+├── ReportError        the report's folder is none, or can't be read
 ├── ResultsError       no DICOM objects can be made of the film
 └── FieldError         a field of a request is wrong
 """
@@ -72,6 +74,18 @@ class GatewayError(RoomError):
     """The gateway does not answer, or does not let this room in."""
 
     status, kind = 502, "gateway"
+
+
+class ArchiveError(RoomError):
+    """The archive does not answer, or does not have the study."""
+
+    status, kind = 502, "archive"
+
+
+class ReportError(RoomError):
+    """The report's folder is none, or can't be read."""
+
+    status, kind = 500, "report"
 
 
 class ResultsError(RoomError):

@@ -8,10 +8,12 @@ from typing import Any
 from starlette.requests import Request
 
 from medxgan.client.async_client import AsyncClient
+from medxgan.web.archive import StudyArchive
 from medxgan.web.errors import FieldError, MissingError
 from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door
+from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.sessions import HeldExplanation, HeldFilm, Session, Sessions
 from medxgan.web.settings import RoomSettings
 
@@ -35,6 +37,8 @@ class Room:
     connect: Callable[[str], AsyncClient]
     gallery: Gallery | None
     gateway: Gateway | None = None
+    report: ReportFolder | None = None
+    archive: StudyArchive | None = None
 
 
 def room_of(request: Request) -> Room:
@@ -79,6 +83,24 @@ def gateway_of(request: Request) -> Gateway:
     if gateway is None:
         raise MissingError("this reading room has no gateway: start it with --gateway")
     return gateway
+
+
+def report_of(request: Request) -> ReportFolder:
+    """The report; raises MissingError where there is none."""
+    session_of(request)
+    report = room_of(request).report
+    if report is None:
+        raise MissingError("this reading room has no report: start it with --report")
+    return report
+
+
+def archive_of(request: Request) -> StudyArchive:
+    """The archive; raises MissingError where there is none."""
+    session_of(request)
+    archive = room_of(request).archive
+    if archive is None:
+        raise MissingError("this reading room has no archive: start it with --archive")
+    return archive
 
 
 async def body_of(request: Request, maximum: int, what: str) -> bytes:

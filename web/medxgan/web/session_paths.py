@@ -26,7 +26,9 @@ async def state(request: Request) -> Response:
             "asks_for_token": settings.asks_for_token,
             "samples": 1 + len(settings.samples),
             "gallery": room.gallery is not None,
+            "report": room.report is not None,
             "gateway": room.gateway is not None,
+            "archive": room.archive is not None,
             "session_minutes": settings.limits.session_seconds / 60,
             "film_bytes": settings.limits.film_bytes,
         }

@@ -40,8 +40,13 @@ class RoomSettings:
         own_tokens: whether everyone signs in with their own token of the medxgan server, which then hears who asks.
         samples: films that anyone who comes in may open, beside the one that ships.
         folder: of explanations, for the gallery; None for none.
+        report: folder of an evaluation's report or a cohort's run; None for none.
+        report_films: folder of that report's films; None where they are not at hand.
         gateway: address of the gateway whose films everyone who comes in may open; None for none.
         gateway_token: that it asks for.
+        archive: address of the DICOMweb archive whose studies everyone who comes in may open; None for none.
+        archive_user: for HTTP's basic authentication there; None asks without.
+        archive_password_file: file with that user's password.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -50,8 +55,13 @@ class RoomSettings:
     own_tokens: bool = False
     samples: tuple[Path, ...] = ()
     folder: Path | None = None
+    report: Path | None = None
+    report_films: Path | None = None
     gateway: str | None = None
     gateway_token: str = ""
+    archive: str | None = None
+    archive_user: str | None = None
+    archive_password_file: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

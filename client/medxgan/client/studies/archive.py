@@ -9,6 +9,7 @@ import requests
 from dicomweb_client.uri import URI
 from dicomweb_client.web import DICOMwebClient
 from pydicom import dcmwrite
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from medxgan.client.studies.errors import StudyError
@@ -58,7 +59,9 @@ class Archive:
                 if series is None
                 else self._client.retrieve_series_metadata(study, series)
             )
-            headers = sorted((Dataset.from_json(each, _no_bulk_data) for each in found), key=_place)
+            # An ill-formed value is none of our business, and a warning would quote it.
+            with disable_value_validation():
+                headers = sorted((Dataset.from_json(each, _no_bulk_data) for each in found), key=_place)
         except (requests.RequestException, ValueError, KeyError, TypeError) as error:
             raise StudyError(_told(error)) from error
         return [self._judged(study, header, several_frames) for header in headers]
@@ -72,8 +75,9 @@ class Archive:
     def _fetched(self, study: str, series: str, instance: str) -> bytes:
         content = io.BytesIO()
         try:
-            film = self._client.retrieve_instance(study, series, instance, media_types=_ANY_ENCODING)
-            dcmwrite(content, film, enforce_file_format=True)
+            with disable_value_validation():
+                film = self._client.retrieve_instance(study, series, instance, media_types=_ANY_ENCODING)
+                dcmwrite(content, film, enforce_file_format=True)
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(_told(error)) from error
         return content.getvalue()

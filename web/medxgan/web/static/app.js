@@ -5,10 +5,12 @@ import { h } from "./dom.js";
 import { drawHeader } from "./header.js";
 import { listenToKeys } from "./keyboard.js";
 import { T } from "./texts.js";
+import { archiveView } from "./views/archive.js";
 import { showError } from "./views/error.js";
 import { galleryView } from "./views/gallery.js";
 import { gatewayView } from "./views/gateway.js";
 import { readingView } from "./views/reading.js";
+import { reportView } from "./views/report.js";
 import { signInView } from "./views/sign_in.js";
 import { startView } from "./views/start.js";
 
@@ -16,7 +18,9 @@ const ROUTES = [
   [/^$/, startView],
   [/^film\/([\w-]+)$/, (app, id) => readingView(app, { film: id })],
   [/^gallery$/, galleryView],
+  [/^report$/, reportView],
   [/^gateway$/, gatewayView],
+  [/^archive$/, archiveView],
   [/^gallery\/([\w-]+)$/, (app, id) => readingView(app, { entry: id })],
 ];
 

@@ -16,7 +16,9 @@ export function drawHeader(app) {
     h("nav", { "aria-label": T.title },
       h("a", { className: "button", href: "#/", title: T.header.openTitle }, T.header.open),
       app.room?.gallery ? h("a", { className: "button", href: "#/gallery" }, T.header.gallery) : null,
+      app.room?.report ? h("a", { className: "button", href: "#/report", title: T.header.reportTitle }, T.header.report) : null,
       app.room?.gateway ? h("a", { className: "button", href: "#/gateway", title: T.header.gatewayTitle }, T.header.gateway) : null,
+      app.room?.archive ? h("a", { className: "button", href: "#/archive", title: T.header.archiveTitle }, T.header.archive) : null,
       h("button", {
         type: "button", title: T.header.forgetTitle,
         onclick: async () => {

@@ -17,8 +17,12 @@ export const T = {
     open: "Open",
     openTitle: "Open another film",
     gallery: "Gallery",
+    report: "Report",
+    reportTitle: "A table of many films and what was measured on them",
     gateway: "Gateway",
     gatewayTitle: "Films that the gateway holds",
+    archive: "Archive",
+    archiveTitle: "Studies of the archive",
     help: "Help",
     helpTitle: "Keyboard and help (?)",
     forget: "Forget my films",
@@ -36,7 +40,9 @@ export const T = {
     served: (index, count) => (count > 1 ? `Open the film of this reading room, ${index} of ${count}`
       : "Open the film of this reading room"),
     gallery: "Look through the gallery of explanations",
+    report: "Look through the report, film by film",
     gateway: "Open a film of the gateway",
+    archive: "Open a study of the archive",
     kept: (minutes) => `A film stays in this computer’s memory for this session alone, and is gone ${minutes} minutes `
       + "after you last used it. Its name does not leave your browser.",
     reading: "Reading the film…",
@@ -275,6 +281,50 @@ export const T = {
     agreement: (value) => `agreement ${percent(value)}`,
     unreadable: "can’t be read",
     noFilm: "The film is not in the folder: what you see is the image as the networks saw it, from 8-bit files.",
+  },
+
+  report: {
+    heading: (model) => (model ? `Report on ${model}` : "Report"),
+    lead: (count, open) => `${count} film${count === 1 ? "" : "s"}, failures first. `
+      + (open === count ? "Each opens by its name, and is explained anew by the server of this reading room."
+        : open > 0 ? `At hand ${open === 1 ? "is" : "are"} ${open} of them: ${open === 1 ? "it opens by its name, and is"
+          : "these open by their names, and are"} explained anew by the server of this `
+          + "reading room."
+          : "None of them is at hand: the report holds figures, no pictures."),
+    start: "With --report-films FOLDER films open that are named as in the report.",
+    damaged: (count) => `${count} ${count === 1 ? "part" : "parts"} of the report can’t be read, and ${count === 1 ? "is"
+      : "are"} left out.`,
+    empty: "There is no film in the report yet.",
+    method: "Localisation of",
+    film: "Film",
+    absent: "not at hand",
+    columns: {
+      verdict: ["Verdict", "Failures first"],
+      score: ["Score", "What the classifier says of the film"],
+      error: ["Error", "Mean squared error of the reconstruction"],
+      agreement: ["Agreement", "How near the classifier’s answer on the reconstruction is to its answer on the film"],
+      average_precision: ["Precision", "Average precision of the map against the marked lesion; a random map has the "
+        + "lesion’s share of the image"],
+      pointing_game: ["Pointing", "Whether the map’s strongest pixel lies in the marked lesion"],
+      iou: ["IoU", "Overlap of the map’s strongest pixels with the marked lesion, over their union"],
+      name: ["Film", "By name"],
+    },
+    methods: { random: "a random map", intensity: "the bright pixels", centre: "the middle of the image" },
+    failed: "no explanation",
+    more: (count) => `Show ${count} more`,
+    caption: "Click a heading to sort by it, again for the other way round.",
+  },
+
+  archive: {
+    heading: "A study of the archive",
+    study: "Study Instance UID",
+    look: "Look it up",
+    looking: "The archive is asked…",
+    lead: (films, others) => `${films} film${films === 1 ? "" : "s"}${others ? `, and ${others} that ${others === 1 ? "is"
+      : "are"} none` : ""}. A film is fetched when it is opened.`,
+    film: (index) => `Film ${index} of the study`,
+    object: (index) => `Object ${index} of the study`,
+    skipped: (reason) => `No film: ${reason}`,
   },
 
   gateway: {

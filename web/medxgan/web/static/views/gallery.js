@@ -5,11 +5,10 @@ import { colors } from "../color_maps.js";
 import { field, h } from "../dom.js";
 import { paint } from "../reading/paint.js";
 import { T } from "../texts.js";
+import { rank } from "./ranks.js";
 
-const RANKS = ["not_reliable", "not_applicable", "not_assessed", "reliable"];
-const rank = (entry) => (entry.readable ? RANKS.indexOf(entry.status) : -1);
 const ORDERS = {
-  verdict: (one, other) => rank(one) - rank(other) || (other.error ?? 0) - (one.error ?? 0),
+  verdict: (one, other) => rank(one.status) - rank(other.status) || (other.error ?? 0) - (one.error ?? 0),
   score: (one, other) => (other.score ?? -1) - (one.score ?? -1),
   error: (one, other) => (other.error ?? -1) - (one.error ?? -1),
   agreement: (one, other) => (one.agreement ?? 2) - (other.agreement ?? 2), // least first, as failures are

@@ -3,9 +3,9 @@
 import { get, post } from "../api.js";
 import { announce, h } from "../dom.js";
 import { T } from "../texts.js";
+import { LAST, rank } from "./ranks.js";
 
-const RANKS = ["not_reliable", "not_applicable", "not_assessed", "reliable"];
-const rank = (film) => (film.verdict === null ? RANKS.length : RANKS.indexOf(film.verdict));
+const place = (film) => (film.verdict === null ? LAST : rank(film.verdict));
 
 export async function gatewayView(app) {
   const here = location.hash;
@@ -26,7 +26,7 @@ export async function gatewayView(app) {
   app.show(T.gateway.heading, h("section", { className: "gallery" },
     h("h1", {}, T.gateway.heading),
     h("p", { className: "note" }, films.length ? T.gateway.lead(films.length) : T.gateway.empty),
-    h("ul", { className: "cards" }, films.toSorted((one, other) => rank(one) - rank(other) || other.received - one.received)
+    h("ul", { className: "cards" }, films.toSorted((one, other) => place(one) - place(other) || other.received - one.received)
       .map((film) => h("li", {}, h("button", { type: "button", className: "card", onclick: () => open(film) },
         h("span", { className: "words" },
           h("strong", {}, T.gateway.film(film.number)),

@@ -44,7 +44,9 @@ export async function startView(app) {
         T.start.served(number, samples.length))),
       h("button", { type: "button", onclick: () => open(() => post("/samples/0"), T.start.sampleName) }, T.start.sample),
       app.room.gallery ? h("a", { className: "button", href: "#/gallery" }, T.start.gallery) : null,
-      app.room.gateway ? h("a", { className: "button", href: "#/gateway" }, T.start.gateway) : null),
+      app.room.report ? h("a", { className: "button", href: "#/report" }, T.start.report) : null,
+      app.room.gateway ? h("a", { className: "button", href: "#/gateway" }, T.start.gateway) : null,
+      app.room.archive ? h("a", { className: "button", href: "#/archive" }, T.start.archive) : null),
     h("p", { className: "note" }, T.start.kept(Math.round(app.room.session_minutes))));
 
   app.show("", [

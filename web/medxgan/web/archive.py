@@ -1,0 +1,74 @@
+"""An archive as this room sees it, over DICOMweb: the films of a study."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medxgan.client.errors import needed_extra
+from medxgan.client.studies.errors import StudyError
+from medxgan.client.studies.films import Film, Skipped
+from medxgan.web.errors import ArchiveError, FieldError, FilmError, MissingError
+
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)+")
+
+
+class StudyArchive:
+    """An archive whose studies everyone who comes in may open.
+
+    Args:
+        url: of DICOMweb.
+        user: for HTTP's basic authentication; None asks without.
+        password_file: file with that user's password.
+        film_bytes: of a film at most.
+
+    Raises:
+        StudyError: the address can't be used, or the password can't be read.
+        MissingExtraError: what speaks DICOMweb is not installed.
+    """
+
+    def __init__(self, url: str, user: str | None, password_file: Path | None, film_bytes: int) -> None:
+        with needed_extra("a study in an archive", "dicomweb"):
+            from medxgan.client.studies.archive import Archive
+        # Of its own for each request: they come at the same time, and a session of HTTP is for one thread.
+        self._open: Callable[[], Archive] = lambda: Archive(url, user, password_file)
+        self._open()
+        self._film_bytes = film_bytes
+
+    async def films(self, study: str) -> list[dict[str, Any]]:
+        """What a study holds, by series and instance number; raises ArchiveError, FieldError."""
+        found = await asyncio.to_thread(self._found, study)
+        return [{"instance": each.name, "skipped": each.reason if isinstance(each, Skipped) else ""} for each in found]
+
+    async def film(self, study: str, instance: str) -> bytes:
+        """A film's file; raises ArchiveError, FieldError, FilmError, MissingError."""
+        return await asyncio.to_thread(self._fetched, study, instance)
+
+    def _found(self, study: str) -> list[Film | Skipped]:
+        if not _UID.fullmatch(study):
+            raise FieldError("study", "a Study Instance UID: numbers and dots, up to 64 characters")
+        try:
+            archive = self._open()
+        except StudyError as error:
+            # The message names a file of this machine.
+            raise ArchiveError("the reading room can't read its password of the archive") from error
+        try:
+            # The reader turns to the frames of a film.
+            return archive.films(study, several_frames=True)
+        except StudyError as error:
+            raise ArchiveError(str(error)) from error
+
+    def _fetched(self, study: str, instance: str) -> bytes:
+        found = next((each for each in self._found(study) if each.name == instance), None)
+        if found is None:
+            raise MissingError("the archive no longer has this film")
+        if isinstance(found, Skipped):
+            raise FilmError(f"this is no film: {found.reason}")
+        try:
+            content = found.read()
+        except StudyError as error:
+            raise ArchiveError(str(error)) from error
+        if len(content) > self._film_bytes:
+            raise FilmError(f"the film has more than {self._film_bytes:,} bytes")
+        return content

@@ -1,0 +1,28 @@
+"""The paths of an archive's studies."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from medxgan.web import plain
+from medxgan.web.film_paths import held
+from medxgan.web.room import archive_of, room_of, session_of
+
+
+async def listed(request: Request) -> Response:
+    """What a study holds: its films, and what is none, with the reason."""
+    return JSONResponse(await archive_of(request).films(request.path_params["study"]))
+
+
+async def bring(request: Request) -> Response:
+    """A film of a study."""
+    archive, named = archive_of(request), request.path_params
+    room_of(request).sessions.check_room(session_of(request))
+    content = await archive.film(named["study"], named["instance"])
+    return JSONResponse(plain.film(await held(request, content, "")), 201)
+
+
+ROUTES = [
+    Route("/api/archive/{study}", listed),
+    Route("/api/archive/{study}/{instance}", bring, methods=["POST"]),
+]
