@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pydicom
@@ -183,6 +185,29 @@ def test_an_archive_that_lacks_the_study_or_is_away_says_so(archive: Orthanc) ->
         Archive(url).films(study, series)
     with pytest.raises(StudyError, match="does not answer"):
         Archive("http://127.0.0.1:9/dicom-web").films(study)
+
+
+@pytest.mark.parametrize("headers", [[{}], [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}], {"error": "none"}, [1]])
+def test_an_archive_that_answers_with_something_else_is_an_error_of_the_study(headers: object) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/dicom+json")
+            self.end_headers()
+            self.wfile.write(json.dumps(headers).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        answering = threading.Thread(target=server.serve_forever, args=(0.01,))
+        answering.start()
+        try:
+            with pytest.raises(StudyError):
+                Archive(f"http://127.0.0.1:{server.server_port}/dicom-web").films("1.2.3")
+        finally:
+            server.shutdown()
+            answering.join()
 
 
 def test_a_class_of_films_stays_a_film() -> None:

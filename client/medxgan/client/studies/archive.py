@@ -62,9 +62,9 @@ class Archive:
             # An ill-formed value is none of our business, and a warning would quote it.
             with disable_value_validation():
                 headers = sorted((Dataset.from_json(each, _no_bulk_data) for each in found), key=_place)
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+            return [self._judged(study, header, several_frames) for header in headers]
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(_told(error)) from error
-        return [self._judged(study, header, several_frames) for header in headers]
 
     def _judged(self, study: str, header: Dataset, several_frames: bool) -> Film | Skipped:
         instance, series = str(header.SOPInstanceUID), str(header.SeriesInstanceUID)
