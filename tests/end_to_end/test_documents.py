@@ -90,8 +90,8 @@ def make_network() -> nn.Module:
 NETWORK = """
     <ir_version: 9, opset_import: ["" : 18]>
     network (float[B, 1, 32, 32] x) => (float[B, 1] logits)
-        <float[1, 1] w = {3}, float[1] b = {-0.5}> {
-        bright = Relu(x)
+        <float[1, 1] w = {3}, float[1] b = {-0.4}> {
+        bright = LeakyRelu<alpha = 0.3>(x)
         mean = GlobalAveragePool(bright)
         flat = Flatten(mean)
         logits = Gemm(flat, w, b)

@@ -163,7 +163,7 @@ def test_resampling_keeps_levels_and_places(size: int, other: int) -> None:
 
 def test_a_classifier_is_shown_pictures_of_its_own_size() -> None:
     network = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(1352, 1)
+        torch.nn.Conv2d(1, 2, 3), torch.nn.LeakyReLU(), torch.nn.Flatten(), torch.nn.Linear(1352, 1)
     )
     classifier = ExternalClassifier(network, 32, picture_size=28)
     x = torch.rand(2, 1, 32, 32).requires_grad_()

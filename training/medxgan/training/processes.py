@@ -83,7 +83,7 @@ def count() -> int:
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return distributed.get_rank() if count() > 1 else 0
 
 
 def is_first() -> bool:
