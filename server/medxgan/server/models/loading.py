@@ -29,14 +29,6 @@ class ModelLoader:
     trusted_keys: Path | None = None
     requires_signature: bool = False
 
-    def load(self, folder: Path) -> ServedModel:
-        """Read a bundle and open its engines.
-
-        Raises:
-            As `read` and `open`.
-        """
-        return self.open(self.read(folder))
-
     def read(self, folder: Path) -> LoadedBundle:
         """Read and check the bundle in the folder NAME/VERSION/.
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from medxgan.bundle import BundleError
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
@@ -100,7 +101,7 @@ class ModelRepository:
         repository, refused = cls([], default or folder.stated_default()), []
         wanted = [version for version in bundles if version.parent.name in now]
         with ThreadPoolExecutor(loader.replication.openings_at_a_time, "opening") as pool:
-            for version, opening in [(version, pool.submit(loader.load, version)) for version in wanted]:
+            for version, opening in [(version, _opening(pool, loader, version)) for version in wanted]:
                 try:
                     repository.serve(opening.result())
                 except BundleError as error:
@@ -222,6 +223,16 @@ class ModelRepository:
 
     def _listed(self) -> str:
         return ", ".join(self.names()) or "none"
+
+
+def _opening(pool: Executor, loader: ModelLoader, version: Path) -> Future[ServedModel]:
+    """A bundle's model, which a thread of the pool opens. The bundle is read here, so that log lines have an order."""
+    try:
+        return pool.submit(loader.open, loader.read(version))
+    except BundleError as error:
+        refused: Future[ServedModel] = Future()
+        refused.set_exception(error)
+        return refused
 
 
 def _list(names: Iterable[str]) -> str:
