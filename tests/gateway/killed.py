@@ -1,15 +1,12 @@
 """A gateway that kills itself at a step of its way: python -m tests.gateway.killed SETTINGS STEP PORT_FILE."""
 
-import functools
-import os
-import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pynetdicom.association import Association
+from tests.killing import AFTER, BEFORE, kill_at
 
 from medxgan.client import Client
 from medxgan.gateway.delivery.store import StoreSender
@@ -17,8 +14,6 @@ from medxgan.gateway.gateway import Gateway
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.settings import GatewaySettings
-
-BEFORE, AFTER = "before", "after"
 
 STEPS: dict[str, tuple[type[Any], str, str, int]] = {
     "before the film is written": (FileStore, "write", BEFORE, 1),
@@ -39,28 +34,9 @@ STEPS: dict[str, tuple[type[Any], str, str, int]] = {
 """A method, the side of it, and at which of its calls."""
 
 
-def kill_at(step: str) -> None:
-    """Have this process end as by a power cut, with no chance to do anything more."""
-    owner, name, side, nth = STEPS[step]
-    method: Callable[..., Any] = getattr(owner, name)
-    calls = iter(range(1, 1_000_000))
-
-    @functools.wraps(method)
-    def killing(*arguments: Any, **options: Any) -> Any:
-        is_it = next(calls) == nth
-        if is_it and side == BEFORE:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = method(*arguments, **options)
-        if is_it:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, killing)
-
-
 if __name__ == "__main__":
     settings, step, port_file = sys.argv[1:]
-    kill_at(step)
+    kill_at(*STEPS[step])
     with Gateway(GatewaySettings.model_validate_json(settings)) as gateway:
         unfinished = Path(port_file + ".part")
         unfinished.write_text(str(gateway.dicom_port), encoding="utf-8")
