@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -16,6 +16,8 @@ from medxgan.web.guarding import Door
 from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.sessions import HeldExplanation, HeldFilm, Session, Sessions
 from medxgan.web.settings import RoomSettings
+
+Part = TypeVar("Part")
 
 MAXIMUM_JSON = 1024 * 1024
 """Bytes of a request that is no film."""
@@ -69,38 +71,30 @@ def explanation_of(request: Request) -> HeldExplanation:
 
 def gallery_of(request: Request) -> Gallery:
     """The gallery; raises MissingError where there is none."""
-    session_of(request)
-    gallery = room_of(request).gallery
-    if gallery is None:
-        raise MissingError("this reading room has no gallery: start it with --folder")
-    return gallery
+    return _there(request, room_of(request).gallery, "gallery", "--folder")
 
 
 def gateway_of(request: Request) -> Gateway:
     """The gateway; raises MissingError where there is none."""
-    session_of(request)
-    gateway = room_of(request).gateway
-    if gateway is None:
-        raise MissingError("this reading room has no gateway: start it with --gateway")
-    return gateway
+    return _there(request, room_of(request).gateway, "gateway", "--gateway")
 
 
 def report_of(request: Request) -> ReportFolder:
     """The report; raises MissingError where there is none."""
-    session_of(request)
-    report = room_of(request).report
-    if report is None:
-        raise MissingError("this reading room has no report: start it with --report")
-    return report
+    return _there(request, room_of(request).report, "report", "--report")
 
 
 def archive_of(request: Request) -> StudyArchive:
     """The archive; raises MissingError where there is none."""
+    return _there(request, room_of(request).archive, "archive", "--archive")
+
+
+def _there(request: Request, part: Part | None, name: str, option: str) -> Part:
+    """A part that not every room has, for who has a session."""
     session_of(request)
-    archive = room_of(request).archive
-    if archive is None:
-        raise MissingError("this reading room has no archive: start it with --archive")
-    return archive
+    if part is None:
+        raise MissingError(f"this reading room has no {name}: start it with {option}")
+    return part
 
 
 async def body_of(request: Request, maximum: int, what: str) -> bytes:
