@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from medxgan.client.loopback import is_loopback
 from medxgan.client.retries import Tries
 from medxgan.client.security import Tls, bearer, refuse_in_the_clear
 from medxgan.client.tracing import trace_headers
@@ -86,7 +87,7 @@ class Connection:
             # gRPC would stop checking a long silent call after two checks.
             ("grpc.http2.max_pings_without_data", 0),
         ]
-        if _is_loopback(_host(address)):
+        if _is_here(_host(address)):
             options.append(("grpc.enable_http_proxy", 0))
         self._channel = (
             self._grpc.secure_channel(address, tls.credentials(), options=options)
@@ -109,7 +110,7 @@ def proxy_hint(address: str) -> str:
     """A sentence that names the variable by which calls to `address` go through a proxy; empty where none does."""
     variable = next((name for name in PROXY_VARIABLES if os.environ.get(name)), None)
     host = _host(address)
-    if variable is None or not host or _is_loopback(host):
+    if variable is None or not host or _is_here(host):
         return ""
     excluded = next((os.environ[name] for name in EXCEPTION_VARIABLES if os.environ.get(name)), "")
     if any(_covers(part.strip(), host) for part in excluded.split(",")):
@@ -127,11 +128,9 @@ def _host(address: str) -> str:
     return urlsplit("//" + re.sub(r"^(dns:(//[^/]*/)?|ipv4:|ipv6:)", "", address)).hostname or ""
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _is_here(host: str) -> bool:
+    """Whether gRPC is to reach a host without a proxy: also a name below `localhost` (RFC 6761)."""
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _covers(exception: str, host: str) -> bool:

@@ -1,11 +1,9 @@
 """The settings of a gateway: one TOML file, each setting with its meaning, unit and default."""
 
-import ipaddress
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,20 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from medxgan.client.loopback import is_loopback, keeps_films_private
 from medxgan.gateway.results.outputs import Outputs
 from medxgan.gateway.rules import Rule
 
 
 class SettingsError(Exception):
     """The file of settings can't be used; the text names the places, and quotes no value."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, reached from it alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -54,12 +45,9 @@ def _on_loopback(address: str) -> str:
 
 
 def _http(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return url.rstrip("/")
-    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
-        return url.rstrip("/")
-    raise ValueError("expected an https:// address, or an http:// one on loopback: films are patient data")
+    if not keeps_films_private(url):
+        raise ValueError("expected an https:// address, or an http:// one on loopback: films are patient data")
+    return url.rstrip("/")
 
 
 Address = Annotated[str, AfterValidator(_address)]

@@ -4,7 +4,6 @@ import logging
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +26,10 @@ from medxgan.client.command.connection import (
     reached,
 )
 from medxgan.client.command.terminal import known_errors
+from medxgan.client.loopback import is_loopback, keeps_films_private
 from medxgan.web.application import reading_room
 from medxgan.web.archive import StudyArchive
 from medxgan.web.errors import ReportError
-from medxgan.web.gateway import usable_address
 from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.settings import MEGABYTE, Limits, RoomSettings
 
@@ -149,7 +148,7 @@ def web(
     secure = certificate is not None or behind_tls
     if (certificate is None) != (certificate_key is None):
         raise typer.BadParameter("a certificate goes with its key", param_hint="--certificate-key")
-    beyond = not _is_loopback(host)
+    beyond = not is_loopback(host)
     if own_tokens and (server is None or token_file is not None or access_token_file is not None):
         raise typer.BadParameter(
             "goes with --server, without --token-file and --access-token-file", param_hint="--own-tokens"
@@ -170,7 +169,7 @@ def web(
         raise typer.BadParameter("goes with --report", param_hint="--report-films")
     if (gateway is None) != (gateway_token_file is None):
         raise typer.BadParameter("goes with --gateway-token-file", param_hint="--gateway")
-    if gateway is not None and not usable_address(gateway):
+    if gateway is not None and not keeps_films_private(gateway):
         raise typer.BadParameter("expected an https:// address, or an http:// one on loopback", param_hint="--gateway")
     if archive is None and (archive_user is not None or archive_password_file is not None):
         raise typer.BadParameter("goes with --archive", param_hint="--archive-user")
@@ -274,13 +273,6 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise typer.BadParameter(f"expected HOST:PORT, got {address!r}", param_hint="--address")
     return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _token(file: Path | None, option: str) -> str:

@@ -1,8 +1,6 @@
 """A gateway as this room sees it, over HTTP: the films that it holds, and what the server said of each."""
 
-import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -87,16 +85,3 @@ def _check(answer: httpx.Response) -> None:
         raise MissingError("the gateway no longer holds this film, or lets nobody read films")
     if not answer.is_success:
         raise GatewayError(f"the gateway answers {answer.status_code}")
-
-
-def usable_address(url: str) -> bool:
-    """Whether films may be fetched from an address: https, or http on loopback, since they are patient data."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in ("http", "https"):
-        return False
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False

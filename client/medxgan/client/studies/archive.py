@@ -1,9 +1,7 @@
 """The films of a study in an archive that speaks DICOMweb (PS3.18)."""
 
 import io
-import ipaddress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.uri import URI
@@ -12,6 +10,7 @@ from pydicom import dcmwrite
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
+from medxgan.client.loopback import keeps_films_private
 from medxgan.client.studies.errors import StudyError
 from medxgan.client.studies.films import Film, Skipped, no_film
 
@@ -34,8 +33,7 @@ class Archive:
     """
 
     def __init__(self, url: str, user: str | None = None, password_file: Path | None = None) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))):
+        if not keeps_films_private(url):
             raise StudyError(f"{url}: expected an https:// address, or an http:// one on loopback")
         session = requests.Session()
         if user is not None:
@@ -96,13 +94,6 @@ def study_at(address: str) -> tuple[str, str, str | None]:
     if uri.study_instance_uid is None or uri.sop_instance_uid is not None:
         raise StudyError(f"{address}: expected …/studies/UID or …/studies/UID/series/UID")
     return uri.base_url, uri.study_instance_uid, uri.series_instance_uid
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _place(header: Dataset) -> tuple[int, int, str]:

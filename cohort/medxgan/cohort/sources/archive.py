@@ -1,7 +1,6 @@
 """The films of an archive that is searched by DICOMweb: QIDO-RS finds them, WADO-RS fetches them."""
 
 import io
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import requests
 from dicomweb_client.web import DICOMwebClient
 from requests.adapters import HTTPAdapter
 
+from medxgan.client.loopback import keeps_films_private
 from medxgan.cohort.errors import FilmError, SourceError
 from medxgan.cohort.sources.film import Film
 
@@ -53,7 +53,7 @@ class Archive:
         parts = urlsplit(text)
         if parts.username is not None or parts.password is not None:
             raise SourceError("SOURCE: expected an address without a user; use --archive-user, --archive-password-file")
-        if not parts.hostname or (parts.scheme != "https" and not _is_loopback(parts.hostname)):
+        if not keeps_films_private(text):
             raise SourceError(
                 "SOURCE: expected an https:// address, or an http:// one on loopback: films are patient data"
             )
@@ -151,10 +151,3 @@ def _pages(search: Any, *where: str, **options: Any) -> Iterator[Mapping[str, An
 
 def _text(found: Mapping[str, Any], tag: str) -> str:
     return str(found[tag]["Value"][0])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
