@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
+from tests.training.small import SMALL_GENERATOR
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -34,7 +35,7 @@ def make(width):
         nn.Linear(width, 3),
     )
 """
-CONFIGURATION = """
+CONFIGURATION = f"""
 extends = "phantom.toml"
 
 [data]
@@ -45,7 +46,7 @@ seed = 3
 
 [external_classifier]
 source = "foreign_factory:make"
-arguments = { width = 5 }
+arguments = {{ width = 5 }}
 weights = "weights/foreign.safetensors"
 channels = 3
 mean = [0.5]
@@ -59,12 +60,7 @@ positive = "large"
 steps = 2
 
 [generator]
-z1_size = 6
-z2_size = 3
-channels = [8, 8, 6]
-pathology_channels = [8, 6, 4]
-discriminator_channels = [4, 6, 8]
-encoder_channels = [4, 6, 8]
+{SMALL_GENERATOR}
 steps = 2
 checkpoint_interval = 2
 batch_size = 4

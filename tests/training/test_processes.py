@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.small import SMALL_GENERATOR
 from torch import nn
 from typer.testing import CliRunner
 
@@ -39,14 +40,9 @@ epochs = 2
 batch_size = 16
 
 [generator]
-z1_size = 6
-z2_size = 3
+{SMALL_GENERATOR}
 fine_z1 = 2
 fine_z2 = 1
-channels = [8, 8, 6]
-pathology_channels = [8, 6, 4]
-discriminator_channels = [4, 6, 8]
-encoder_channels = [4, 6, 8]
 precision = "32-true"
 steps = 6
 checkpoint_interval = 3

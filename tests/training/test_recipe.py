@@ -12,6 +12,7 @@ import torch
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.training.small import SMALL_GENERATOR
 from typer.testing import CliRunner
 
 from medxgan.training.command import train
@@ -53,14 +54,9 @@ license = "Apache-2.0"
 limitations = ["Shows drawings."]
 """
 
-SMALL = """
+SMALL = f"""
 [generator]
-z1_size = 6
-z2_size = 3
-channels = [8, 8, 6]
-pathology_channels = [8, 6, 4]
-discriminator_channels = [4, 6, 8]
-encoder_channels = [4, 6, 8]
+{SMALL_GENERATOR}
 batch_size = 4
 steps = 4
 checkpoint_interval = 4

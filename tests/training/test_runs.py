@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.small import SMALL_GENERATOR
 from typer.testing import CliRunner
 
 from medxgan.training.command import train
@@ -18,7 +19,7 @@ from medxgan.training.train_generator import train_generator
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 
-SMALL = """
+SMALL = f"""
 extends = "phantom.toml"
 
 [data]
@@ -32,12 +33,7 @@ width = 4
 epochs = 6
 
 [generator]
-z1_size = 6
-z2_size = 3
-channels = [8, 8, 6]
-pathology_channels = [8, 6, 4]
-discriminator_channels = [4, 6, 8]
-encoder_channels = [4, 6, 8]
+{SMALL_GENERATOR}
 steps = 6
 checkpoint_interval = 3
 batch_size = 4

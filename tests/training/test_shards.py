@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.training.small import SMALL_GENERATOR
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -48,12 +49,7 @@ epochs = 2
 batch_size = 16
 
 [generator]
-z1_size = 6
-z2_size = 3
-channels = [8, 8, 6]
-pathology_channels = [8, 6, 4]
-discriminator_channels = [4, 6, 8]
-encoder_channels = [4, 6, 8]
+{SMALL_GENERATOR}
 precision = "32-true"
 steps = 6
 checkpoint_interval = 3

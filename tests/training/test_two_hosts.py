@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.training.small import SMALL_GENERATOR
 
 from medxgan.training.checkpoint import load_weights
 from medxgan.training.configuration import load_configuration
@@ -33,12 +34,7 @@ epochs = 2
 batch_size = 16
 
 [generator]
-z1_size = 6
-z2_size = 3
-channels = [8, 8, 6]
-pathology_channels = [8, 6, 4]
-discriminator_channels = [4, 6, 8]
-encoder_channels = [4, 6, 8]
+{SMALL_GENERATOR}
 precision = "32-true"
 steps = STEPS
 checkpoint_interval = 3
