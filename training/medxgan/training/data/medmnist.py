@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxgan.training.data.errors import DataError
+from medxgan.training.data.npz import read_arrays
 from medxgan.training.data.samples import DataSplit, LabelledImages
 
 PARTS = ("train", "val", "test")
@@ -27,13 +28,7 @@ def read_medmnist(path: Path, positive: Sequence[int]) -> DataSplit:
     Raises:
         DataError: the file cannot be read, an array is absent or malformed, a class is nowhere, or there is colour.
     """
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: no such file, or not an .npz file")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an .npz file of plain arrays: {error}") from error
+    arrays = read_arrays(path)
     train, calibration, test = (_part(path, arrays, part, positive) for part in PARTS)
     return DataSplit(train=train, test=test, calibration=calibration)
 

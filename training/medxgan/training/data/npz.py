@@ -50,6 +50,22 @@ def read_npz_split(
     return table.samples(positive, strata).select(kept).split(table.in_test()[kept])
 
 
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Reads every array of a file, by its name.
+
+    Raises:
+        DataError: the file cannot be read, or holds something other than plain arrays.
+    """
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: no such file, or not an .npz file")
+    try:
+        # numpy does not close a file that it opened itself and cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not an .npz file of plain arrays: {error}") from error
+
+
 @dataclass(frozen=True)
 class _Table:
     """The arrays of one file, all with one row for each image."""
@@ -59,14 +75,7 @@ class _Table:
 
     @classmethod
     def read(cls, path: Path) -> "_Table":
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: no such file, or not an .npz file")
-        try:
-            # numpy does not close a file that it opened itself and cannot read.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                columns = {name: archive[name] for name in archive.files}
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: not an .npz file of plain arrays: {error}") from error
+        columns = read_arrays(path)
         table = cls(path, columns)
         images = table.column("images")
         if images.ndim != 3:
