@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,16 +22,17 @@ CLIENTS = 2
 
 
 def command() -> str:
-    """The program. Its wheel is for C libraries from 2.38 on; others may have it on their path all the same."""
+    """The program: of its package, beside the interpreter, where `.ci/perf_analyzer` puts it, or on the path."""
     package = find_spec("perf_analyzer")
-    inside = Path(package.origin).parent / "bin" / "perf_analyzer" if package and package.origin else Path()
-    return shutil.which("perf_analyzer", path=str(inside.parent)) or shutil.which("perf_analyzer") or ""
+    inside = Path(package.origin).parent / "bin" if package and package.origin else Path()
+    places = (str(inside), str(Path(sys.executable).parent), None)
+    return next((found for place in places if (found := shutil.which("perf_analyzer", path=place))), "")
 
 
 def reason_against() -> str:
     """Why it can't be run; empty where it can."""
     if not command():
-        return "perf_analyzer is not installed: its package is empty for this platform"
+        return "perf_analyzer is not installed: its package is empty for this platform; .ci/perf_analyzer gets it"
     tried = subprocess.run([command(), "--version"], capture_output=True, text=True, check=False)
     return "" if tried.returncode == 0 else f"perf_analyzer does not run here: {tried.stderr.strip()[:200]}"
 
