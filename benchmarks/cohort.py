@@ -45,6 +45,8 @@ class Figures:
         seconds: of the command in all.
         megabytes_at_quarter: of all its processes.
         megabytes_at_end: the same.
+        row_bytes: of Parquet, for a film.
+        map_bytes: of Zarr, for a film.
     """
 
     engine: str
@@ -55,6 +57,8 @@ class Figures:
     seconds: float
     megabytes_at_quarter: float
     megabytes_at_end: float
+    row_bytes: float
+    map_bytes: float
 
 
 def main(
@@ -121,9 +125,13 @@ def _measure(folder: Path, engine: str, workers: int, films: int, options: Seque
     if rows != films:
         raise SystemExit(f"expected {films} rows, found {rows}")
     parts = len(list((run / "rows").glob("*.parquet")))
-    return Figures(
-        engine, workers, films, errors, rate, seconds, _during(samples, QUARTER, parts), _during(samples, END, parts)
-    )
+    memory = _during(samples, QUARTER, parts), _during(samples, END, parts)
+    stored = _bytes(run / "rows") / films, _bytes(run / "maps.zarr") / films
+    return Figures(engine, workers, films, errors, rate, seconds, *memory, *stored)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _done(run: Path) -> tuple[int, int, float]:
@@ -178,14 +186,16 @@ def _page(report: Mapping[str, object], measured: Sequence[Figures]) -> str:
         "",
         f"    {report['command']}",
         "",
-        "| engine | workers | films | errors | films/s | efficiency | seconds in all | MB at a quarter | at the end |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| engine | workers | films | errors | films/s | efficiency | seconds in all | MB at a quarter | at the end "
+        "| bytes a film: rows | maps |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for each in measured:
         ratio = each.films_per_second / one[each.engine] / each.workers if each.engine in one else float("nan")
         lines.append(
             f"| {each.engine} | {each.workers} | {each.films} | {each.errors} | {each.films_per_second:.2f} "
-            f"| {ratio:.2f} | {each.seconds:.0f} | {each.megabytes_at_quarter:.0f} | {each.megabytes_at_end:.0f} |"
+            f"| {ratio:.2f} | {each.seconds:.0f} | {each.megabytes_at_quarter:.0f} | {each.megabytes_at_end:.0f} "
+            f"| {each.row_bytes:.0f} | {each.map_bytes:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
