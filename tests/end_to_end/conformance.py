@@ -240,8 +240,8 @@ CASES: dict[str, tuple[Case, object]] = {
 """What is asked, and what both answer; None where they differ."""
 
 _BACKEND = "In Triton, medxgan is behind its Python backend, and Triton says what it itself is."
-_LOADED = "Ours loads models when it starts; Triton does where it is started with --model-control-mode=explicit."
-_SET = "Ours is set when it starts: the log by log_level and log_format; it makes no traces."
+_LOADED = "Each where it is told so: ours by --model-control explicit, Triton by --model-control-mode=explicit."
+_SET = "Ours is set when it starts: the log by --log-level and --log-format, traces by --traces-endpoint."
 _CODES = "The same refusal under another code."
 
 DIFFERENCES = {
