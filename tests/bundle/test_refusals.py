@@ -33,6 +33,13 @@ def test_a_changed_byte_is_refused(folder, file):
         load_bundle(folder)
 
 
+@pytest.mark.parametrize("content", ["", "[", '{"schema_version": 2, "x": ' + "[" * 200_000])
+def test_a_description_that_is_no_json_is_refused(folder, content):
+    (folder / "bundle.json").write_text(content)
+    with pytest.raises(BundleError, match=r"^tiny/1: bundle\.json: not JSON"):
+        load_bundle(folder)
+
+
 @pytest.mark.parametrize("file", ["generator.onnx", "weights.bin", "bundle.json"])
 def test_a_missing_file_is_refused(folder, file):
     (folder / file).unlink()

@@ -1,3 +1,4 @@
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from medxgan.client import InvalidRequestError
 from medxgan.client.images import image_message
@@ -49,7 +58,33 @@ def test_a_file_is_told_by_its_content_not_by_its_name(tmp_path: Path) -> None:
     assert image_message(DICOM_START).dicom == DICOM_START
 
 
-@given(st.binary(max_size=200).filter(lambda content: content[128:132] != b"DICM"))
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("left_out", ["nothing", "preamble", "preamble and prefix", "preamble, prefix and meta"])
+def test_a_dicom_file_is_told_with_and_without_what_stands_before_it(syntax: UID, left_out: str) -> None:
+    dataset = Dataset()
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = "1.2.3"
+    bare, whole = BytesIO(), BytesIO()
+    dataset.save_as(bare, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(whole, enforce_file_format=True)
+    file = {
+        "nothing": whole.getvalue(),
+        "preamble": whole.getvalue()[128:],
+        "preamble and prefix": whole.getvalue()[132:],
+        "preamble, prefix and meta": bare.getvalue(),
+    }[left_out]
+    assert image_message(file).dicom == file
+
+
+@pytest.mark.parametrize("signature", [PNG_SIGNATURE, b"\xff\xd8\xff\xe0", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
+@given(st.binary(max_size=200).filter(lambda content: DICOM_START[128:] not in content))
+def test_a_picture_is_sent_as_one(signature: bytes, content: bytes) -> None:
+    assert image_message(signature + content).encoded == signature + content
+
+
+@given(st.binary(max_size=200).filter(lambda content: b"DICM" not in content and 0 not in content[:2]))
 def test_whatever_else_is_sent_as_it_is_for_the_server_to_judge(content: bytes) -> None:
     image = image_message(content)
     assert image.WhichOneof("form") == "encoded"

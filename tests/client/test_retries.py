@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -104,6 +105,33 @@ def test_patience_begins_with_the_first_failure_and_ends(service, make, grey) ->
     with make(service.address, patience=0.5) as client, pytest.raises(UnavailableError, match="restarting"):
         client.explain(grey)
     assert 2 <= len(service.requests) < 10
+
+
+@pytest.mark.parametrize("hint", [0, -5])
+def test_a_busy_server_that_says_at_once_is_not_besieged(service, client, grey, hint, monkeypatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("medxgan.client.client.time.sleep", waits.append)
+    monkeypatch.setattr("medxgan.client.async_client.asyncio.sleep", _noted(waits))
+    service.fail(StatusCode.RESOURCE_EXHAUSTED, "the queue is full", retry_after(hint), times=3)
+    client.explain(grey)
+    assert len(waits) == 3
+    assert all(0.05 * 2**number <= wait <= 0.1 * 2**number for number, wait in enumerate(waits))
+
+
+@pytest.mark.parametrize("make", [Client, Blocking])
+def test_a_client_that_was_closed_says_so(service, make, grey) -> None:
+    with make(service.address) as client:
+        client.close()
+        for ask in (client.models, lambda: client.explain_stream(grey, on_progress=lambda _: None)):
+            with pytest.raises(UnavailableError, match="the client was closed"):
+                ask()
+
+
+def _noted(waits: list[float]) -> Callable[[float], Awaitable[None]]:
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    return sleep
 
 
 def test_a_busy_server_is_asked_again_when_it_said(service, client, grey) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,36 @@ def test_a_second_signal_ends_the_grace(endless_models: Path, image: Image) -> N
         assert json.loads(process.stderr.readline())["event"] == "stopping"
         process.terminate()
         assert ended(process)[0] == 0
+
+
+WARMING_FOR_EVER = """
+import asyncio, sys, time
+from pathlib import Path
+
+from medxgan.server.engine.ort_engine import OrtEngine
+from medxgan.server.log import logging_to_standard_error
+from medxgan.server.serving import serve_until_signal
+from medxgan.server.settings import ServerSettings
+
+OrtEngine.warm_up = lambda self: time.sleep(10**6)
+with logging_to_standard_error("json", "info"):
+    asyncio.run(serve_until_signal(ServerSettings(models=Path(sys.argv[1]), provider="cpu", address="127.0.0.1:0")))
+"""
+
+
+def test_a_server_that_warms_up_is_ended_by_a_second_signal(models: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WARMING_FOR_EVER, str(models)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for event in ("warming_up", "stopping"):
+                assert any(json.loads(line)["event"] == event for line in process.stderr)
+                process.terminate()
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode in (0, -signal.SIGTERM)
 
 
 def test_a_socket_of_the_file_system_is_an_address_and_a_port_that_is_none_is_not(

@@ -1,5 +1,6 @@
 """Where the settings of a server come from."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from medxgan.server.command import serve
+from medxgan.server.misspelt import misspelt_variables
+from medxgan.server.models.repository import ModelRepository
+from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings, describe
 
 
@@ -62,6 +66,14 @@ def test_the_environment_may_name_the_file(config: Path, monkeypatch: pytest.Mon
         ("model_poll_seconds", 0),
         ("load_models", "chest"),
         ("maximum_bach", 4),
+        # gRPC counts in 32 bits, and milliseconds.
+        ("maximum_message_bytes", 2**31),
+        ("maximum_connections", 2**31),
+        ("maximum_requests_per_caller", 2**30),
+        ("connection_age_seconds", 3e6),
+        ("connection_idle_seconds", float("inf")),
+        ("deadline_ceiling_seconds", 3e6),
+        ("upload_timeout_seconds", float("nan")),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(name: str, value: object) -> None:
@@ -99,6 +111,45 @@ def test_a_misspelt_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     file.write_text("maximum_bach = 4\n")
     with pytest.raises(ValidationError, match="maximum_bach"):
         ServerSettings(config=file)
+
+
+@pytest.mark.parametrize("bound", ["maximum_message_bytes", "connection_age_seconds", "maximum_requests_per_caller"])
+def test_a_server_starts_with_the_most_that_a_setting_takes(bound: str) -> None:
+    most = next(each.le for each in ServerSettings.model_fields[bound].metadata if hasattr(each, "le"))
+
+    async def listen() -> None:
+        server = Server(ServerSettings(address="127.0.0.1:0", **{bound: most}), ModelRepository([]))
+        await server.listen()
+        await server.stop()
+
+    asyncio.run(listen())
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("MEDXGAN_IDENTITES", "MEDXGAN_IDENTITIES"),
+        ("MEDXGAN_ADRESS", "MEDXGAN_ADDRESS"),
+        ("MEDXGAN_REQUIRE_SIGNATURES", "MEDXGAN_REQUIRE_SIGNATURE"),
+    ],
+)
+def test_a_misspelt_variable_is_refused(app: Typer, monkeypatch: pytest.MonkeyPatch, variable: str, meant: str) -> None:
+    monkeypatch.setenv(variable, "x")
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 2
+    assert f"{variable}: no setting" in result.output
+    assert meant in result.output
+
+
+def test_variables_of_others_are_let_be() -> None:
+    others = [
+        *("MEDXGAN_TOKEN", "MEDXGAN_TOKEN_FILE", "MEDXGAN_SERVER", "MEDXGAN_TLS", "MEDXGAN_AUTHORITY"),
+        *("MEDXGAN_CLIENT_CERTIFICATE", "MEDXGAN_CLIENT_KEY", "MEDXGAN_WEB_ADDRESS", "MEDXGAN_GATEWAY_CONFIG"),
+        # What Kubernetes sets in every pod beside a service named medxgan.
+        *("MEDXGAN_SERVICE_HOST", "MEDXGAN_SERVICE_PORT", "MEDXGAN_PORT", "MEDXGAN_PORT_50051_TCP_ADDR"),
+        *("PATH", "MEDXGAN_MODELS"),
+    ]
+    assert not misspelt_variables(others, ServerSettings.model_fields)
 
 
 def test_every_setting_says_what_it_means_and_is_an_option_of_the_command() -> None:

@@ -33,7 +33,7 @@ def parse_description(content: bytes) -> Bundle:
     """
     try:
         fields = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{DESCRIPTION_FILE}: not JSON ({error})") from error
     # Looked at before the rest: what another version means can't be told by this one's rules.
     version = fields.get("schema_version", fields.get("schemaVersion")) if isinstance(fields, dict) else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from medxgan.client.errors import UnavailableError
 from medxgan.client.loopback import is_loopback
 from medxgan.client.retries import Tries
 from medxgan.client.security import Tls, bearer, refuse_in_the_clear
@@ -103,6 +104,8 @@ class Connection:
         return (*self._metadata, *trace_headers(), *token)
 
     def _tries(self) -> Tries:
+        if self._closed:
+            raise UnavailableError("the client was closed")
         return Tries(self._timeout, self._patience, hint=proxy_hint(self._address), is_closed=lambda: self._closed)
 
 

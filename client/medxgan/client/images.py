@@ -60,10 +60,17 @@ def _message(content: ImageContent) -> explanation_pb2.Image:
     if isinstance(content, np.ndarray):
         return explanation_pb2.Image(tensor=_tensor(content))
     file = content.read_bytes() if isinstance(content, Path) else content
-    # DICOM PS3.10, section 7.1: a preamble of 128 bytes, then the prefix.
-    if file[128:132] == b"DICM":
-        return explanation_pb2.Image(dicom=file)
-    return explanation_pb2.Image(encoded=file)
+    return explanation_pb2.Image(dicom=file) if is_dicom(file) else explanation_pb2.Image(encoded=file)
+
+
+def is_dicom(file: bytes) -> bool:
+    """Whether a file begins as one of DICOM does.
+
+    That is with a preamble of 128 bytes and the prefix (PS3.10, 7.1), or, as some archives write them, without the one
+    or both: with an element of group 0002 or 0008, in either byte order.
+    """
+    prefixed = b"DICM" in (file[128:132], file[:4])
+    return prefixed or (len(file) >= 8 and file[:2] in (b"\2\0", b"\0\2", b"\x08\0", b"\0\x08"))
 
 
 def _tensor(array: NDArray[Any]) -> explanation_pb2.Tensor:

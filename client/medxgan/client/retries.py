@@ -9,7 +9,7 @@ import grpc
 from medxgan.client.errors import BusyError, MedxganClientError, UnavailableError, error_from_call
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 1.0
-"""Seconds before the first retry of an unreachable server, doubled from try to try, up to the second."""
+"""Seconds before the first retry, doubled from try to try, up to the second; a busy server may ask for more."""
 
 
 class Tries:
@@ -58,10 +58,10 @@ class Tries:
         return delay
 
     def _delay(self, code: grpc.StatusCode, error: MedxganClientError) -> float | None:
+        # Spread out, so that callers cut off together do not come back together.
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._failed) * random.uniform(0.5, 1.0)  # noqa: S311
         if isinstance(error, BusyError):
-            return error.retry_delay
+            # A hint of 0, or one from a clock that went back, is none to ask at once and again by.
+            return None if error.retry_delay is None else max(error.retry_delay, delay)
         # A server that ends cancels what meets its last moments.
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            # Spread out, so that callers cut off together do not come back together.
-            return min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._failed) * random.uniform(0.5, 1.0)  # noqa: S311
-        return None
+        return delay if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) else None

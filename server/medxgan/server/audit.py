@@ -29,18 +29,13 @@ def verify_trail(
     written anew, is shown by a hash that was noted elsewhere: --last-hash.
     """
     try:
-        found = verify(file)
+        found = verify(file, last_hash)
         if found.broken is not None:
             number, reason = found.broken
             raise AuditError(f"{file}: line {number}: {reason}; {found.records} lines before it are whole")
-        if last_hash and not _holds(file, last_hash):
+        if last_hash and not found.holds_noted:
             raise AuditError(f"{file}: no line has the hash {last_hash}: its end was cut off, or it was written anew")
     except AuditError as error:
         typer.echo(f"medxgan audit: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"{found.records} records, whole; the last has the hash {found.last_hash}")
-
-
-def _holds(file: Path, wanted: str) -> bool:
-    with file.open(encoding="utf-8") as lines:
-        return any(f'"hash": "{wanted}"' in line for line in lines)

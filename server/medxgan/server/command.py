@@ -1,6 +1,7 @@
 """The command `medxgan serve`."""
 
 import asyncio
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
 from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.log import logging_to_standard_error
+from medxgan.server.misspelt import misspelt_variables
 from medxgan.server.serving import serve_until_signal
 from medxgan.server.settings import (
     LogFormat,
@@ -47,6 +49,10 @@ def read_settings(options: Mapping[str, object]) -> ServerSettings:
         typer.BadParameter: naming the settings that are wrong.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    if misspelt := misspelt_variables(os.environ, ServerSettings.model_fields):
+        raise typer.BadParameter(
+            "; ".join(f"{name}: no setting; is {meant} meant?" for name, meant in misspelt.items())
+        )
     try:
         return ServerSettings(**given)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Coroutine
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -187,23 +188,43 @@ async def serve_until_signal(settings: ServerSettings) -> None:
     server, port = await _listening(settings)
     stopping, at_once = asyncio.Event(), asyncio.Event()
 
-    def on_signal() -> None:
+    def on_signal(number: signal.Signals) -> None:
+        if at_once.is_set():  # a thread holds the end up, such as one that warms a model up
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         (at_once if stopping.is_set() else stopping).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     if not _has_terminal():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.read_models_again)
     address = settings.address
     if not address.startswith("unix"):
         address = f"{address.rpartition(':')[0]}:{port}"
     _log.info("warming_up", address=address)
-    await server.warm_up()
+    if not await _done_before(server.warm_up(), stopping):
+        _log.info("stopping", grace_seconds=0)
+        at_once.set()
+        await server.stop(at_once)
+        return
     told = {} if server.telemetry_port is None else {"telemetry_port": server.telemetry_port}
     _log.info("serving", address=address, models=server.model_names, **told)
     await stopping.wait()
     _log.info("stopping", grace_seconds=settings.shutdown_grace_seconds)
     await server.stop(at_once)
+
+
+async def _done_before(work: Coroutine[None, None, None], event: asyncio.Event) -> bool:
+    """Whether some work was done before an event came; else it is cancelled."""
+    working, coming = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({working, coming}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+        return working.done()
+    finally:
+        for each in (working, coming):
+            each.cancel()
 
 
 async def _listening(settings: ServerSettings) -> tuple[Server, int]:

@@ -1,49 +1,15 @@
 """The settings of a server, each in one place with its meaning, unit and default."""
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from medxgan.server.addresses import Address, OptionalAddress, OptionalCollector, stays_on_this_machine
 from medxgan.server.cluster.bounds import beyond_ray
 from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.models.version_policy import VersionPolicies
-
-
-def _listenable(address: str) -> str:
-    if address.startswith(("unix:", "unix-abstract:")):
-        return address
-    matched = re.fullmatch(r"\S+:(\d{1,5})", address)
-    if matched is None or int(matched[1]) > 65_535:
-        raise ValueError("expected HOST:PORT with a port from 0 to 65535, or unix:PATH")
-    return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, reached from it alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _stays_on_this_machine(address: str) -> bool:
-    return address.startswith(("unix:", "unix-abstract:")) or is_loopback(address.rpartition(":")[0])
-
-
-def _host_and_port(address: str) -> str:
-    if address.startswith("unix"):
-        raise ValueError("expected HOST:PORT with a port from 0 to 65535")
-    return _listenable(address) if address else address
-
-
-def _collector(endpoint: str) -> str:
-    if endpoint and re.fullmatch(r"https?://[^\s/?#@]+:\d{1,5}/?", endpoint) is None:
-        raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
-    return endpoint
 
 
 def _existing(path: Path) -> Path:
@@ -52,9 +18,13 @@ def _existing(path: Path) -> Path:
     return path
 
 
+MOST = 2**31 - 1
+"""gRPC counts in 32 bits."""
+
+MOST_SECONDS = MOST / 1000
+"""It counts milliseconds."""
+
 ExistingPath = Annotated[Path, AfterValidator(_existing)]
-Address = Annotated[str, AfterValidator(_listenable)]
-OptionalAddress = Annotated[str, AfterValidator(_host_and_port)]
 SharedMemoryChoice = Literal["auto", "on", "off"]
 LogFormat = Literal["console", "json"]
 Reflection = Literal["auto", "on", "off"]
@@ -65,7 +35,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 class ServerSettings(BaseSettings):
     """Settings of a server: command line over environment (`MEDXGAN_*`) over configuration file over default."""
 
-    model_config = SettingsConfigDict(env_prefix="MEDXGAN_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MEDXGAN_", extra="forbid", frozen=True, allow_inf_nan=False)
 
     config: FilePath | None = Field(None, description="TOML file with any of these settings, by the same names.")
     models: Path = Field(
@@ -136,19 +106,28 @@ class ServerSettings(BaseSettings):
         description="Whether callers may ask for the services' descriptions; auto: where there are no identities.",
     )
     maximum_connections: int = Field(
-        2000, ge=1, description="Connections that may be open at once; a further one is closed before it is heard."
+        2000,
+        ge=1,
+        le=MOST,
+        description="Connections that may be open at once; a further one is closed before it is heard.",
     )
     connection_age_seconds: float = Field(
-        3600.0, gt=0, description="Seconds after which a connection is ended, once its calls are answered."
+        3600.0,
+        gt=0,
+        le=MOST_SECONDS,
+        description="Seconds after which a connection is ended, once its calls are answered.",
     )
     connection_idle_seconds: float = Field(
-        600.0, gt=0, description="Seconds without a call after which a connection is ended."
+        600.0, gt=0, le=MOST_SECONDS, description="Seconds without a call after which a connection is ended."
     )
     deadline_ceiling_seconds: float = Field(
-        900.0, gt=0, description="Seconds that an answer may take, whatever deadline the caller sets."
+        900.0, gt=0, le=MOST_SECONDS, description="Seconds that an answer may take, whatever deadline the caller sets."
     )
     maximum_requests_per_caller: int = Field(
-        256, ge=1, description="Requests of one caller (an identity, else an address) that are answered at once."
+        256,
+        ge=1,
+        le=MOST // 2,
+        description="Requests of one caller (an identity, else an address) that are answered at once.",
     )
     maximum_rate_per_caller: float = Field(
         0.0,
@@ -193,7 +172,7 @@ class ServerSettings(BaseSettings):
     retry_delay_seconds: float = Field(
         2.0, gt=0, description="Seconds after which a caller that was refused as busy is asked to try again."
     )
-    maximum_message_bytes: int = Field(64 * 2**20, ge=1024, description="Bytes of the largest request.")
+    maximum_message_bytes: int = Field(64 * 2**20, ge=1024, le=MOST, description="Bytes of the largest request.")
     maximum_receiving: int = Field(8, ge=1, description="Requests that are received at once.")
     maximum_receiving_per_caller: int = Field(
         4,
@@ -252,7 +231,7 @@ class ServerSettings(BaseSettings):
         description="HOST:PORT of /metrics (Prometheus), /v2/health/live and /ready, and /v2/models/NAME/ready; "
         "empty: none.",
     )
-    traces_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+    traces_endpoint: OptionalCollector = Field(
         "",
         description="URL of an OpenTelemetry collector (OTLP over gRPC, http://HOST:4317) that traces go to; empty: "
         "none are made. The rest, such as the sampler, is as OpenTelemetry's variables OTEL_* say.",
@@ -338,7 +317,7 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _said_beyond_loopback(cls, insecure: bool, info: ValidationInfo) -> bool:
         plain = info.data.get("tls_certificate", "wrong") is None
-        if plain and not insecure and not _stays_on_this_machine(info.data.get("address", "localhost:0")):
+        if plain and not insecure and not stays_on_this_machine(info.data.get("address", "localhost:0")):
             raise ValueError("expected tls_certificate for an address beyond loopback, or insecure to be said")
         return insecure
 
@@ -372,7 +351,7 @@ class ServerSettings(BaseSettings):
     @property
     def takes_shared_memory(self) -> bool:
         """Whether tensors may be in shared memory."""
-        return self.shared_memory == "on" or (self.shared_memory == "auto" and _stays_on_this_machine(self.address))
+        return self.shared_memory == "on" or (self.shared_memory == "auto" and stays_on_this_machine(self.address))
 
     @classmethod
     def settings_customise_sources(

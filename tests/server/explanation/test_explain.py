@@ -362,6 +362,13 @@ def test_a_frame_that_the_image_does_not_have_is_refused(answer, linear_loaded, 
         answer(linear_loaded, ClassifyRequest(image=film), linear_engine)
 
 
+@pytest.mark.parametrize("row", [1e-60, 17, 1e200])
+def test_a_pixel_that_there_is_not_is_refused(row: float) -> None:
+    image = Image(encoded=b"PNG", pixel_spacing=PixelSpacing(row_mm=row, column_mm=1))
+    with pytest.raises(ImageError, match=r"^image\.pixel_spacing: expected one side of a pixel at most 16 times"):
+        SentImage.of(image).check()
+
+
 def test_a_dicom_object_states_its_own_spacing() -> None:
     image = Image(dicom=b"DICM", pixel_spacing=PixelSpacing(row_mm=1, column_mm=1))
     with pytest.raises(ImageError, match=r"^image\.pixel_spacing: expected none with a DICOM file"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,6 +108,15 @@ def authentication(tmp_path_factory: pytest.TempPathFactory) -> Authentication:
     file = folder / "identities.toml"
     file.write_text('[issuers.a]\nissuer = "hospital"\naudience = "medxgan"\nkeys = "keys.json"\nroles = {}')
     return Authentication(file)
+
+
+def test_a_listed_token_may_look_like_an_issued_one(tmp_path: Path) -> None:
+    token = "abcdefgh.ijklmnopqrstuvw.xyz0123456789abc"
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    file = tmp_path / "identities.toml"
+    file.write_text(f'[identities.viewer]\nroles = ["explain"]\ntokens = ["{hashed}"]\n')
+    found = asyncio.run(Authentication(file).identity([("authorization", f"Bearer {token}")], {}))
+    assert found.name == "viewer"
 
 
 JSON = st.recursive(

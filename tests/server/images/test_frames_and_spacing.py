@@ -142,6 +142,8 @@ def test_a_frame_without_its_group_is_refused(write: Callable[..., bytes], limit
         ({"PixelSpacing": [0, 0]}, None, 1, ["not known"]),
         ({"PixelSpacing": [0, 0], "PixelAspectRatio": [2, 1]}, None, 2, ["not known"]),
         ({"PixelSpacing": "", "ImagerPixelSpacing": [0.2, 0.1]}, PixelSpacing(0.2, 0.1), 2, []),
+        ({"PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": [1]}, PixelSpacing(0.2, 0.1), 2, ["can't be read"]),
+        ({"PixelSpacing": [0.2, 0.2], "PixelAspectRatio": [9999, 1]}, PixelSpacing(0.2, 0.2), 1, ["can't be read"]),
     ],
 )
 def test_pixels_have_the_shape_that_the_object_states(
@@ -159,7 +161,7 @@ def test_pixels_have_the_shape_that_the_object_states(
     assert all(part in note for part, note in zip(notes, film.notes, strict=True))
 
 
-@pytest.mark.parametrize("stated", [[-1, 1], [1], [1, 2, 3]])
+@pytest.mark.parametrize("stated", [[-1, 1], [1], [1, 2, 3], ["1e300", "1e-300"], [17, 1], [1, 17]])
 def test_a_spacing_that_can_not_be_is_refused(
     write: Callable[..., bytes], limits: ImageLimits, stated: list[float]
 ) -> None:

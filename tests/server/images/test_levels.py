@@ -58,6 +58,22 @@ def test_levels_keep_their_values_where_single_precision_holds_them(values: np.n
     assert single_precision(values)[1] == shifted
 
 
+@pytest.mark.parametrize("absent", [-3.4e38, 3.4e38, -1e16])
+def test_a_level_that_would_make_one_of_all_others_is_refused(absent: float) -> None:
+    values = np.linspace(0, 1000, 64 * 64, dtype=np.float32).reshape(64, 64)
+    values[0, 0] = absent
+    with pytest.raises(ValueError, match="so far from all others"):
+        single_precision(values)
+
+
+@pytest.mark.parametrize("absent", [-9999, -32768, 1e9])
+def test_a_level_that_stands_for_no_data_and_leaves_the_others_apart_is_taken(absent: float) -> None:
+    values = np.linspace(0, 1000, 64 * 64, dtype=np.float32).reshape(64, 64)
+    values[0, 0] = absent
+    levels, _ = single_precision(values)
+    assert len(np.unique(levels)) == values.size
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match="finite"):

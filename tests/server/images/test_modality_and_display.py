@@ -106,6 +106,7 @@ def test_a_table_with_less_entries_than_it_states_is_refused(write: Callable[...
 
 
 RISING, FALLING = table(0, list(range(0, 4000, 2))), table(0, list(range(4000, 0, -2)))
+RISING_TO_A_SLIP, FALLING_TO_A_SLIP = table(0, [*range(100, 4000, 2), 0]), table(0, [*range(4000, 100, -2), 4095])
 WINDOW = {"WindowCenter": 500, "WindowWidth": 100}
 
 
@@ -123,6 +124,8 @@ WINDOW = {"WindowCenter": 500, "WindowWidth": 100}
         ("MONOCHROME2", {"VOILUTSequence": [RISING]}, False, ["VOI lookup table"]),
         ("MONOCHROME2", {"VOILUTSequence": [FALLING]}, True, ["falls", "VOI lookup table"]),
         ("MONOCHROME1", {"VOILUTSequence": [FALLING]}, False, ["falls", "VOI lookup table"]),
+        ("MONOCHROME2", {"VOILUTSequence": [RISING_TO_A_SLIP]}, False, ["VOI lookup table"]),
+        ("MONOCHROME2", {"VOILUTSequence": [FALLING_TO_A_SLIP]}, True, ["falls", "VOI lookup table"]),
         ("MONOCHROME2", {"ShutterShape": ["CIRCULAR"]}, False, ["display shutter"]),
     ],
 )
@@ -139,6 +142,20 @@ def test_what_the_object_asks_of_its_display(
     assert got.inverted == inverted
     assert len(got.notes) == len(notes)
     assert all(part in note for part, note in zip(notes, got.notes, strict=True))
+
+
+def test_a_window_that_is_no_number_is_not_applied_either(write: Callable[..., bytes], limits: ImageLimits) -> None:
+    content = write(VALUES, elements={"WindowCenter": 500, "WindowWidth": 77777777})
+    assert content.count(b"77777777") == 1
+    got = decode_dicom(content.replace(b"77777777", b"narrow  "), 0, limits)
+    assert [note for note in got.notes if "window of the object" in note]
+
+
+def test_sixteen_bits_of_luma_and_chroma_are_refused_by_their_element(
+    write: Callable[..., bytes], limits: ImageLimits
+) -> None:
+    with pytest.raises(ImageError, match=r"PhotometricInterpretation \(0028,0004\)"):
+        decode_dicom(write(np.zeros((4, 4, 3), np.uint16), interpretation="YBR_FULL", planar=0), 0, limits)
 
 
 def palette(red: list[int], green: list[int], blue: list[int]) -> dict[str, object]:

@@ -90,14 +90,26 @@ def test_twelve_bits_on_top_of_sixteen(write: Callable[..., bytes], limits: Imag
     np.testing.assert_array_equal(signed.levels, np.where(values > 2047, values - 4096, values))
 
 
-@given(st.lists(st.booleans(), min_size=30, max_size=30), st.integers(1, 3))
-def test_bits_packed_into_bytes(write: Callable[..., bytes], limits: ImageLimits, bits: list[bool], asked: int) -> None:
+@given(
+    st.lists(st.booleans(), min_size=30, max_size=30),
+    st.integers(1, 3),
+    st.sampled_from([ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian]),
+    st.booleans(),
+)
+def test_bits_packed_into_bytes(
+    write: Callable[..., bytes], limits: ImageLimits, bits: list[bool], asked: int, syntax: UID, words: bool
+) -> None:
     frames = np.array(bits).reshape(3, 2, 5)  # 10 bits a frame: no frame but the first begins with a byte
     packed = np.packbits(frames, bitorder="little").tobytes()
+    packed += bytes(len(packed) % 2)
+    words = words or syntax == ImplicitVRLittleEndian
     content = write(
-        np.zeros((3, 2, 5), "u1"),
+        np.zeros((3, 2, 5), "u2" if words else "u1"),
+        syntax=syntax,
         frames=3,
-        pixels=packed + bytes(len(packed) % 2),
+        pixels=np.frombuffer(packed, "<u2").astype(">u2").tobytes()
+        if words and not syntax.is_little_endian
+        else packed,
         elements={"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0},
     )
     got = decode_dicom(content, asked, limits)

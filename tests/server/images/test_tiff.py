@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError
+from medxgan.server.images.decoding import with_stated_spacing
 from medxgan.server.images.encoded.decoding import decode_encoded
-from medxgan.server.images.film import Film
+from medxgan.server.images.film import Film, PixelSpacing
 from medxgan.server.images.limits import ImageLimits
 
 _random = np.random.default_rng(0)
@@ -266,6 +267,10 @@ def test_pixels_that_are_not_square(read) -> None:
     assert any("not square" in note for note in with_resolution(200, 100).notes)
     assert with_resolution(72, 72).pixel_aspect == 1
     assert with_resolution(0, 72).pixel_aspect == 1
+    assert with_resolution(10_000, 1).pixel_aspect == 1
+    assert any("not heeded" in note for note in with_resolution(10_000, 1).notes)
+    stated = with_stated_spacing(with_resolution(200, 100), PixelSpacing(1, 1))
+    assert (stated.pixel_aspect, stated.notes) == (1, ())
 
 
 def test_of_several_pages_one_is_asked_for(read) -> None:

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,22 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
     with pytest.raises(ZeroDivisionError), admitted.enter("caller"):
         raise ZeroDivisionError
     assert admitted.inside == 0
+
+
+@given(st.lists(st.floats(1, 5, allow_nan=False), min_size=1, max_size=12), st.randoms())
+def test_nothing_stays_of_requests_that_have_left(costs: list[float], chance: Random) -> None:
+    admitted = admission(1000)
+    inside = []
+    for cost in costs:
+        place = ExitStack()
+        place.enter_context(admitted.enter("caller", cost))
+        inside.append(place)
+    chance.shuffle(inside)
+    for place in inside:
+        place.close()
+    assert admitted.inside == 0
+    with admitted.enter("caller", 1e9):
+        assert admitted.inside == 1000
 
 
 def test_one_caller_leaves_room_for_others() -> None:

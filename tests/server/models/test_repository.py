@@ -8,18 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from tests.server.linear import SIDE, LinearEngine, linear_bundle
 
 from medxgan.bundle import BundleError, LoadedBundle
+from medxgan.server.engine.port import Engine
 from medxgan.server.engine.replication import Replication
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import InvalidRequestError, UnknownModelError
+from medxgan.server.explanation.opening import Reduction, reduction_of
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.folder import ModelFolder
 from medxgan.server.models.loading import ModelLoader
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.models.version_policy import VersionPolicies
+from medxgan.v1.bundle_pb2 import Bundle
 from medxgan.v1.explanation_pb2 import ModelSelector
 
 Load = Callable[..., ModelRepository]
@@ -100,6 +104,22 @@ def test_a_folder_that_is_no_bundle_is_refused_not_skipped(load: Load, tmp_path:
     (tmp_path / "brain" / "1").mkdir(parents=True)
     with pytest.raises(BundleError, match=r"brain/1: bundle\.json"):
         load("lung/9")
+
+
+def test_a_graph_that_fails_when_it_runs_leaves_the_other_models_be(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(description: Bundle, engine: Engine) -> Reduction | None:
+        if description.name == "brain":
+            raise Fail("Reshape: 1 into 7")
+        return reduction_of(description, engine)
+
+    monkeypatch.setattr("medxgan.server.models.loading.reduction_of", run)
+    with pytest.raises(BundleError, match=r"brain/2: it can't be run \(Fail: Reshape: 1 into 7\)"):
+        load("lung/9", "brain/2")
+    repository = ModelRepository.load(ModelFolder(tmp_path), on_cpu(1), strict=False)
+    assert repository.names() == ["lung/9"]
+    assert [each.reason for each in repository.statuses() if each.name == "brain"] != [""]
 
 
 @pytest.mark.parametrize("folder", [".", "missing"])

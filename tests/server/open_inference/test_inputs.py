@@ -51,7 +51,10 @@ def test_a_batch_of_one_colour_image_is_one_image() -> None:
     assert list(image.tensor.shape) == [2, 2, 3]
 
 
-@pytest.mark.parametrize(("file", "form"), [(DICOM, "dicom"), (b"\x89PNG", "encoded")])
+@pytest.mark.parametrize(
+    ("file", "form"),
+    [(DICOM, "dicom"), (DICOM[128:], "dicom"), (b"\x08\0\x16\0rest", "dicom"), (b"\x89PNG", "encoded")],
+)
 @pytest.mark.parametrize("shape", [[1], [1, 1]])
 def test_a_file_is_told_by_its_content(file: bytes, form: str, shape: list[int]) -> None:
     for asked in (

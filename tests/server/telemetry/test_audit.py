@@ -117,6 +117,55 @@ def test_a_record_that_can_not_be_written_is_an_error_and_leaves_the_chain_whole
     assert (verify(file).records, verify(file).broken) == (2, None)
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+
+from medxgan.server.errors import AuditError
+from medxgan.server.telemetry.audit import AuditTrail
+
+file = Path(sys.argv[1])
+trail = AuditTrail(file)
+trail.append({"number": 0})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, resource.RLIM_INFINITY))
+for number in (1, 2):
+    try:
+        trail.append({"number": number})
+    except AuditError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+trail.append({"number": 3})
+"""
+
+
+def test_a_disk_that_takes_a_part_of_a_line_leaves_the_chain_whole(file: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout.count("the audit trail can't be written (File too large)") == 2
+    assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == [0, 3]
+    assert verify(file).broken is None
+    write(file, 1, first=4)
+
+
+def test_a_name_that_stands_twice_in_a_line_is_a_change(file: Path) -> None:
+    # Parsers take the last of two, so what a reader sees first would not be what was hashed.
+    hashes = write(file, 3)
+    lines = file.read_text().splitlines()[:2]
+    lines[-1] = f'{{"number": 7, "hash": "{hashes[-1]}", {lines[-1][1:]}'
+    file.write_text("\n".join(lines) + "\n")
+    found = verify(file, hashes[-1])
+    assert (found.broken, found.holds_noted) == ((2, "it was changed"), False)
+
+
+def test_a_noted_hash_is_looked_for_among_those_of_whole_lines(file: Path) -> None:
+    hashes = write(file, 3)
+    assert all(verify(file, noted).holds_noted for noted in hashes)
+    trail = AuditTrail(file)
+    trail.append({"caller": f'"hash": "{FIRST}"'})
+    trail.close()
+    assert not verify(file, FIRST).holds_noted
+
+
 def test_a_place_that_can_not_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="can't be written"):
         AuditTrail(tmp_path / "missing" / "audit.jsonl")

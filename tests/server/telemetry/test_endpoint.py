@@ -47,6 +47,17 @@ def answering() -> Iterator[Answering]:
     found.endpoint.stop()
 
 
+def test_an_address_may_be_of_ipv6() -> None:
+    endpoint = TelemetryEndpoint("[::1]:0", bytes, lambda: True, lambda *model: True)
+    endpoint.start()
+    try:
+        connection = http.client.HTTPConnection("::1", endpoint.port, timeout=60)
+        connection.request("GET", "/v2/health/live")
+        assert connection.getresponse().read() == b"live\n"
+    finally:
+        endpoint.stop()
+
+
 def test_probes_say_whether_it_lives_and_is_ready(answering: Answering) -> None:
     assert answering.ask("/v2/health/live") == (200, "live\n")
     assert answering.ask("/v2/health/ready") == (200, "ready\n")

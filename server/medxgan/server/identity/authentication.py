@@ -50,8 +50,10 @@ class Authentication:
         if len(sent) > 1 or not isinstance(value, str) or not value.lower().startswith(_SCHEME):
             raise UnauthenticatedError("expected one 'authorization: Bearer TOKEN'")
         token = value[len(_SCHEME) :].strip()
-        # A JSON Web Token has three parts; a listed token is whatever else its maker chose.
-        return await proofs.issued.identity(token) if token.count(".") == 2 else proofs.listed.identity(token)
+        # A JSON Web Token has three parts; a listed token is whatever its maker chose, so also that.
+        if token.count(".") == 2 and not proofs.listed.knows(token):
+            return await proofs.issued.identity(token)
+        return proofs.listed.identity(token)
 
 
 class _Proofs:

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from medxgan.server.addresses import is_loopback
 from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.identity.roles import Role
-from medxgan.server.settings import describe, is_loopback
+from medxgan.server.settings import describe
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ class ListedTokens:
             for listed in known.tokens
         }
 
+    def knows(self, token: str) -> bool:
+        """Whether it is somebody's."""
+        return len(token) >= MINIMUM_LENGTH and digest(token) in self._identities
+
     def identity(self, token: str) -> Identity:
         """Whose token it is.
 

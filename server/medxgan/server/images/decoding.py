@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from medxgan.server.errors import UnsupportedError
-from medxgan.server.images.film import Film, PixelSpacing
+from medxgan.server.images.film import RESOLUTION_NOTE, Film, PixelSpacing
 from medxgan.server.images.frames import frame_index
 from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.sent import SentImage
@@ -85,4 +85,5 @@ def with_stated_spacing(film: Film, spacing: PixelSpacing | None) -> Film:
     """A film with the pixel spacing that came beside its image, if one did."""
     if spacing is None:
         return film
-    return replace(film, spacing=spacing, pixel_aspect=spacing.row_mm / spacing.column_mm)
+    notes = tuple(note for note in film.notes if note != RESOLUTION_NOTE)
+    return replace(film, spacing=spacing, pixel_aspect=spacing.row_mm / spacing.column_mm, notes=notes)

@@ -10,6 +10,10 @@ from medxgan.v1 import explanation_pb2
 from medxgan.v1.explanation_pb2 import ORIENTATION_AS_STORED, Orientation
 
 COLOUR_NOTE = "colour was converted to grey"
+RESOLUTION_NOTE = "pixels that are not square were taken as such, by the resolution that the file states"
+
+MOST_ELONGATED = 16
+"""Times that one side of a pixel may be as long as the other: beyond lie slips, and sides of x that vanish."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
@@ -33,6 +37,11 @@ class PixelSpacing:
 
     row_mm: float
     column_mm: float
+
+
+def has_pixel_shape(height: float, width: float) -> bool:
+    """Whether there are pixels of such a height and width, in any unit."""
+    return 0 < max(height, width) <= MOST_ELONGATED * min(height, width)
 
 
 @dataclass(frozen=True)

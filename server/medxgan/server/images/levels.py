@@ -12,6 +12,8 @@ _LARGEST_LEVEL = 1e15
 _LEAST_STEPS = 2**14
 """Levels that single precision must tell apart between the darkest and the brightest."""
 _NEW_SPAN = 65_535.0
+_FEW = 0.005
+"""Share of the darkest and of the brightest levels that do without: as much as a model's window leaves out."""
 
 
 def held_in_single_precision(darkest: float, brightest: float) -> bool:
@@ -39,7 +41,7 @@ def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.generic], 
         Whole numbers of at most 16 bits as they are, since a film of them is half as large or less; else float32.
 
     Raises:
-        ValueError: a value is NaN or infinite.
+        ValueError: a value is NaN or infinite, or a few are so far from all others that these would become one level.
     """
     if values.dtype.kind in "iub" and values.dtype.itemsize <= 2:
         return values, False
@@ -53,8 +55,21 @@ def single_precision(values: NDArray[np.generic]) -> tuple[NDArray[np.generic], 
     if _resolves(span, largest):
         return values.astype(np.float32, copy=False), False
     if span == 0 or not np.isfinite(span):
-        scaled = values.astype(np.float64) / largest  # to [-1, 1], where no span overflows
-        return (scaled * _NEW_SPAN).astype(np.float32), True
-    # Whole numbers are shifted as such: a double does not hold every 64-bit one.
-    above = values - low if values.dtype.kind == "f" else (values.astype(np.uint64) - np.uint64(darkest % 2**64))
-    return (above.astype(np.float64) * (_NEW_SPAN / span)).astype(np.float32), True
+        scaled = values.astype(np.float64) / largest * _NEW_SPAN  # to [-1, 1] first, where no span overflows
+    else:
+        # Whole numbers are shifted as such: a double does not hold every 64-bit one.
+        above = values - low if values.dtype.kind == "f" else (values.astype(np.uint64) - np.uint64(darkest % 2**64))
+        scaled = above.astype(np.float64) * (_NEW_SPAN / span)
+    _check_most_are_told_apart(values, scaled)
+    return scaled.astype(np.float32), True
+
+
+def _check_most_are_told_apart(values: NDArray[np.generic], scaled: NDArray[np.float64]) -> None:
+    """Refuse a picture that one level has ruined, such as one of -3e38 for "no data"."""
+    tail = int(_FEW * (values.size - 1))
+    places = (tail, values.size - 1 - tail)
+    dark, bright = np.argpartition(values, places, axis=None)[list(places)]
+    darkest, brightest = float(scaled.flat[dark]), float(scaled.flat[bright])
+    are_apart = brightest > darkest and _resolves(brightest - darkest, max(abs(darkest), abs(brightest)))
+    if values.flat[bright] > values.flat[dark] and not are_apart:
+        raise ValueError("expected grey levels of which none is so far from all others that these become one")

@@ -4,7 +4,7 @@ import hashlib
 from typing import cast
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.film import PixelSpacing
+from medxgan.server.images.film import MOST_ELONGATED, PixelSpacing, has_pixel_shape
 from medxgan.v1 import explanation_pb2
 
 
@@ -44,12 +44,16 @@ class SentImage:
         """Refuse what makes no sense before anything is read.
 
         Raises:
-            ImageError: there is no image, or a pixel spacing beside a DICOM file.
+            ImageError: there is no image, or a pixel spacing beside a DICOM file or of no pixel that there is.
         """
         if not self.form:
             raise ImageError("image", "expected one of tensor, encoded or dicom")
         if self.form == "dicom" and self.spacing is not None:
             raise ImageError("image.pixel_spacing", "expected none with a DICOM file, which states its own")
+        if self.spacing is not None and not has_pixel_shape(self.spacing.row_mm, self.spacing.column_mm):
+            raise ImageError(
+                "image.pixel_spacing", f"expected one side of a pixel at most {MOST_ELONGATED} times the other"
+            )
 
     def sha256(self) -> str:
         """Of the file, or of the tensor's elements, in hexadecimal, before they are taken."""

@@ -1,5 +1,6 @@
 """Bounds the work that one model has taken on, and how much of it may be one caller's."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ USUAL_STEPS = 50
 
 LEAST = 1.0
 """What the least request counts for: it holds a place while it waits, whatever it computes."""
+
+_GRAIN = 2.0**20
+"""Costs are whole numbers of 1 / _GRAIN: so sums of them are exact, and nothing stays of a request that has left."""
 
 
 def request_cost(settings: ExplanationSettings, bundle: bundle_pb2.Bundle) -> float:
@@ -61,7 +65,7 @@ class Admission:
 
     def __init__(self, capacity: ModelCapacity, replicas: int = 1) -> None:
         self._capacity = float(capacity.maximum_rows * replicas + capacity.maximum_waiting)
-        self._caller_capacity = max(LEAST, capacity.caller_share * self._capacity)
+        self._caller_capacity = max(LEAST, math.floor(capacity.caller_share * self._capacity * _GRAIN) / _GRAIN)
         self._retry_delay = capacity.retry_delay_seconds
         self._inside: defaultdict[str, float] = defaultdict(float)
 
@@ -81,7 +85,7 @@ class Admission:
         Raises:
             BusyError: there is no room for it, or the caller holds its share already.
         """
-        cost = min(cost, self._caller_capacity)
+        cost = min(round(cost * _GRAIN) / _GRAIN, self._caller_capacity)
         if self.inside + cost > self._capacity:
             raise BusyError("the model has as many requests as it takes", self._retry_delay)
         if self._inside[caller] + cost > self._caller_capacity:

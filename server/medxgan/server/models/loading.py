@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medxgan.bundle import LoadedBundle, load_bundle
+from medxgan.bundle import BundleError, LoadedBundle, load_bundle
 from medxgan.server.engine.replication import Replication, open_engines
+from medxgan.server.errors import UnsupportedError
 from medxgan.server.explanation.opening import reduction_of
 from medxgan.server.log import get_logger
 from medxgan.server.models.admission import ModelCapacity
@@ -56,5 +57,10 @@ class ModelLoader:
             BundleError: an engine can't run it.
             UnsupportedError: this installation has not what the provider needs.
         """
-        engines = open_engines(bundle, self.replication)
-        return ServedModel(bundle, engines, self.capacity, reduction_of(bundle.description, engines[0]))
+        try:
+            engines = open_engines(bundle, self.replication)
+            return ServedModel(bundle, engines, self.capacity, reduction_of(bundle.description, engines[0]))
+        except (BundleError, UnsupportedError):
+            raise
+        except Exception as error:  # of the runtime, which has no error that they all share
+            raise BundleError(f"{bundle.name}: it can't be run ({type(error).__name__}: {error})") from error

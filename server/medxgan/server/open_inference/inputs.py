@@ -5,6 +5,7 @@ import copy
 from google.protobuf.message import Message
 
 from medxgan.server.errors import ImageError, ImageTooLargeError, InvalidRequestError
+from medxgan.server.images.dicom_start import dicom_start
 from medxgan.server.open_inference.messages import inference, shown
 from medxgan.server.open_inference.models import IMAGE
 from medxgan.server.open_inference.shared_memory import SharedMemory
@@ -21,7 +22,6 @@ _DATA_TYPES = {
 }
 _EXPECTED = "expected BYTES [1], a PNG, JPEG, TIFF or DICOM file, or UINT8, UINT16 or FP32 [H, W], grey levels"
 _LARGEST_EXTENT = 2**32 - 1
-_DICOM_PREFIX = slice(128, 132)
 
 
 def detached(request: Message) -> tuple[Message, bytes]:
@@ -105,7 +105,6 @@ def image_of(
 def _file(content: bytes) -> tuple[explanation_pb2.Image, bytes]:
     if not content:
         raise ImageError(FIELD, f"{_EXPECTED}, got an empty file")
-    # DICOM PS3.10, section 7.1: a preamble of 128 bytes, then the prefix.
-    if content[_DICOM_PREFIX] == b"DICM":
+    if dicom_start(content) is not None:
         return explanation_pb2.Image(dicom=STAND_IN), content
     return explanation_pb2.Image(encoded=STAND_IN), content

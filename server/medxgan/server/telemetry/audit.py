@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from medxgan.server.errors import AuditError
 
@@ -30,11 +30,13 @@ class Verified:
         records: that are whole and in their place.
         last_hash: of the last of them.
         broken: the number of the first line, from 1, that is not, and what is wrong with it; None where all are.
+        holds_noted: whether one of them has the hash that was looked for.
     """
 
     records: int
     last_hash: str
     broken: tuple[int, str] | None = None
+    holds_noted: bool = False
 
 
 class AuditTrail:
@@ -53,13 +55,19 @@ class AuditTrail:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise AuditError(f"{file}: can't be written ({error.strerror})") from error
-        self._file: BinaryIO = os.fdopen(descriptor, "ab+")
+        # No buffer: what could not be written may not be tried again behind the next record's back.
+        self._file = os.fdopen(descriptor, "ab+", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
             raise AuditError(f"{file}: another process writes it") from error
-        self._cut_off_torn_line()
+        try:
+            self._end = _whole(file)
+            self._cut_off_torn_line()
+        except OSError as error:
+            self._file.close()
+            raise AuditError(f"{file}: can't be written ({error.strerror})") from error
         found = verify(file)
         if found.broken is not None:
             self._file.close()
@@ -87,13 +95,10 @@ class AuditTrail:
         with self._lock:
             line = {"time": datetime.now(UTC).isoformat(), **record, "previous": self._last_hash}
             line["hash"] = _hash(line)
-            before = self._file.seek(0, os.SEEK_END)
             try:
-                self._file.write(json.dumps(line).encode() + b"\n")
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                self._cut_off_torn_line()
+                self._write(json.dumps(line).encode() + b"\n")
             except OSError as error:
-                self._file.truncate(before)
                 raise AuditError(f"the audit trail can't be written ({error.strerror})") from error
             self._last_hash = str(line["hash"])
             return self._last_hash
@@ -102,50 +107,71 @@ class AuditTrail:
         """Let another process have the trail. May be called again."""
         self._file.close()
 
+    def _write(self, line: bytes) -> None:
+        """Write a line and wait for the disk, or leave the trail as it was. A full disk may take a part of it."""
+        before = self._file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):  # then it is tried again before the next line
+                self._file.truncate(before)
+            raise
+        self._end = before + len(line)
+
     def _cut_off_torn_line(self) -> None:
-        """A line without its end was being written when the process died: its answer was never given."""
-        self._file.seek(0)
-        whole = sum(len(line) for line in self._file if line.endswith(b"\n"))
-        if whole < self._file.seek(0, os.SEEK_END):
-            self._file.truncate(whole)
+        """Cut off what stands behind the last whole line, whose answer was never given."""
+        if self._file.seek(0, os.SEEK_END) > self._end:
+            self._file.truncate(self._end)
 
 
-def verify(file: Path) -> Verified:
+def verify(file: Path, noted: str = "") -> Verified:
     """Check the chain of a trail.
+
+    Args:
+        file: the trail.
+        noted: a hash to look for among those of its whole lines.
 
     Raises:
         AuditError: the file can't be read.
     """
-    records, last_hash = 0, FIRST
+    records, last_hash, holds = 0, FIRST, False
     try:
-        for number, text in _lines(file):
-            try:
-                last_hash = _checked(text, last_hash)
-            except _BrokenLineError as broken:
-                return Verified(records, last_hash, (number, str(broken)))
-            records += 1
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    last_hash = _checked(line.removesuffix(b"\n"), last_hash)
+                except _BrokenLineError as broken:
+                    return Verified(records, last_hash, (number, str(broken)), holds)
+                records, holds = number, holds or last_hash == noted
     except OSError as error:
         raise AuditError(f"{file}: can't be read ({error.strerror})") from error
-    return Verified(records, last_hash)
+    return Verified(records, last_hash, holds_noted=holds)
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        yield from enumerate((line.removesuffix("\n") for line in lines), start=1)
+def _whole(file: Path) -> int:
+    """Bytes of the lines that have their end. One without was being written when the process died."""
+    with file.open("rb") as lines:
+        return sum(len(line) for line in lines if line.endswith(b"\n"))
 
 
 class _BrokenLineError(Exception):
     """A line is not as it was written; says why."""
 
 
-def _checked(text: str, last_hash: str) -> str:
+def _checked(written: bytes, last_hash: str) -> str:
     """The hash of a line that is as it was written after the one with `last_hash`."""
     try:
-        line = json.loads(text)
-    except ValueError:
+        line = json.loads(written)
+    except (ValueError, RecursionError):
         line = None
     if not isinstance(line, dict):
         raise _BrokenLineError("expected a record in JSON")
+    # A record has one form. In another, such as one with a name twice, a reader could see what was not hashed.
+    if json.dumps(line).encode() != written:
+        raise _BrokenLineError("it was changed")
     if line.get("previous") != last_hash:
         raise _BrokenLineError("the line before is not the one that it was written after")
     own = _hash({name: value for name, value in line.items() if name != "hash"})

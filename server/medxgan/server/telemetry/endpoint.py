@@ -1,5 +1,6 @@
 """What a server tells over HTTP: figures for Prometheus, and whether it lives and is ready, for probes."""
 
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable
@@ -39,8 +40,9 @@ class TelemetryEndpoint:
         self._is_ready = is_ready
         self._is_model_ready = is_model_ready
         host, _, port = address.rpartition(":")
+        server_class = _ThreadingServer6 if ":" in host else _ThreadingServer
         self._server = make_server(
-            host.strip("[]"), int(port), self._answer, server_class=_ThreadingServer, handler_class=_Quiet
+            host.strip("[]"), int(port), self._answer, server_class=server_class, handler_class=_Quiet
         )
         self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
 
@@ -89,6 +91,10 @@ def _readiness(is_ready: bool) -> tuple[HTTPStatus, str, bytes]:
 
 class _ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _ThreadingServer6(_ThreadingServer):
+    address_family = socket.AF_INET6
 
 
 class _Quiet(WSGIRequestHandler):

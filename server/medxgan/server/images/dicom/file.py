@@ -22,6 +22,7 @@ from pydicom.valuerep import VR
 from medxgan.server.errors import ImageError, ImageTooLargeError, UnsupportedError
 from medxgan.server.images.dicom.errors import FIELD
 from medxgan.server.images.dicom.syntaxes import CODECS
+from medxgan.server.images.dicom_start import dicom_start
 from medxgan.server.images.limits import ImageLimits
 
 _PICTURE_TAGS: list[BaseTag | int] = [
@@ -74,11 +75,7 @@ _PICTURE_TAGS: list[BaseTag | int] = [
     )
 ]
 
-_PREAMBLE = 128
-_PREFIX = b"DICM"
 _META_GROUP = 0x0002
-_FIRST_GROUPS = (_META_GROUP, 0x0008)
-"""Groups that an object without preamble may begin with."""
 _VALUE_REPRESENTATIONS = {representation.value.encode() for representation in VR if len(representation.value) == 2}
 
 
@@ -108,8 +105,11 @@ def read_picture_elements(content: bytes, limits: ImageLimits) -> PictureElement
         ImageTooLargeError: if a deflated data set unfolds to more than the limit.
         UnsupportedError: if nothing here reads the transfer syntax.
     """
+    start = dicom_start(content)
+    if start is None:
+        raise ImageError(FIELD, "expected a DICOM file, got something else")
     file = BytesIO(content)
-    file.seek(_start(content))
+    file.seek(start)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
     notes: tuple[str, ...] = ()
     if stated := meta.get("TransferSyntaxUID"):
@@ -127,19 +127,6 @@ def read_picture_elements(content: bytes, limits: ImageLimits) -> PictureElement
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
     return PictureElements(syntax, dataset, notes)
-
-
-def _start(content: bytes) -> int:
-    """Where the first element begins."""
-    for start in (_PREAMBLE, 0):
-        if content[start : start + len(_PREFIX)] == _PREFIX:
-            return start + len(_PREFIX)
-    if len(content) >= 8 and {
-        int.from_bytes(content[:2], "little"),
-        int.from_bytes(content[:2], "big"),
-    }.intersection(_FIRST_GROUPS):
-        return 0
-    raise ImageError(FIELD, "expected a DICOM file, got something else")
 
 
 def _after_meta(tag: BaseTag, _representation: str | None, _length: int) -> bool:

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
+from medxgan.server.errors import ImageError
 from medxgan.server.images.dicom.errors import refused
 from medxgan.server.images.dicom.frames import Frame
-from medxgan.server.images.dicom.header import PALETTE, PixelModule, number, numbers
+from medxgan.server.images.dicom.header import PALETTE, PixelModule, number, numbers, states
 from medxgan.server.images.dicom.lookup import LookupTable
-from medxgan.server.images.film import PixelSpacing, strips
+from medxgan.server.images.film import MOST_ELONGATED, PixelSpacing, has_pixel_shape, strips
 from medxgan.server.images.levels import held_in_single_precision
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
@@ -76,11 +77,18 @@ def display(module: PixelModule, frame: Frame) -> tuple[bool, list[str]]:
             inverted = not inverted
             notes.append("the picture was turned over as its VOI lookup table, which falls, asks")
         notes.append("the VOI lookup table of the object was not applied: the model takes its own window")
-    elif numbers(voi, "WindowWidth"):
+    elif _has_window(voi):
         notes.append("the window of the object was not applied: the model takes its own window")
     if frame.dataset.get("ShutterShape"):
         notes.append("the display shutter of the object was not applied: what it would hide is part of the picture")
     return inverted, notes
+
+
+def _has_window(voi: Dataset) -> bool:
+    try:
+        return states(voi, "WindowWidth")
+    except ImageError:  # what is not applied need not be a number
+        return True
 
 
 def is_palette(module: PixelModule) -> bool:
@@ -94,7 +102,13 @@ def pixel_spacing(frame: Frame) -> tuple[PixelSpacing | None, float, list[str]]:
     aspects: dict[str, float] = {}
     notes = []
     for keyword in _SPACINGS:
-        pair = _pair(frame.holder("PixelMeasuresSequence", keyword), keyword)
+        try:
+            pair = _pair(frame.holder("PixelMeasuresSequence", keyword), keyword)
+        except ImageError:
+            if not aspects:
+                raise
+            notes.append(f"{keyword} can't be read, and {next(iter(aspects))} was taken")
+            continue
         if pair is None:
             continue
         if 0 in pair:
@@ -120,4 +134,6 @@ def _pair(holder: Dataset, keyword: str) -> tuple[float, float] | None:
         return None
     if len(read) != 2 or min(read) < 0:
         raise refused(keyword, "expected two numbers that are not negative")
+    if min(read) > 0 and not has_pixel_shape(*read):
+        raise refused(keyword, f"expected one side of a pixel at most {MOST_ELONGATED} times the other")
     return read[0], read[1]

@@ -106,7 +106,7 @@ class PixelModule:
             bits_stored=stored,
             high_bit=high_bit,
             signed=signed,
-            frames=_whole(dataset, "NumberOfFrames", range(1, 2**31)) if _has(dataset, "NumberOfFrames") else 1,
+            frames=_whole(dataset, "NumberOfFrames", range(1, 2**31)) if states(dataset, "NumberOfFrames") else 1,
             data=data,
         )
 
@@ -117,7 +117,7 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     Raises:
         ImageError: a value is no finite number.
     """
-    if not _has(dataset, keyword):
+    if not states(dataset, keyword):
         return ()
     value = dataset[keyword].value
     values: Iterable[SupportsFloat] = value if isinstance(value, MultiValue | list) else [value]
@@ -158,12 +158,12 @@ def _whole(dataset: Dataset, keyword: str, allowed: range | tuple[int, ...]) -> 
 
 def _stated(dataset: Dataset, keyword: str) -> object:
     """The value of an element that must be there."""
-    if not _has(dataset, keyword):
+    if not states(dataset, keyword):
         raise ImageError(FIELD, f"expected {element(keyword)}, got an object without")
     return dataset[keyword].value
 
 
-def _has(dataset: Dataset, keyword: str) -> bool:
+def states(dataset: Dataset, keyword: str) -> bool:
     """Whether an element is there and not empty."""
     try:
         return keyword in dataset and dataset[keyword].value not in (None, "", b"", [])

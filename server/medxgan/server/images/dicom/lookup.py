@@ -57,8 +57,10 @@ class LookupTable:
 
     @property
     def falling(self) -> bool:
-        """Whether higher values are mapped to lower levels."""
-        return bool(self.entries[0] > self.entries[-1])
+        """Whether higher values are by and large mapped to lower levels."""
+        # Not by its ends: some writers leave a 0 behind a table that rises.
+        places = np.arange(len(self.entries)) - (len(self.entries) - 1) / 2
+        return bool(places @ self.entries < 0)
 
     def apply(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         """Map values; what lies outside the table takes its nearest end."""

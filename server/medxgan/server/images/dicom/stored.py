@@ -62,8 +62,11 @@ def _native(dataset: Dataset, syntax: UID, module: PixelModule, index: int) -> N
             f"expected {module.native_bytes} bytes of pixels for {module.frames} frame(s) of {module.rows} x "
             f"{module.columns} (Rows x Columns), got {held}",
         )
-    if module.bits_allocated == module.samples == 1 and syntax != ExplicitVRBigEndian:
-        return _bit_frame(dataset[module.data].value, module, index)
+    if module.bits_allocated == module.samples == 1:
+        packed = dataset[module.data].value
+        if syntax == ExplicitVRBigEndian and dataset[module.data].VR == "OW":
+            packed = np.frombuffer(packed[: held // 2 * 2], "u2").byteswap().tobytes()
+        return _bit_frame(packed, module, index)
     cells: NDArray[np.generic] = get_decoder(syntax).as_array(
         dataset,
         index=index,
@@ -91,6 +94,8 @@ def _values(cells: NDArray[np.generic], module: PixelModule, width: int) -> Stor
         kept = cells
         values = _bits(cells, width, module.bits_stored, module.high_bit)
     if module.interpretation.startswith("YBR_FULL"):
+        if values.dtype.itemsize > 1:
+            raise refused("PhotometricInterpretation", f"expected RGB of {module.bits_stored} bits, or YBR_FULL of 8")
         values = convert_color_space(values, "YBR_FULL", "RGB")
     return StoredFrame(values, kept)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medxgan.server.errors import ImageError
-from medxgan.server.images.film import COLOUR_NOTE, Film, grey_from_colour
+from medxgan.server.images.film import COLOUR_NOTE, RESOLUTION_NOTE, Film, grey_from_colour, has_pixel_shape
 from medxgan.server.images.levels import SHIFTED_NOTE, single_precision
 from medxgan.v1 import explanation_pb2
 from medxgan.v1.explanation_pb2 import ORIENTATION_AS_STORED, Orientation
@@ -44,7 +44,7 @@ def film_of(picture: Picture) -> Film:
     """The upright grey film of a picture.
 
     Raises:
-        ImageError: a level is NaN or infinite.
+        ImageError: a level is NaN or infinite, or so far from the others that these would be one level.
     """
     notes = list(picture.notes)
     orientation = _orientation(picture.orientation)
@@ -63,9 +63,11 @@ def film_of(picture: Picture) -> Film:
     aspect = 1.0
     if picture.pixels_per_unit is not None and min(picture.pixels_per_unit) > 0:
         across, down = picture.pixels_per_unit
-        if abs(across / down - 1) > _SAME_ASPECT:
+        if not has_pixel_shape(across, down):
+            notes.append("the resolution that the file states is of no pixel that there is, and was not heeded")
+        elif abs(across / down - 1) > _SAME_ASPECT:
             aspect = across / down
-            notes.append("pixels that are not square were taken as such, by the resolution that the file states")
+            notes.append(RESOLUTION_NOTE)
     return Film(
         np.ascontiguousarray(levels),
         inverted=picture.white_is_zero,

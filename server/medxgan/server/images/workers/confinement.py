@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from functools import partial
 
 _NOBODY = 65534
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -19,12 +20,11 @@ _NICENESS = 5
 
 
 def drop_privileges() -> None:
-    """Become nobody where root has started the process, gain no privileges any more, and end with the parent."""
+    """Become nobody where root started it and may, gain no privileges any more, and end with the parent."""
     if os.geteuid() == 0:
-        with contextlib.suppress(OSError):  # a container may leave root too little for it
-            os.setgroups([])
-            os.setgid(_NOBODY)
-            os.setuid(_NOBODY)
+        for give_up in (partial(os.setgroups, []), partial(os.setgid, _NOBODY), partial(os.setuid, _NOBODY)):
+            with contextlib.suppress(OSError):  # a container may leave root too little for one of them
+                give_up()
     end_with_parent()
     if sys.platform == "linux":
         _control(_PR_SET_DUMPABLE, 0)
