@@ -62,6 +62,7 @@ def check(
         **conditions(1, "onnxruntime", "grpcio", "simpy"),
         "model": calibration.model,
         "seconds": seconds,
+        "calibration": calibration.model_dump(),
         "checked": [{**asdict(each), "ratios": each.ratios} for each in checked],
     }
     write_results(out, f"scale-check-{name}", report, pages.check_page(report, checked))
