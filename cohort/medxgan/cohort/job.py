@@ -9,9 +9,9 @@ from typing import Any
 from medxgan.client.async_client import AsyncClient
 from medxgan.cohort.manifest import Run
 from medxgan.cohort.part_explainer import DonePart, PartExplainer, Tell
-from medxgan.cohort.run_folder import RunFolder
+from medxgan.cohort.run_folder import RunFolder, errors_of_the_folder
 from medxgan.cohort.sources.archive import Archive
-from medxgan.cohort.sources.choosing import FilmReader
+from medxgan.cohort.sources.reading import FilmReader
 
 PARTS_AT_ONCE = 3
 """Parts under way in a process: while one is written, the next two keep the server busy. It bounds the memory."""
@@ -53,7 +53,8 @@ class Job:
         waiting, done = iter(parts), list[DonePart]()
         async with AsyncClient(address, **arguments) as client:
             reader = FilmReader(self.archive, self.maximum_bytes)
-            explainer = PartExplainer(RunFolder(self.folder), self.run, client, reader, self.requests)
+            with errors_of_the_folder():
+                explainer = PartExplainer(RunFolder(self.folder), self.run, client, reader, self.requests)
 
             async def work(parts: Iterator[int]) -> None:
                 for part in parts:
