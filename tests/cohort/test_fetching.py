@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.config import disable_value_validation
 from tests.archives import Answer, Asked, answering, instance, listing
-from tests.gateway.films import content, film
+from tests.cohort.runs import rows_of, succeed
+from tests.gateway.films import PATIENT, content, film
 
 from medxgan.cohort.errors import FilmError, SourceError
 from medxgan.cohort.sources import patience
@@ -43,7 +45,7 @@ def reading(*answers: Answer, search: Answer = NOTHING, most: int = 2**20) -> It
 
 def test_ill_formed_values_are_taken_and_not_told(capfd: pytest.CaptureFixture[str]) -> None:
     with disable_value_validation():
-        sent = film(PatientBirthDate="born in May", PatientID="4711" * 20)
+        sent = film(PatientBirthDate="born in May", SOPInstanceUID=f"1.2.03.{PATIENT}")
         file = instance(content(sent))
     with reading(file) as (reader, _), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -175,3 +177,29 @@ def test_a_query_that_is_refused_says_with_which_status() -> None:
         with pytest.raises(SourceError, match="status 400"):
             list(Archive.parse(f"{archive.url}/dicom-web?PatientName=A", None, None).films())
         assert len(archive.requests) == 1
+
+
+def test_a_run_goes_past_what_an_archive_does_not_give_and_quotes_no_film(
+    server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quoted = content(film(SpecificCharacterSet=PATIENT))
+    of_film = {"1.1": Answer(403), "1.2": instance(content(film())), "1.3": Answer(500), "1.4": instance(quoted)}
+    of_search = {
+        SEARCHED: listing({STUDY: "1.1"}),
+        f"{SEARCHED}/1.1/series": listing({SERIES: "1.2"}),
+        f"{SEARCHED}/1.1/series/1.2/instances": listing(*({INSTANCE: name} for name in of_film)),
+    }
+
+    def answer(path: str, _: Mapping[str, str]) -> Answer:
+        return of_search.get(path) or of_film[path.rpartition("/")[2]]
+
+    with answering(answer) as archive, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = succeed(f"{archive.url}/dicom-web", tmp_path / "run", "--server", server)
+    codes = {row["film"]: row["error_code"] for row in rows_of(run)}
+    assert (codes["1.1"], codes["1.2"], codes["1.3"]) == ("not_given", None, "not_given")
+    assert "1.4" in codes
+    assert [str(each.message) for each in said if PATIENT in str(each.message)] == []
+    assert PATIENT not in "".join(capfd.readouterr())

@@ -1,6 +1,7 @@
 """All that a process needs to explain parts of a run; it goes from one machine to another."""
 
 import asyncio
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,11 @@ class Job:
             MedxganClientError: the server can't be had.
         """
         try:
-            return asyncio.run(self._explain(address, arguments, parts, tell))
+            # Not all that pydicom warns of is a value's form, and all of it quotes films. The filter is one for all
+            # threads: those of this run come after it, and are gone before it.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="pydicom")
+                return asyncio.run(self._explain(address, arguments, parts, tell))
         except BaseExceptionGroup as group:
             raise _first(group) from group
 

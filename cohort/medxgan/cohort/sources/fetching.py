@@ -10,7 +10,7 @@ from dicomweb_client.web import DICOMwebClient
 from medxgan.client.studies.session import TooLongError
 from medxgan.client.studies.unquoted import unquoted
 from medxgan.cohort.errors import FilmError, SourceError
-from medxgan.cohort.sources.patience import BUSY, WAITS, patiently, status_of
+from medxgan.cohort.sources.patience import BUSY, patiently, status_of
 
 AROUND = 2**16
 """Bytes that an archive may put around a film."""
@@ -67,7 +67,7 @@ def _whose_fault(error: requests.RequestException, client: DICOMwebClient, study
     if status not in OF_EVERY_FILM and not _may_pass(error):
         return FilmError("not_given", "film", f"the archive does not give it ({said})")
     if status not in OF_EVERY_FILM and _answers(client, study):
-        return FilmError("not_given", "film", f"the archive failed at it {len(WAITS) + 1} times ({said})")
+        return FilmError("not_given", "film", f"the archive fails at it again and again ({said})")
     return SourceError(f"the archive does not give films ({said})")
 
 
