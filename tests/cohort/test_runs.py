@@ -144,6 +144,7 @@ def test_a_run_does_not_go_on_with_another_model_or_source(
     ("source", "out", "options", "named"),
     [
         ("nowhere", "run", [], "SOURCE: there is no"),
+        ("n" * 300, "run", [], "SOURCE: "),
         ("empty", "run", [], "no film"),
         ("empty", "empty/run", [], "outside of SOURCE"),
         ("link", "empty/run", [], "outside of SOURCE"),

@@ -78,6 +78,7 @@ class RunFolder:
                 raise RunFolderError(f"--out: it can't be locked: {error.strerror}") from error
             yield
 
+    @errors_of_the_folder()
     def begun(self) -> Run | None:
         """The run that has begun here; None where none has.
 

@@ -12,7 +12,7 @@ from medxgan.cohort.sources.folder import folder_films
 from medxgan.cohort.sources.listing import Columns, listed_films
 
 SLOW = {"n": 2**15, "r": 8, "p": 1, "maxmem": 2**26}
-"""What scrypt is told: a tenth of a second and 32 MiB for each guess."""
+"""What scrypt is told: 32 MiB for each guess."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,11 @@ class Source:
         """
         if text.startswith(("http://", "https://")):
             return cls(text, Archive.parse(text, user, password_file))
-        if not Path(text).exists():
+        try:
+            is_there = Path(text).exists()
+        except OSError as error:
+            raise SourceError(f"SOURCE: {text} can't be read: {error.strerror}") from error
+        if not is_there:
             raise SourceError(f"SOURCE: there is no folder or file {text}")
         return cls(text, None, columns, pattern)
 
