@@ -1,6 +1,7 @@
 """Archives on loopback that answer as a test says, for what a real one can't be brought to."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class Asked:
 
 
 @contextmanager
-def answering(answer: Callable[[str, Mapping[str, str]], Answer]) -> Iterator[Asked]:
+def answering(answer: Callable[[str, Mapping[str, str]], Answer], tls: ssl.SSLContext | None = None) -> Iterator[Asked]:
     """An archive that answers by a function of the path and of the query."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,7 +67,9 @@ def answering(answer: Callable[[str, Mapping[str, str]], Answer]) -> Iterator[As
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        asked = Asked(f"http://127.0.0.1:{server.server_port}")
+        asked = Asked(f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}")
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -1,14 +1,17 @@
 """Who hears of a film that is fetched, how much of it is read, and what is said of its values."""
 
+import ssl
 import threading
 import warnings
 from pathlib import Path
 
 import pytest
+import trustme
 from pydicom.dataset import Dataset
 from tests.archives import Answer, answering
 
 from medxgan.client.studies.archive import Archive
+from medxgan.client.studies.errors import StudyError
 from medxgan.client.studies.session import TooLongError, archive_session
 from medxgan.client.studies.unquoted import unquoted
 
@@ -29,6 +32,20 @@ def test_no_proxy_and_no_netrc_hears_of_a_study(monkeypatch: pytest.MonkeyPatch,
     assert unnamed is None
     assert named == "Basic cmVhZGVyOnNlY3JldA=="
     assert proxy.requests == []
+
+
+def test_an_authority_of_the_environment_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with answering(lambda *_: Answer(body=b"[]"), tls) as archive:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        assert Archive(f"{archive.url}/dicom-web").films("1.2.3") == []
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        with pytest.raises(StudyError, match="SSLError"):
+            Archive(f"{archive.url}/dicom-web").films("1.2.3")
+        assert len(archive.requests) == 1
 
 
 @pytest.mark.parametrize(("size", "is_taken"), [(1000, True), (1001, False)])

@@ -24,7 +24,7 @@ NAMED_REQUESTS = 24
 
 
 class Token:
-    """A bearer token that no text shows: Ray keeps those of an actor's arguments, and shows them on its dashboard.
+    """A bearer token that no text shows: Ray may write down the arguments that its actors are made with.
 
     Attributes:
         text: the token.

@@ -1,5 +1,6 @@
 """HTTP to archives: nobody but the archive is asked, for no longer, and no more is read, than was said."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ class TooLongError(requests.RequestException):
 def archive_session(
     user: str | None, password_file: Path | None, timeout_s: float, most_bytes: int | None = None
 ) -> requests.Session:
-    """A session for one archive and one thread.
+    """A session for one archive and one thread. REQUESTS_CA_BUNDLE may name the certificates of authorities to trust.
 
     Args:
         user: for HTTP's basic authentication; None asks without.
@@ -28,8 +29,9 @@ def archive_session(
         UnicodeDecodeError: it holds no text.
     """
     session = requests.Session()
-    # Whoever asks says who asks, and where: no proxy of the environment, and no netrc.
+    # Whoever asks says who asks, and where: no proxy of the environment, and no netrc. Whom to trust may be said there.
     session.trust_env = False
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Bounded(timeout_s, most_bytes))
     if user is not None:

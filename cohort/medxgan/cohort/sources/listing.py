@@ -44,10 +44,10 @@ class Columns:
         """
         chosen = {"path": self.path, "label": self.label, "source": self.source}
         for use, name in chosen.items():
-            if (name or use) not in names and (name is not None or use == "path"):
-                raise SourceError(
-                    f"expected a column {name or use!r} in the list of films; --{use}-column names another"
-                )
+            if name is not None and name not in names:
+                raise SourceError(f"--{use}-column: expected a column {name!r} in the list of films")
+        if (self.path or "path") not in names:
+            raise SourceError("expected a column 'path' in the list of films; --path-column names another")
         return {use: name or use for use, name in chosen.items() if (name or use) in names}
 
 
