@@ -13,6 +13,7 @@ from tests.cohort.runs import rows_of, succeed
 from tests.gateway.films import PATIENT, content, film
 
 from medxgan.cohort.errors import FilmError, SourceError
+from medxgan.cohort.sources import archive as archive_module
 from medxgan.cohort.sources import patience
 from medxgan.cohort.sources.archive import INSTANCE, PAGE, SERIES, STUDY, Archive
 from medxgan.cohort.sources.film import Film
@@ -123,9 +124,10 @@ def uid(number: int) -> str:
     return f"1.2.{number + 1}"
 
 
-@pytest.mark.parametrize(("studies", "cap"), [(120, 50), (120, PAGE), (PAGE, PAGE), (7, PAGE), (0, PAGE)])
-def test_every_page_of_an_archive_is_asked_for(studies: int, cap: int) -> None:
+@pytest.mark.parametrize(("studies", "cap"), [(12, 3), (12, 4), (4, 4), (1, 4), (0, 4)])
+def test_every_page_of_an_archive_is_asked_for(studies: int, cap: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive may give fewer at once than it is asked for, and does not say that there are more."""
+    monkeypatch.setattr(archive_module, "PAGE", 4)
 
     def answer(path: str, query: Mapping[str, str]) -> Answer:
         number, found = int(query["offset"]), listing()

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -209,9 +208,8 @@ def test_a_run_of_another_layout_does_not_go_on(finished: Path, listed: Path, se
     assert "expected format 2, got 1" in words(result.output)
 
 
-@pytest.mark.parametrize("module", [durable, map_store, page])
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
-    module: ModuleType, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").mkdir()
     Image.new("L", (48, 48)).save(tmp_path / "one" / "1.png")
@@ -220,11 +218,13 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "write_durably" if module is page else "synchronise", full)
-        result = cohort(tmp_path / "one", run, "--server", server)
-    assert result.exit_code == 1
-    assert "--out: expected a folder that can be written to: No space left on device" in words(result.output)
+    # What a run begins with, its maps, its report.
+    for module, name in ((durable, "synchronise"), (map_store, "synchronise"), (page, "write_durably")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            result = cohort(tmp_path / "one", run, "--server", server)
+        assert result.exit_code == 1
+        assert "--out: expected a folder that can be written to: No space left on device" in words(result.output)
     assert len(rows_of(succeed(tmp_path / "one", run, "--server", server))) == 1
 
 
