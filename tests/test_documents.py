@@ -41,6 +41,8 @@ APART = {
     "client/medxgan/client/notebook/*.py": "notebook",
     "client/medxgan/client/studies/archive.py": "dicomweb",
     "client/medxgan/client/studies/f*.py": "dicom",
+    "client/medxgan/client/studies/session.py": "dicomweb",
+    "client/medxgan/client/studies/unquoted.py": "dicom",
     "cohort/medxgan/cohort/engines/ray_data.py": "ray",
     "server/medxgan/server/cluster/application.py": "ray",
     "server/medxgan/server/cluster/re*.py": "ray",

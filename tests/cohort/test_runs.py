@@ -1,8 +1,10 @@
 """`medxgan cohort`: rows, maps, errors, and how a run goes on."""
 
+import errno
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from tests.cohort.runs import assert_same, cohort, maps_of, rows_of, succeed
 from tests.gateway.films import PATIENT, PATIENT_ID
 
 from medxgan.client import Client, InversionSettings, MapKind, Settings
+from medxgan.cohort import durable, map_store
+from medxgan.cohort.report import page
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -84,6 +88,9 @@ def test_a_folder_gives_the_rows_of_its_list(listed: Path, finished: Path, serve
             if row["verdict"] is not None:
                 assert 0 <= other["difference_region_share"] <= 1
     assert len(by_name) == len(rows_of(finished)) - 1, "the one that is nowhere"
+    other = cohort(listed.with_suffix(""), run, "--server", server, "--region", "0,0,0.5,1", "--pattern", "*.dcm")
+    assert other.exit_code == 1
+    assert "source_options.pattern began as '*', and is '*.dcm' now" in words(other.output)
 
 
 def test_a_finished_run_is_left_as_it_is(listed: Path, server: str, tmp_path: Path) -> None:
@@ -103,6 +110,7 @@ def test_a_finished_run_is_left_as_it_is(listed: Path, server: str, tmp_path: Pa
         (["--map", "difference"], "maps"),
         (["--part-films", "5"], "part_films"),
         (["--region", "0,0,1,1"], "region"),
+        (["--label-column", "source"], "source_options.label_column began as 'label', and is 'source' now"),
     ],
 )
 def test_a_run_does_not_go_on_otherwise(
@@ -135,8 +143,15 @@ def test_a_run_does_not_go_on_with_another_model_or_source(
     ("source", "out", "options", "named"),
     [
         ("nowhere", "run", [], "SOURCE: there is no"),
+        ("n" * 300, "run", [], "SOURCE: "),
         ("empty", "run", [], "no film"),
         ("empty", "empty/run", [], "outside of SOURCE"),
+        ("link", "empty/run", [], "outside of SOURCE"),
+        ("empty", "link/run", [], "outside of SOURCE"),
+        ("empty", "empty/../run", [], "no film"),
+        ("empty", "file", [], "a folder that can be written to"),
+        ("empty", "file/run", [], "a folder that can be written to"),
+        ("one", "run", ["--part-films", "100000"], "--part-films: expected at most"),
         ("empty", "foreign", [], "expected an empty folder"),
         ("empty", "run", ["--map", "nothing"], "has no map"),
         ("empty", "run", ["--map", "uncertainty"], "--restarts"),
@@ -151,6 +166,8 @@ def test_what_can_t_be_is_refused_by_name(
         (tmp_path / folder).mkdir()
     Image.new("L", (48, 48)).save(tmp_path / "one" / "1.png")
     (tmp_path / "foreign" / "thesis.txt").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "file").touch()
     result = cohort(tmp_path / source, tmp_path / out, "--server", server, *options)
     assert result.exit_code == 1
     assert named in words(result.output)
@@ -180,6 +197,35 @@ def test_rows_of_which_it_is_not_known_what_they_are_do_not_go_on(
     result = cohort(listed, run, "--server", server)
     assert result.exit_code == 1
     assert "no run.json" in words(result.output)
+
+
+def test_a_run_of_another_layout_does_not_go_on(finished: Path, listed: Path, server: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "run.json").write_text(json.dumps(json.loads((run / "run.json").read_text()) | {"format": 1}))
+    result = cohort(listed, run, "--server", server)
+    assert result.exit_code == 1
+    assert "expected format 2, got 1" in words(result.output)
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    Image.new("L", (48, 48)).save(tmp_path / "one" / "1.png")
+    run = tmp_path / "run"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # What a run begins with, its maps, its report.
+    for module, name in ((durable, "synchronise"), (map_store, "synchronise"), (page, "write_durably")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            result = cohort(tmp_path / "one", run, "--server", server)
+        assert result.exit_code == 1
+        assert "--out: expected a folder that can be written to: No space left on device" in words(result.output)
+    assert len(rows_of(succeed(tmp_path / "one", run, "--server", server))) == 1
 
 
 def test_two_commands_do_not_work_in_one_folder(listed: Path, server: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command `medxgan cohort`."""
 
 import os
+import secrets
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +27,7 @@ from medxgan.client.command.terminal import FAILED, complain, known_errors, stan
 from medxgan.client.errors import needed_extra
 from medxgan.client.results import InversionSettings
 from medxgan.client.vocabulary import Solver
-from medxgan.cohort.endpoint import Endpoint
+from medxgan.cohort.endpoint import Endpoint, Token
 from medxgan.cohort.engines.engine import Engine
 from medxgan.cohort.engines.pool import pool
 from medxgan.cohort.errors import CohortError, RunFolderError
@@ -35,7 +36,7 @@ from medxgan.cohort.job import Job
 from medxgan.cohort.progress import progress
 from medxgan.cohort.report.page import write_report
 from medxgan.cohort.report.tally import Tally, tally_run
-from medxgan.cohort.run_folder import RunFolder
+from medxgan.cohort.run_folder import RunFolder, errors_of_the_folder
 from medxgan.cohort.sources.choosing import Source
 from medxgan.cohort.sources.listing import Columns
 from medxgan.cohort.wish import Wish, manifest_of
@@ -122,9 +123,17 @@ def cohort(
     restarts: Annotated[int | None, typer.Option(min=0, help="Inversions from different starts.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of the random starts, of every film.")] = 0,
     pattern: Annotated[str, typer.Option(help="Of the names of a folder's files: '*.dcm'.")] = "*",
-    path_column: Annotated[str, typer.Option(help="Column of a list that has the paths.")] = "path",
-    label_column: Annotated[str, typer.Option(help="Column that is carried through as label.")] = "label",
-    source_column: Annotated[str, typer.Option(help="Column that is carried through as source.")] = "source",
+    path_column: Annotated[
+        str | None, typer.Option(help="Column of a list that has the paths; path if left out.", show_default=False)
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="Column that is carried through as label; label, if there is one.", show_default=False),
+    ] = None,
+    source_column: Annotated[
+        str | None,
+        typer.Option(help="Column that is carried through as source; source, if there is one.", show_default=False),
+    ] = None,
     archive_user: Annotated[str | None, typer.Option(help="User of the archive.")] = None,
     archive_password_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File with the password of that user.")
@@ -139,8 +148,12 @@ def cohort(
     device.
     """
     refuse_misplaced(context, server, "batch")
-    access = Access(tls, tls_authority, tls_certificate, tls_key, token_file)
-    endpoint = Endpoint(server, access, models and models.absolute(), model, provider.value, batch)
+    # Processes of a cluster work in folders of their own.
+    access = Access(tls, *map(_absolute, (tls_authority, tls_certificate, tls_key, token_file)))
+    token = os.environ.get("MEDXGAN_TOKEN") if server is not None else None
+    endpoint = Endpoint(
+        server, access, _absolute(models), model, provider.value, batch, Token(token) if token else None
+    )
     wish = Wish(
         model=model,
         version=version,
@@ -154,9 +167,8 @@ def cohort(
     )
     try:
         with known_errors():
-            films = Source.parse(
-                source, Columns(path_column, label_column, source_column), pattern, archive_user, archive_password_file
-            )
+            columns = Columns(path_column, label_column, source_column)
+            films = Source.parse(source, columns, pattern, archive_user, _absolute(archive_password_file))
             _refuse_inside(films, out)
             engine = _engine(ray, endpoint, workers or _cores(), requests)
             tally = _run(films, RunFolder(out.absolute()), wish, endpoint, engine)
@@ -176,16 +188,19 @@ def _run(
             with console.status("Loading the models"):
                 engine = stack.enter_context(opened)
                 description = engine.describe(wish.model, wish.version)
-            manifest, maps = manifest_of(wish, source, description, None if endpoint.server else endpoint.batch)
+            begun = folder.begun()
+            salt = secrets.token_hex(16) if begun is None else begun.manifest.salt
+            batch = None if endpoint.server else endpoint.batch
+            manifest, maps = manifest_of(wish, source, description, batch, salt)
             size = (description.bundle.image.height, description.bundle.image.width)
             with console.status("Listing the films"):
                 run = folder.begin_or_continue(manifest, source.films, maps, size)
-            job = Job(folder.path, run, source.archive, description.server.limits.message_bytes, engine.requests)
+            job = Job(folder.path, run, source.holder, description.server.limits.message_bytes, engine.requests)
             if parts := folder.open_parts(run):
                 done = run.films - sum(run.films_of(part) for part in parts)
                 with progress(console, run.films, done) as tell:
                     engine.explain(job, parts, tell)
-        with console.status("Writing the report"):
+        with console.status("Writing the report"), errors_of_the_folder():
             tally = tally_run(folder, run, description.bundle)
             write_report(folder.report, tally, run, description.bundle)
     return tally
@@ -213,8 +228,12 @@ def _region(text: str) -> Region:
         ) from error
 
 
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
 def _refuse_inside(source: Source, out: Path) -> None:
-    if source.archive is None and out.absolute().is_relative_to(Path(source.text).absolute()):
+    if source.path is not None and out.resolve().is_relative_to(source.path.resolve()):
         raise RunFolderError("--out: expected a folder outside of SOURCE, whose files are films")
 
 

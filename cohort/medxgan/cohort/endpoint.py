@@ -23,6 +23,20 @@ NAMED_REQUESTS = 24
 """Films that are with a named server at once: three of its full batches, and less than it takes from one caller."""
 
 
+class Token:
+    """A bearer token that no text shows: Ray may write down the arguments that its actors are made with.
+
+    Attributes:
+        text: the token.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "Token(...)"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """How a process that explains comes to a server.
@@ -34,6 +48,7 @@ class Endpoint:
         model: name of the model that will be asked for.
         provider: what one of its own computes on.
         batch: inversions that advance together on each copy of the model; of one of its own.
+        token: shows who calls a named one, where `access` names no file: a process elsewhere has another environment.
     """
 
     server: str | None
@@ -42,6 +57,7 @@ class Endpoint:
     model: str
     provider: str
     batch: int
+    token: Token | None = None
 
     @property
     def gpus(self) -> int:
@@ -60,7 +76,10 @@ class Endpoint:
             EmbeddedServerError: they can't be served.
         """
         if self.server is not None:
-            yield self.server, {**self.access.arguments(), **_PATIENT}
+            arguments = self.access.arguments()
+            if self.access.token_file is None and self.token is not None:
+                arguments["token"] = self.token.text
+            yield self.server, {**arguments, **_PATIENT}
             return
         try:
             folder = find_models(self.models, self.model)

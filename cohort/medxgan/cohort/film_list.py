@@ -13,8 +13,8 @@ from medxgan.cohort.sources.film import Film
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("film", "place", "label", "source")])
 
-GROUP_PARTS = 64
-"""Parts in a row group: what is read at once to know one part."""
+GROUP_FILMS = 8192
+"""Films of a row group, in whole parts: what is held at once to write the list, and to know one part."""
 
 
 def write_films(path: Path, films: Iterator[Film], part_films: int) -> int:
@@ -28,8 +28,8 @@ def write_films(path: Path, films: Iterator[Film], part_films: int) -> int:
     def write(unfinished: Path) -> None:
         nonlocal count
         with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
-            while group := list(islice(films, part_films * GROUP_PARTS)):
-                writer.write_table(pa.Table.from_pylist([vars(film) for film in group], SCHEMA))
+            while group := list(islice(films, part_films * _group_parts(part_films))):
+                writer.write_table(pa.Table.from_pylist([vars(film.as_text) for film in group], SCHEMA))
                 count += len(group)
 
     write_durably(path, write)
@@ -50,10 +50,14 @@ class FilmList:
 
     def part(self, number: int) -> Sequence[Film]:
         """The films of part `number`, from 0."""
-        group, place = divmod(number, GROUP_PARTS)
+        group, place = divmod(number, _group_parts(self._part_films))
         start = place * self._part_films
         return self._group(group)[start : start + self._part_films]
 
     def _read_group(self, group: int) -> list[Film]:
         with pq.ParquetFile(self._path) as file:
             return [Film(**row) for row in file.read_row_group(group).to_pylist()]
+
+
+def _group_parts(part_films: int) -> int:
+    return max(1, GROUP_FILMS // part_films)

@@ -1,6 +1,7 @@
 """All that a process needs to explain parts of a run; it goes from one machine to another."""
 
 import asyncio
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 from medxgan.client.async_client import AsyncClient
 from medxgan.cohort.manifest import Run
 from medxgan.cohort.part_explainer import DonePart, PartExplainer, Tell
-from medxgan.cohort.run_folder import RunFolder
+from medxgan.cohort.run_folder import RunFolder, errors_of_the_folder
 from medxgan.cohort.sources.archive import Archive
-from medxgan.cohort.sources.choosing import FilmReader
+from medxgan.cohort.sources.reading import FilmReader
 
 PARTS_AT_ONCE = 3
 """Parts under way in a process: while one is written, the next two keep the server busy. It bounds the memory."""
@@ -43,7 +44,11 @@ class Job:
             MedxganClientError: the server can't be had.
         """
         try:
-            return asyncio.run(self._explain(address, arguments, parts, tell))
+            # Not all that pydicom warns of is a value's form, and all of it quotes films. The filter is one for all
+            # threads: those of this run come after it, and are gone before it.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="pydicom")
+                return asyncio.run(self._explain(address, arguments, parts, tell))
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
@@ -53,7 +58,8 @@ class Job:
         waiting, done = iter(parts), list[DonePart]()
         async with AsyncClient(address, **arguments) as client:
             reader = FilmReader(self.archive, self.maximum_bytes)
-            explainer = PartExplainer(RunFolder(self.folder), self.run, client, reader, self.requests)
+            with errors_of_the_folder():
+                explainer = PartExplainer(RunFolder(self.folder), self.run, client, reader, self.requests)
 
             async def work(parts: Iterator[int]) -> None:
                 for part in parts:

@@ -13,8 +13,8 @@ from medxgan.cohort.durable import write_durably
 from medxgan.cohort.errors import RunFolderError
 from medxgan.cohort.figures import Region
 
-FORMAT = 1
-"""Version of the folder's layout."""
+FORMAT = 2
+"""Version of the folder's layout. Of 1 it is not known which films of the source were asked for."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Manifest:
 
     Attributes:
         source: where the films come from.
+        source_options: what else says which films these are, by the names of the command's options.
+        salt: of the hash that stands for an archive's query, in hexadecimal digits.
         model: name.
         version: of the model.
         bundle_sha256: of the model.
@@ -40,6 +42,8 @@ class Manifest:
     """
 
     source: str
+    source_options: Mapping[str, str | None]
+    salt: str
     model: str
     version: str
     bundle_sha256: str
@@ -115,7 +119,10 @@ class Run:
             content = json.loads(path.read_text(encoding="utf-8"))
             films = content.pop("films")
             if content["format"] != FORMAT:
-                raise RunFolderError(f"{path}: expected format {FORMAT}, got {content['format']}")
+                raise RunFolderError(
+                    f"{path}: expected format {FORMAT}, got {content['format']}; "
+                    "a run ends with the release that it began with. Give --out another folder"
+                )
             for name in ("classes", "checks", "maps"):
                 content[name] = tuple(content[name])
             content["region"] = None if content["region"] is None else tuple(content["region"])

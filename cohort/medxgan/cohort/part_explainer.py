@@ -25,9 +25,9 @@ from medxgan.cohort.columns import schema
 from medxgan.cohort.errors import DifferentRunError, FilmError
 from medxgan.cohort.manifest import Run
 from medxgan.cohort.rows import Row, error_part, explanation_part, film_part
-from medxgan.cohort.run_folder import RunFolder
-from medxgan.cohort.sources.choosing import FilmReader
+from medxgan.cohort.run_folder import RunFolder, errors_of_the_folder
 from medxgan.cohort.sources.film import Film
+from medxgan.cohort.sources.reading import FilmReader
 
 TRIES = 2
 """Times that a film is asked for whose explanation ended by a fault of the server, before that is its row."""
@@ -80,6 +80,7 @@ class PartExplainer:
             MedxganClientError: the server can't be had.
             DifferentRunError: another model answers than the one that the run began with.
             SourceError: the archive does not answer.
+            RunFolderError: the folder can't be written to.
         """
         films = await asyncio.to_thread(self._films.part, part)
         first = part * self._run.manifest.part_films
@@ -95,7 +96,8 @@ class PartExplainer:
 
     def _write(self, part: int, rows: list[Row], maps: dict[str, FloatArray]) -> None:
         # Maps first: a part is done where its rows are.
-        self._maps.write(part, maps)
+        with errors_of_the_folder():
+            self._maps.write(part, maps)
         self._folder.finish_part(part, pa.Table.from_pylist(rows, self._schema))
 
     async def _place_film(

@@ -28,6 +28,20 @@ OWN = frozenset({"run.json", "films.parquet", "rows", "maps.zarr", "report.html"
 """All that a run puts into its folder."""
 
 
+@contextmanager
+def errors_of_the_folder() -> Iterator[None]:
+    """Say in words what keeps a run from its folder: a full disk, a file in its place.
+
+    Raises:
+        RunFolderError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise RunFolderError(f"--out: expected a folder that can be written to: {why}") from error
+
+
 class RunFolder:
     """Where everything of a run lies.
 
@@ -45,19 +59,35 @@ class RunFolder:
         """Make the folder, and keep other commands out of it while the context lasts; a killed one holds nothing.
 
         Raises:
-            RunFolderError: another command works there, or it holds what is no run's.
+            RunFolderError: another command works there, it holds what is no run's, or it can't be written to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_own(entry.name))
-        if foreign:
-            raise RunFolderError(f"--out: expected an empty folder or that of a run, found {len(foreign)} other names")
-        with (self.path / "lock").open("a") as lock:
+        with errors_of_the_folder():
+            self.path.mkdir(parents=True, exist_ok=True)
+            foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_own(entry.name))
+            if foreign:
+                raise RunFolderError(
+                    f"--out: expected an empty folder or that of a run, found {len(foreign)} other names"
+                )
+            lock = (self.path / "lock").open("a")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise RunFolderError("--out: another command works in this folder") from error
+            except OSError as error:
+                raise RunFolderError(f"--out: it can't be locked: {error.strerror}") from error
             yield
 
+    @errors_of_the_folder()
+    def begun(self) -> Run | None:
+        """The run that has begun here; None where none has.
+
+        Raises:
+            RunFolderError: it can't be told how it began.
+        """
+        return Run.read(self.manifest) if self.manifest.exists() else None
+
+    @errors_of_the_folder()
     def begin_or_continue(
         self,
         manifest: Manifest,
@@ -75,13 +105,12 @@ class RunFolder:
 
         Raises:
             DifferentRunError: it began otherwise.
-            RunFolderError: it can't be told how it began.
+            RunFolderError: it can't be told how it began, or the folder can't be written to.
             SourceError: there are no films.
         """
         for left_over in (*self.path.glob(f"*{UNFINISHED}"), *self.rows.glob(f"*{UNFINISHED}")):
             left_over.unlink()
-        if self.manifest.exists():
-            run = Run.read(self.manifest)
+        if (run := self.begun()) is not None:
             if differences := run.manifest.differences(manifest):
                 raise DifferentRunError(differences)
             sweep(self.maps)
@@ -118,6 +147,7 @@ class RunFolder:
         """The maps of the run."""
         return MapStore(self.maps, run.manifest.part_films)
 
+    @errors_of_the_folder()
     def finish_part(self, part: int, rows: pa.Table) -> None:
         """Write the rows of a part, the maps of which are on the disk: from then on it is done."""
         write_durably(self.part_file(part), partial(pq.write_table, rows, compression="zstd"))

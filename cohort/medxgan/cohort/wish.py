@@ -13,6 +13,11 @@ from medxgan.cohort.sources.choosing import Source
 USUAL_MAPS = ("original", "reconstruction", "negative_realization", "difference")
 """What is kept of a model that has a generator, where no map is named: enough to look at every film again."""
 
+PART_BYTES = 2**30
+"""Maps of a part: three parts are in memory at once, and a chunk of Zarr is compressed as a whole."""
+
+FLOAT_BYTES = 4
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -38,7 +43,7 @@ class Wish:
 
 
 def manifest_of(
-    wish: Wish, source: Source, description: ModelDescription, batch: int | None
+    wish: Wish, source: Source, description: ModelDescription, batch: int | None, salt: str
 ) -> tuple[Manifest, Sequence[MapDescription]]:
     """What a run begins with, and its maps.
 
@@ -47,14 +52,18 @@ def manifest_of(
         source: of the films.
         description: of the model that the server has.
         batch: films that advance together; None where a server that was named decides it.
+        salt: of the run.
 
     Raises:
-        CohortError: the model has no such map.
+        CohortError: the model has no such map, or the maps of a part are too many bytes.
     """
     maps = _maps(wish, description)
     bundle = description.bundle
+    _refuse_large_parts(wish.part_films, len(maps), bundle.image.height, bundle.image.width)
     manifest = Manifest(
-        source=source.name,
+        source=source.name(salt),
+        source_options=source.options,
+        salt=salt,
         model=description.model.name,
         version=description.model.version,
         bundle_sha256=description.model.bundle_sha256,
@@ -70,6 +79,15 @@ def manifest_of(
         part_films=wish.part_films,
     )
     return manifest, maps
+
+
+def _refuse_large_parts(films: int, maps: int, height: int, width: int) -> None:
+    most = PART_BYTES // (max(maps, 1) * height * width * FLOAT_BYTES)
+    if films > most:
+        raise CohortError(
+            f"--part-films: expected at most {most}, got {films}: a part's maps are held in memory, "
+            f"{PART_BYTES // 2**30} GiB of them at most, and a film has {maps} of {height}x{width}"
+        )
 
 
 def _maps(wish: Wish, description: ModelDescription) -> Sequence[MapDescription]:

@@ -7,12 +7,13 @@ import requests
 from dicomweb_client.uri import URI
 from dicomweb_client.web import DICOMwebClient
 from pydicom import dcmwrite
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from medxgan.client.loopback import keeps_films_private
 from medxgan.client.studies.errors import StudyError
 from medxgan.client.studies.films import Film, Skipped, no_film
+from medxgan.client.studies.session import archive_session
+from medxgan.client.studies.unquoted import unquoted
 
 TIMEOUT_S = 60.0
 """Seconds for each answer."""
@@ -35,14 +36,11 @@ class Archive:
     def __init__(self, url: str, user: str | None = None, password_file: Path | None = None) -> None:
         if not keeps_films_private(url):
             raise StudyError(f"{url}: expected an https:// address, or an http:// one on loopback")
-        session = requests.Session()
-        if user is not None:
-            try:
-                password = "" if password_file is None else password_file.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise StudyError(f"{password_file}: no password can be read there") from error
-            session.auth = (user, password)
-        self._client = DICOMwebClient(url, session=session, timeout=TIMEOUT_S)
+        try:
+            session = archive_session(user, password_file, TIMEOUT_S)
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(f"{password_file}: no password can be read there") from error
+        self._client = DICOMwebClient(url, session=session)
         self._client.set_http_retry_params(retry=False)
 
     def films(self, study: str, series: str | None = None, *, several_frames: bool = False) -> list[Film | Skipped]:
@@ -57,8 +55,7 @@ class Archive:
                 if series is None
                 else self._client.retrieve_series_metadata(study, series)
             )
-            # An ill-formed value is none of our business, and a warning would quote it.
-            with disable_value_validation():
+            with unquoted():
                 headers = sorted((Dataset.from_json(each, _no_bulk_data) for each in found), key=_place)
             return [self._judged(study, header, several_frames) for header in headers]
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -73,7 +70,7 @@ class Archive:
     def _fetched(self, study: str, series: str, instance: str) -> bytes:
         content = io.BytesIO()
         try:
-            with disable_value_validation():
+            with unquoted():
                 film = self._client.retrieve_instance(study, series, instance, media_types=_ANY_ENCODING)
                 dcmwrite(content, film, enforce_file_format=True)
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from medxgan.client.studies.errors import StudyError
 from medxgan.client.studies.films import Film, Skipped, no_film
+from medxgan.client.studies.unquoted import unquoted
 
 DICOMDIR = "DICOMDIR"
 """The name that the standard gives the file (PS3.10, 8.6)."""
@@ -30,8 +30,7 @@ def films_of(path: Path, *, several_frames: bool = False) -> list[Film | Skipped
         StudyError: it is no folder or DICOMDIR that can be read.
     """
     folder = path if path.is_dir() else path.parent
-    # An ill-formed value is none of our business, and a warning would quote it.
-    with disable_value_validation():
+    with unquoted():
         files = sorted(folder.rglob("*")) if path.is_dir() else sorted(_named_by(path))
         return [_judged(file, folder, several_frames) for file in _distinct(files)]
 

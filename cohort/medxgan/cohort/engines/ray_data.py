@@ -129,8 +129,8 @@ def ray_data(address: str, endpoint: Endpoint, workers: int, requests: int | Non
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     options = {**quiet, "include_dashboard": False, "num_cpus": workers}
     if address != LOCAL:
-        # A process of the cluster finds medxgan where this one does.
-        found = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        # A process of the cluster finds medxgan where this one does, and trusts the same archives.
+        found = {name: os.environ[name] for name in ("PYTHONPATH", "REQUESTS_CA_BUNDLE") if name in os.environ}
         options = {**quiet, "address": address, "runtime_env": {"env_vars": found}}
     try:
         ray.init(**options)

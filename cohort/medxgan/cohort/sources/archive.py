@@ -1,20 +1,21 @@
-"""The films of an archive that is searched by DICOMweb: QIDO-RS finds them, WADO-RS fetches them."""
+"""The films of an archive that is searched by DICOMweb (QIDO-RS)."""
 
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import pydicom
 import requests
 from dicomweb_client.web import DICOMwebClient
-from requests.adapters import HTTPAdapter
 
 from medxgan.client.loopback import keeps_films_private
-from medxgan.cohort.errors import FilmError, SourceError
+from medxgan.client.studies.session import archive_session
+from medxgan.cohort.errors import SourceError
 from medxgan.cohort.sources.film import Film
+from medxgan.cohort.sources.patience import BUSY, patiently, status_of
 
 PAGE = 100
 """Entries that are asked for at once."""
@@ -72,82 +73,61 @@ class Archive:
         if "ModalitiesInStudy" in of_studies:
             of_series.setdefault("Modality", of_studies["ModalitiesInStudy"])
         try:
-            for found in _pages(client.search_for_studies, search_filters=of_studies):
-                study = _text(found, STUDY)
-                for row in _pages(client.search_for_series, study, search_filters=of_series):
-                    series = _text(row, SERIES)
-                    instances = _pages(client.search_for_instances, study, series)
-                    for instance in sorted(_text(each, INSTANCE) for each in instances):
+            for study in _found(client.search_for_studies, STUDY, search_filters=of_studies):
+                for series in _found(client.search_for_series, SERIES, study, search_filters=of_series):
+                    for instance in sorted(_found(client.search_for_instances, INSTANCE, study, series)):
                         yield Film(instance, f"{study}/{series}/{instance}")
-        except (requests.RequestException, KeyError, ValueError) as error:
-            raise SourceError(f"the archive does not answer the query as expected: {type(error).__name__}") from error
+        except requests.RequestException as error:
+            status = status_of(error)
+            said = type(error).__name__ if status is None else f"status {status}"
+            raise SourceError(f"the archive does not answer the query as expected ({said})") from error
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise SourceError(
+                "the archive does not answer the query as expected: with UIDs of what it found"
+            ) from error
 
-    def client(self) -> DICOMwebClient:
-        """A client of it.
+    def client(self, most_bytes: int | None = None) -> DICOMwebClient:
+        """A client of it, for one thread.
+
+        Args:
+            most_bytes: of each answer; None for any number.
 
         Raises:
             SourceError: the password can't be read.
         """
-        session = requests.Session()
-        # The options say who asks and where: no proxy, no netrc.
-        session.trust_env = False
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Timed())
-        if self.user is not None:
-            try:
-                password = "" if self.password_file is None else self.password_file.read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise SourceError(f"--archive-password-file: it can't be read: {error.strerror}") from error
-            session.auth = (self.user, password)
-        return DICOMwebClient(self.url, session=session)
+        try:
+            session = archive_session(self.user, self.password_file, TIMEOUT, most_bytes)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError("--archive-password-file: it can't be read") from error
+        client = DICOMwebClient(self.url, session=session)
+        # It would try again whatever failed, a refused connection and a film that is too large among it.
+        client.set_http_retry_params(retry=False)
+        return client
 
 
-def fetch(client: DICOMwebClient, place: str) -> bytes:
-    """Fetch one film as a DICOM file.
+def _found(search: Callable[..., Any], tag: str, *where: str, **options: Any) -> Iterator[str]:
+    """UIDs, each once.
 
-    Raises:
-        FilmError: it is gone, or what comes is no DICOM object.
-        SourceError: the archive does not answer.
+    The end is where nothing new comes: an archive may give fewer at once than it is asked for, and one that knows of no
+    pages gives everything, again and again.
     """
-    content = io.BytesIO()
-    try:
-        study, series, instance = place.split("/")
-        film = client.retrieve_instance(study, series, instance)
-        pydicom.dcmwrite(content, film, enforce_file_format=True)
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if status in (requests.codes.not_found, requests.codes.gone):
-            raise FilmError("missing", "film", "the archive has it no longer") from error
-        raise SourceError(f"the archive refuses a film with the status {status}") from error
-    except requests.RequestException as error:
-        raise SourceError(f"the archive does not answer: {type(error).__name__}") from error
-    except Exception as error:
-        # A damaged object fails in whatever way pydicom does.
-        text = f"expected a DICOM object of the archive, which failed to be read ({type(error).__name__})"
-        raise FilmError("unreadable", "film", text) from error
-    return content.getvalue()
-
-
-class _Timed(HTTPAdapter):
-    """An adapter that waits no longer than `TIMEOUT`: requests waits for ever."""
-
-    def send(self, *arguments: Any, **options: Any) -> requests.Response:
-        """Send a request."""
-        return super().send(*arguments, **options | {"timeout": TIMEOUT})
-
-
-def _pages(search: Any, *where: str, **options: Any) -> Iterator[Mapping[str, Any]]:
-    offset, before = 0, None
+    known: set[str] = set()
+    offset = 0
     while True:
-        page = search(*where, limit=PAGE, offset=offset, **options)
-        # An archive that knows of no pages gives everything, again and again.
-        if page == before:
+        page = patiently(partial(search, *where, limit=PAGE, offset=offset, **options), _is_busy)
+        uids = dict.fromkeys(_uid(entry[tag]["Value"][0]) for entry in page)
+        if known.issuperset(uids):
             return
-        yield from page
-        if len(page) < PAGE:
-            return
-        offset, before = offset + len(page), page
+        yield from (uid for uid in uids if uid not in known)
+        known.update(uids)
+        offset += len(page)
 
 
-def _text(found: Mapping[str, Any], tag: str) -> str:
-    return str(found[tag]["Value"][0])
+def _uid(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected a UID")
+    return value
+
+
+def _is_busy(error: requests.RequestException) -> bool:
+    return status_of(error) in BUSY | {HTTPStatus.GATEWAY_TIMEOUT}

@@ -1,15 +1,18 @@
 """What SOURCE on the command line stands for."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medxgan.cohort.errors import FilmError, SourceError
-from medxgan.cohort.sources.archive import Archive, fetch
+from medxgan.cohort.errors import SourceError
+from medxgan.cohort.sources.archive import Archive
 from medxgan.cohort.sources.film import Film
 from medxgan.cohort.sources.folder import folder_films
 from medxgan.cohort.sources.listing import Columns, listed_films
+
+SLOW = {"n": 2**15, "r": 8, "p": 1, "maxmem": 2**26}
+"""What scrypt is told: 32 MiB for each guess."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,43 @@ class Source:
         """
         if text.startswith(("http://", "https://")):
             return cls(text, Archive.parse(text, user, password_file))
-        if not Path(text).exists():
+        try:
+            is_there = Path(text).exists()
+        except OSError as error:
+            raise SourceError(f"SOURCE: {text} can't be read: {error.strerror}") from error
+        if not is_there:
             raise SourceError(f"SOURCE: there is no folder or file {text}")
         return cls(text, None, columns, pattern)
 
     @property
-    def name(self) -> str:
-        """What the run notes of it: a query may name patients, so that its hash stands for it."""
+    def path(self) -> Path | None:
+        """Of the folder or the list; None of an archive."""
+        return None if self.archive is not None else Path(self.text)
+
+    def name(self, salt: str) -> str:
+        """What the run notes of it: a query may name patients, so that a hash stands for it that is slow to guess at.
+
+        Args:
+            salt: of the run, in hexadecimal digits.
+        """
         if self.archive is None:
             return str(Path(self.text).absolute())
-        query = hashlib.sha256(repr(self.archive.query).encode()).hexdigest()
-        return f"{self.archive.url} (SHA-256 of the query: {query})"
+        query = hashlib.scrypt(repr(self.archive.query).encode(), salt=bytes.fromhex(salt), dklen=32, **SLOW)
+        return f"{self.archive.url} (scrypt of the query: {query.hex()})"
+
+    @property
+    def options(self) -> Mapping[str, str | None]:
+        """What else says which films these are, by the names of the command's options."""
+        if self.path is None:
+            return {}
+        if self.path.is_dir():
+            return {"pattern": self.pattern}
+        return {f"{use}_column": name or use for use, name in vars(self.columns).items()}
+
+    @property
+    def holder(self) -> Archive | None:
+        """The archive that films are fetched from, without the query; None for files."""
+        return None if self.archive is None else replace(self.archive, query=())
 
     def films(self) -> Iterator[Film]:
         """The films, in an order that is always the same where the source is.
@@ -59,38 +88,3 @@ class Source:
             return self.archive.films()
         path = Path(self.text)
         return folder_films(path, self.pattern) if path.is_dir() else listed_films(path, self.columns)
-
-
-class FilmReader:
-    """Reads films. May be used by several threads.
-
-    Args:
-        archive: that they lie in; None for files.
-        maximum_bytes: of a film; a larger one is not read.
-    """
-
-    def __init__(self, archive: Archive | None, maximum_bytes: int) -> None:
-        self._client = None if archive is None else archive.client()
-        self._maximum = maximum_bytes
-
-    def read(self, film: Film) -> bytes:
-        """The film's file.
-
-        Raises:
-            FilmError: there is none, or it can't be read.
-            SourceError: the archive does not answer.
-        """
-        if self._client is not None:
-            return fetch(self._client, film.place)
-        path = Path(film.place)
-        try:
-            size = path.stat().st_size
-            if size > self._maximum:
-                raise FilmError("too_large", "film", f"expected at most {self._maximum} bytes, got {size}")
-            if size == 0:
-                raise FilmError("unreadable", "film", "expected an image file, got an empty one")
-            return path.read_bytes()
-        except FileNotFoundError as error:
-            raise FilmError("missing", "film", "there is no such file") from error
-        except OSError as error:
-            raise FilmError("unreadable", "film", f"it can't be read: {error.strerror or 'unknown'}") from error
