@@ -19,6 +19,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     kind: str = "application/dicom+json"
+    location: str | None = None
 
 
 def listing(*found: Mapping[str, str]) -> Answer:
@@ -60,6 +61,8 @@ def answering(answer: Callable[[str, Mapping[str, str]], Answer], tls: ssl.SSLCo
             self.send_response(said.status)
             self.send_header("Content-Type", said.kind)
             self.send_header("Content-Length", str(len(said.body)))
+            if said.location is not None:
+                self.send_header("Location", said.location)
             self.end_headers()
             self.wfile.write(said.body)
 

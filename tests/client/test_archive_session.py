@@ -58,6 +58,22 @@ def test_no_more_is_read_than_is_taken(size: int, is_taken: bool) -> None:
                 session.get(archive.url)
 
 
+@pytest.mark.parametrize("target", ["http://archive.example/", "//archive.example/", "ftp://127.0.0.1/"])
+def test_nobody_is_sent_on_to_an_address_in_the_clear(target: str) -> None:
+    with answering(lambda *_: Answer(302, location=target)) as archive:
+        with pytest.raises(StudyError, match="RedirectedError"):
+            Archive(f"{archive.url}/dicom-web").films("1.2.3")
+        assert len(archive.requests) == 1
+
+
+def test_an_archive_may_send_on_to_itself() -> None:
+    def answer(path: str, _: object) -> Answer:
+        return Answer(body=b"[]") if path.startswith("/new/") else Answer(302, location=f"/new{path}")
+
+    with answering(answer) as archive:
+        assert Archive(f"{archive.url}/dicom-web").films("1.2.3") == []
+
+
 def test_a_thread_that_is_done_lets_no_warning_through_to_another() -> None:
     """pydicom's own context manager does: it sets one switch of the process back."""
     first_inside, second_inside, first_outside = threading.Event(), threading.Event(), threading.Event()

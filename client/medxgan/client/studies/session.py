@@ -4,13 +4,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from medxgan.client.loopback import keeps_films_private
+
 
 class TooLongError(requests.RequestException):
     """An answer is longer than what is taken."""
+
+
+class RedirectedError(requests.RequestException):
+    """The archive sends us on to where films may not be fetched from."""
 
 
 def archive_session(
@@ -28,7 +35,7 @@ def archive_session(
         OSError: the file can't be read.
         UnicodeDecodeError: it holds no text.
     """
-    session = requests.Session()
+    session = _Session()
     # Whoever asks says who asks, and where: no proxy of the environment, and no netrc. Whom to trust may be said there.
     session.trust_env = False
     session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
@@ -38,6 +45,17 @@ def archive_session(
         password = "" if password_file is None else password_file.read_text(encoding="utf-8").strip()
         session.auth = (user, password)
     return session
+
+
+class _Session(requests.Session):
+    """A session that follows an archive only to where films may be fetched from."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer sends us on to; requests asks before it goes there."""
+        target = super().get_redirect_target(resp)
+        if target is not None and not keeps_films_private(urljoin(resp.url, target)):
+            raise RedirectedError
+        return target
 
 
 class _Bounded(HTTPAdapter):
