@@ -36,6 +36,8 @@ class Archive:
         if not keeps_films_private(url):
             raise StudyError(f"{url}: expected an https:// address, or an http:// one on loopback")
         session = requests.Session()
+        # The options say who asks and where: no proxy, no netrc.
+        session.trust_env = False
         if user is not None:
             try:
                 password = "" if password_file is None else password_file.read_text(encoding="utf-8").strip()
