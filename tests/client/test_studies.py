@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -187,10 +188,14 @@ def test_an_archive_that_lacks_the_study_or_is_away_says_so(archive: Orthanc) ->
         Archive("http://127.0.0.1:9/dicom-web").films(study)
 
 
-@pytest.mark.parametrize("headers", [[{}], [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}], {"error": "none"}, [1]])
-def test_an_archive_that_answers_with_something_else_is_an_error_of_the_study(headers: object) -> None:
+@contextmanager
+def answering(headers: object) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """Answers everything with the same; gives its address, and whom it heard: what was asked, and with which name."""
+    heard: list[tuple[str, str | None]] = []
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            heard.append((self.path, self.headers["Authorization"]))
             self.send_response(200)
             self.send_header("Content-Type", "application/dicom+json")
             self.end_headers()
@@ -200,14 +205,34 @@ def test_an_archive_that_answers_with_something_else_is_an_error_of_the_study(he
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        answering = threading.Thread(target=server.serve_forever, args=(0.01,))
-        answering.start()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
         try:
-            with pytest.raises(StudyError):
-                Archive(f"http://127.0.0.1:{server.server_port}/dicom-web").films("1.2.3")
+            yield f"http://127.0.0.1:{server.server_port}", heard
         finally:
             server.shutdown()
-            answering.join()
+            thread.join()
+
+
+@pytest.mark.parametrize("headers", [[{}], [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}], {"error": "none"}, [1]])
+def test_an_archive_that_answers_with_something_else_is_an_error_of_the_study(headers: object) -> None:
+    with answering(headers) as (url, _), pytest.raises(StudyError):
+        Archive(f"{url}/dicom-web").films("1.2.3")
+
+
+def test_no_proxy_and_no_netrc_of_the_environment_hears_of_a_study(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login reader password secret\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering([]) as (url, heard), answering([]) as (proxy, heard_by_proxy):
+        for name in ("http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        assert Archive(f"{url}/dicom-web").films("1.2.3") == []
+    assert heard == [("/dicom-web/studies/1.2.3/metadata", None)]
+    assert heard_by_proxy == []
 
 
 def test_a_class_of_films_stays_a_film() -> None:

@@ -52,6 +52,11 @@ def test_the_least_that_is_needed(tmp_path: Path) -> None:
         ("[dicom]", "[outputs]\nsecond_capture = true\n\n[dicom]", "outputs"),
         ("[dicom]", "[outputs]\ntrajectory = 1\n\n[dicom]", "outputs"),
         ("[dicom]", "[retention]\nfiles_days = 7\nrows_days = 1\n\n[dicom]", "retention"),
+        (
+            "[dicom]",
+            '[retention]\nfiles_days = 1\nrows_days = 2\n\n[[dicomweb]]\nname = "a"\nurl = "https://a"\n\n[dicom]',
+            "retention.rows_days",
+        ),
         ('folder = "spool"', 'folder = "spool"\ntelemetry = "0.0.0.0:9464"', "telemetry"),
         ("[dicom]", '[[dicomweb]]\nname = "a"\nurl = "http://pacs.example"\n\n[dicom]', "dicomweb.0.url"),
         ('model = "chest"', 'model = "chest"\n\n[[rules]]\nname = "chest films"\nignore = "x"', "different names"),

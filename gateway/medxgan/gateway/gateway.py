@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -123,6 +124,9 @@ class Gateway:
         results.sweep(known_results)
         if answers is not None:
             answers.sweep(known_films)
+        elif (folder / "answers").exists():
+            # Nobody may read them any more, and nothing would delete them with their films.
+            shutil.rmtree(folder / "answers")
         journal.keep_destinations(each.name for each in settings.destinations)
         metrics = Metrics()
         metrics.watch(journal, films, self._clock)

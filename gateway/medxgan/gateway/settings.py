@@ -263,7 +263,8 @@ class RetentionSettings(_Part):
 
     Attributes:
         files_days: days that the files of a delivered film stay, its own and its results.
-        rows_days: days that the journal knows of a film that was delivered or ignored.
+        rows_days: days that the journal knows of a film that was delivered or ignored; more than those of studies that
+            are searched for, or a film is explained again and again.
     """
 
     files_days: Annotated[float, Field(ge=0)] = 7.0
@@ -317,6 +318,9 @@ class GatewaySettings(_Part):
                 raise ValueError(f"expected {what} of different names")
         if self.dicom is None and not self.folders and not self.dicomweb:
             raise ValueError("expected a way in: dicom, folders or dicomweb")
+        searched = max((archive.days for archive in self.dicomweb if archive.changes == "query"), default=-1)
+        if self.retention.rows_days < searched + 1:
+            raise ValueError("retention.rows_days: expected more than the days of dicomweb")
         if self.reading is not None and self.telemetry is None:
             raise ValueError("reading: expected telemetry, which is where it is answered")
         return self

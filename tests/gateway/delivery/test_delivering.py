@@ -233,6 +233,47 @@ def test_a_result_whose_file_is_gone_fails(
     assert journal.film(1).reason == "archive: a file of the results is gone"
 
 
+class Broken:
+    """Fails as it should not at the first films, and takes the others."""
+
+    def __init__(self, *faults: Exception) -> None:
+        self._faults = list(faults)
+
+    def send(self, objects: Sequence[Dataset]) -> Answers:
+        if self._faults:
+            raise self._faults.pop(0)
+        return {each.SOPInstanceUID: answer_of(0) for each in objects}
+
+
+def test_a_film_that_is_not_sent_for_a_fault_holds_up_no_other(
+    owe: Callable[..., list[Dataset]], delivering: Callable[..., Delivering], journal: Journal, clock: MovedClock
+) -> None:
+    for _ in range(2):
+        owe("archive")
+    part = delivering(Broken(AttributeError("Planted^Name")))
+    assert part.step()
+    assert (journal.film(1).state, journal.film(2).state) == (State.EXPLAINED, State.EXPLAINED)
+    assert part.step()
+    assert (journal.film(1).state, journal.film(2).state) == (State.EXPLAINED, State.DELIVERED)
+    clock.move(RETRIES.longest_s)
+    assert part.step()
+    assert journal.film(1).state is State.DELIVERED
+
+
+def test_a_file_of_tls_that_is_gone_is_waited_for(
+    owe: Callable[..., list[Dataset]], delivering: Callable[..., Delivering], journal: Journal, tmp_path: Path
+) -> None:
+    owe("archive")
+    files = {name: tmp_path / f"{name}.pem" for name in ("authority", "certificate", "key")}
+    for file in files.values():
+        file.touch()
+    sender = store(1, tls=files)
+    for file in files.values():
+        file.unlink()
+    assert delivering(sender).step()
+    assert journal.film(1).state is State.EXPLAINED
+
+
 def test_a_web_archive_that_lets_nobody_in_is_waited_for(
     orthanc: Orthanc, owe: Callable[..., list[Dataset]], delivering: Callable[..., Delivering], journal: Journal
 ) -> None:

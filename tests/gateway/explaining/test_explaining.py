@@ -127,6 +127,27 @@ def test_what_is_said_is_written_for_an_integration_engine_once(
     assert [json.loads(path.read_text()) for path in (tmp_path / "fhir").iterdir()] == [bundle]
 
 
+def test_results_that_can_not_be_noted_leave_no_files(
+    explaining: Make,
+    receive: Callable[..., int],
+    journal: Journal,
+    results: FileStore,
+    clock: MovedClock,
+    server: str,
+    tmp_path: Path,
+) -> None:
+    receive()
+    part = explaining(server, fhir=FhirFolder(tmp_path / "fhir", ""))
+    (tmp_path / "fhir").rmdir()
+    assert part.step()
+    assert (journal.film(1).state, journal.film(1).reason) == (State.RECEIVED, "disk: ENOENT")
+    assert not list((tmp_path / "results").iterdir())
+    (tmp_path / "fhir").mkdir()
+    clock.move(RETRIES.longest_s)
+    assert part.step()
+    assert all(results.path(each.file).is_file() for each in journal.results(1))
+
+
 @pytest.mark.slow
 def test_a_server_that_is_away_for_an_hour_loses_nothing(
     explaining: Make,

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pydicom
 import pytest
 from dicomweb_client.web import DICOMwebClient
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 from tests.gateway.conftest import RULE, MovedClock
 from tests.gateway.films import content, film
 from tests.gateway.orthanc import Orthanc
@@ -113,6 +115,49 @@ def test_a_query_goes_past_what_can_not_be_read_and_fetches_it_once(
     assert journal.known(sent.SOPInstanceUID) is not None
     labels = {"source": "dicomweb", "reception": "unreadable"}
     assert metrics.registry.get_sample_value("medxgan_gateway_objects_total", labels) == 1
+
+
+def test_a_query_goes_past_what_the_archive_does_not_give_and_asks_for_it_again(
+    orthanc: Orthanc, journal: Journal, receiver: Receiver, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.fromtimestamp(clock(), UTC).strftime("%Y%m%d")
+    lost, sent = film(StudyDate=today), film(StudyDate=today)
+    for each in (lost, sent):
+        orthanc.store(content(each))
+    query = ArchiveQuery(DicomwebSettings(name="pacs", url=f"{orthanc.url}/dicom-web"), journal, receiver, clock)
+    plain = DICOMwebClient.retrieve_instance
+
+    def without_the_lost(client: DICOMwebClient, study: str, series: str, instance: str) -> Dataset:
+        # A path that the archive does not have in place of a file that it has lost.
+        return plain(client, study, series, generate_uid() if instance == lost.SOPInstanceUID else instance)
+
+    with monkeypatch.context() as losing:
+        losing.setattr(DICOMwebClient, "retrieve_instance", without_the_lost)
+        assert query.step()
+        assert journal.known(sent.SOPInstanceUID) is not None
+        assert not query.step()
+    assert query.step()
+    assert journal.known(lost.SOPInstanceUID) is not None
+
+
+def test_an_object_by_another_uid_than_the_archive_lists_is_fetched_once(
+    orthanc: Orthanc, journal: Journal, receiver: Receiver, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.fromtimestamp(clock(), UTC).strftime("%Y%m%d")
+    sent = film(StudyDate=today)
+    orthanc.store(content(sent))
+    query = ArchiveQuery(DicomwebSettings(name="pacs", url=f"{orthanc.url}/dicom-web"), journal, receiver, clock)
+    plain, other = DICOMwebClient.retrieve_instance, generate_uid()
+
+    def renamed(client: DICOMwebClient, study: str, series: str, instance: str) -> Dataset:
+        found = plain(client, study, series, instance)
+        found.SOPInstanceUID = found.file_meta.MediaStorageSOPInstanceUID = other
+        return found
+
+    monkeypatch.setattr(DICOMwebClient, "retrieve_instance", renamed)
+    assert query.step()
+    assert not query.step()
+    assert journal.known(other) is None
 
 
 def test_what_is_too_large_is_passed_over(

@@ -89,3 +89,33 @@ def test_a_full_disk_leaves_films_in_the_folder(
     (tmp_path / "in" / "film.dcm").write_bytes(content(film()))
     assert not watched.step()
     assert left(tmp_path) == {"film.dcm"}
+
+
+@pytest.mark.parametrize("of", ["read_bytes", "unlink"])
+def test_a_file_that_can_not_be_taken_is_left_and_holds_up_no_other(
+    of: str, watched: WatchedFolder, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = getattr(Path, of)
+
+    def of_another(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "a.dcm":
+            raise PermissionError(13, "denied")
+        return plain(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, of, of_another)
+    first, second = film(seed=1), film(seed=2)
+    (tmp_path / "in" / "a.dcm").write_bytes(content(first))
+    (tmp_path / "in" / "b.dcm").write_bytes(content(second))
+    take_all(watched)
+    assert left(tmp_path) == {"a.dcm"}
+    assert journal.known(second.SOPInstanceUID) is not None
+    assert (journal.known(first.SOPInstanceUID) is not None) == (of == "unlink")
+    # Another of that name is a new one.
+    monkeypatch.undo()
+    (tmp_path / "in" / "a.dcm").unlink()
+    assert not watched.step()
+    third = film(seed=3)
+    (tmp_path / "in" / "a.dcm").write_bytes(content(third))
+    take_all(watched)
+    assert left(tmp_path) == set()
+    assert journal.known(third.SOPInstanceUID) is not None

@@ -223,6 +223,31 @@ def test_no_room_for_the_journal_is_no_room(
     assert receiver.receive(content(film()), "dicom") is Reception.TAKEN
 
 
+def test_a_film_that_a_rule_ignores_since_is_not_kept_for_ever(
+    receiver: Receiver,
+    journal: Journal,
+    database: Database,
+    films: FileStore,
+    metrics: Metrics,
+    clock: MovedClock,
+    tmp_path: Path,
+) -> None:
+    sent = film()
+    receiver.receive(content(sent), "dicom")
+    results = FileStore(tmp_path / "results")
+    made = ResultRecord("2.25.1", "1.2.840.10008.5.1.4.1.1.7", results.write(b"result"))
+    journal.explained(1, [made], ["archive"], bundle_sha256="0", verdict="reliable")
+    journal.end_delivery(1, "archive", State.DELIVERED)
+    ignoring = (Rule(name="none", ignore="not any more"),)
+    assert Receiver(journal, films, ignoring, free_bytes=0, metrics=metrics).receive(content(sent), "dicom") is (
+        Reception.IGNORED
+    )
+    clock.move(8 * 86_400)
+    Retention(database, films, results, RetentionSettings(files_days=7), clock).step()
+    assert kept(tmp_path) == []
+    assert list((tmp_path / "results").iterdir()) == []
+
+
 def test_a_film_sent_again_after_its_deletion_is_taken_again(
     receiver: Receiver, journal: Journal, database: Database, films: FileStore, clock: MovedClock, tmp_path: Path
 ) -> None:

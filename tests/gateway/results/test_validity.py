@@ -8,18 +8,16 @@ import numpy as np
 import pydicom
 import pytest
 from highdicom._standard_utils import check_required_attributes, get_iod_module_map, get_sop_class_iod_map
-from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import (
     AdvancedBlendingPresentationStateStorage,
     Comprehensive3DSRStorage,
-    DigitalXRayImageStorageForPresentation,
     GrayscaleSoftcopyPresentationStateStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
+from tests.gateway.results.every_kind import ALL_CLASSES, FILMS, SHAPE, difference, results_of
 from tests.gateway.results.explanations import make_explanation
 from tests.gateway.results.films import grey_film
 from tests.gateway.results.objects import EVERYTHING, of_class, saved
@@ -29,66 +27,16 @@ from medxgan.client.geometry import Box
 from medxgan.gateway.results.film import displayed
 from medxgan.gateway.results.series import result_series
 
-SHAPE = (120, 96)
-
-
-def difference() -> np.ndarray:
-    values = np.zeros((32, 32), np.float32)
-    values[4:12, 6:16] = 0.7
-    values[20:28, 20:28] = -0.4
-    return values
-
-
-def slice_of_a_head() -> Dataset:
-    return pydicom.dcmread(pydicom.data.get_testdata_file("MR_small.dcm", read=False))
-
-
-FILMS = {
-    "radiograph": grey_film(SHAPE),
-    "MONOCHROME1": grey_film(SHAPE, PhotometricInterpretation="MONOCHROME1"),
-    "digital radiograph": grey_film(
-        SHAPE,
-        SOPClassUID=DigitalXRayImageStorageForPresentation,
-        Modality="DX",
-        PixelSpacing=None,
-        ImagerPixelSpacing=[0.15, 0.15],
-        ImageLaterality="U",
-    ),
-    "no spacing": grey_film(SHAPE, PixelSpacing=None),
-    "not square": grey_film(SHAPE, PixelSpacing=None, PixelAspectRatio=[2, 1]),
-    "lossy": grey_film(
-        SHAPE, LossyImageCompression="01", LossyImageCompressionRatio=10.0, LossyImageCompressionMethod="ISO_10918_1"
-    ),
-    "body part unknown": grey_film(SHAPE, BodyPartExamined=None, PatientOrientation=None),
-    "frame of reference without a position": grey_film(SHAPE, FrameOfReferenceUID="1.2.3.4"),
-    "no patient": grey_film(SHAPE, PatientID=None, PatientName=None, PatientBirthDate=None, PatientSex=None),
-    "slice": slice_of_a_head(),
-}
-
-ALL_CLASSES = {
-    SecondaryCaptureImageStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
-    ParametricMapStorage,
-    SegmentationStorage,
-    GrayscaleSoftcopyPresentationStateStorage,
-    AdvancedBlendingPresentationStateStorage,
-    Comprehensive3DSRStorage,
-}
-
 NOT_KNOWN = {
     # dciodvfy does not look for references in the Advanced Blending Sequence, which is where this object has them.
     AdvancedBlendingPresentationStateStorage: "ReferencedSeriesSequence present but Instance does not reference",
 }
 
 
-def results_of(film: Dataset) -> list[Dataset]:
-    return result_series(film, make_explanation((film.Rows, film.Columns), difference()), EVERYTHING)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 def test_dciodvfy_finds_no_error(name: str, program: Program, tmp_path: Path) -> None:
-    results = results_of(FILMS[name])
+    results = results_of(name)
     assert {result.SOPClassUID for result in results} == ALL_CLASSES
     for file, result in zip(saved(results, tmp_path), results, strict=True):
         done = program("dciodvfy", "-new", file)
@@ -99,7 +47,7 @@ def test_dciodvfy_finds_no_error(name: str, program: Program, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", FILMS)
 def test_every_module_that_the_standard_asks_for_is_there(name: str) -> None:
-    for result in results_of(FILMS[name]):
+    for result in results_of(name):
         for module in get_iod_module_map()[get_sop_class_iod_map()[result.SOPClassUID]]:
             # The tables list the macros of functional groups and of content items as if all of them had to be there.
             if module["usage"] == "M" and not module["key"].endswith(("functional-groups", "document-content")):
@@ -107,7 +55,7 @@ def test_every_module_that_the_standard_asks_for_is_there(name: str) -> None:
 
 
 def test_dciodvfy_would_find_one(program: Program, tmp_path: Path) -> None:
-    result = of_class(results_of(FILMS["radiograph"]), SecondaryCaptureImageStorage)
+    result = of_class(results_of("radiograph"), SecondaryCaptureImageStorage)
     del result.ConversionType
     (file,) = saved([result], tmp_path)
     assert "Error" in program("dciodvfy", "-new", file).stderr
@@ -117,7 +65,7 @@ def test_dciodvfy_would_find_one(program: Program, tmp_path: Path) -> None:
 def test_the_film_and_its_results_agree_on_patient_study_and_series(
     name: str, program: Program, tmp_path: Path
 ) -> None:
-    results = saved([FILMS[name], *results_of(FILMS[name])], tmp_path)
+    results = saved([FILMS[name], *results_of(name)], tmp_path)
     assert "Error" not in program("dcentvfy", *results).stderr
     other = pydicom.dcmread(results[1])
     other.StudyDate = "19010203"
@@ -127,7 +75,7 @@ def test_the_film_and_its_results_agree_on_patient_study_and_series(
 
 @pytest.mark.parametrize("name", ["radiograph", "slice"])
 def test_dcmtk_draws_the_pictures(name: str, program: Program, tmp_path: Path) -> None:
-    results = results_of(FILMS[name])
+    results = results_of(name)
     for file, result in zip(saved(results, tmp_path), results, strict=True):
         assert program("dcmdump", "-q", file).returncode == 0
         if result.Modality == "OT" and "PixelData" in result:
@@ -137,7 +85,7 @@ def test_dcmtk_draws_the_pictures(name: str, program: Program, tmp_path: Path) -
 
 def test_dcmtk_draws_the_film_through_the_presentation_state(program: Program, tmp_path: Path) -> None:
     film = FILMS["MONOCHROME1"]
-    state = of_class(results_of(film), GrayscaleSoftcopyPresentationStateStorage)
+    state = of_class(results_of("MONOCHROME1"), GrayscaleSoftcopyPresentationStateStorage)
     state_file, film_file = saved([state, film], tmp_path)
     assert "Test passed" in program("dcmpschk", state_file).stderr
     done = program("dcmp2pgm", "--pstate", state_file, film_file, tmp_path / "drawn.pgm")
@@ -148,9 +96,8 @@ def test_dcmtk_draws_the_film_through_the_presentation_state(program: Program, t
 
 
 def test_the_parametric_map_holds_the_difference_pixel_by_pixel(tmp_path: Path) -> None:
-    film = FILMS["radiograph"]
     explanation = make_explanation(SHAPE, difference())
-    (file,) = saved([of_class(results_of(film), ParametricMapStorage)], tmp_path)
+    (file,) = saved([of_class(results_of("radiograph"), ParametricMapStorage)], tmp_path)
     image = highdicom.pm.ParametricMap.from_file(file)
     assert (image.Rows, image.Columns) == SHAPE
     np.testing.assert_array_equal(image.pixel_array, explanation.geometry.lay_on_film(explanation.difference))
@@ -164,9 +111,34 @@ def test_what_x_does_not_cover_is_padding_in_the_parametric_map() -> None:
     assert np.abs(values[12:108]).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("name", "region", "side"),
+    [
+        ("radiograph", "Chest", "U"),
+        ("mammogram", "Breast", "L"),
+        ("right hand, lossy", "Hand", "R"),
+        ("body part unknown", "Body structure", "U"),
+    ],
+)
+def test_the_parametric_map_says_what_the_film_shows(name: str, region: str, side: str) -> None:
+    shared = of_class(results_of(name), ParametricMapStorage).SharedFunctionalGroupsSequence[0]
+    (anatomy,) = shared.FrameAnatomySequence
+    assert anatomy.FrameLaterality == side
+    assert anatomy.AnatomicRegionSequence[0].CodeMeaning == region
+
+
+@pytest.mark.parametrize(
+    "sop_class", [GrayscaleSoftcopyPresentationStateStorage, AdvancedBlendingPresentationStateStorage]
+)
+def test_a_state_has_the_side_with_its_series(sop_class: str) -> None:
+    state = of_class(results_of("mammogram"), sop_class)
+    assert state.Laterality == "L"
+    assert "ImageLaterality" not in state
+
+
 def test_a_slice_keeps_its_place_in_the_patient() -> None:
     film = FILMS["slice"]
-    results = results_of(film)
+    results = results_of("slice")
     for sop_class in (ParametricMapStorage, SegmentationStorage):
         result = of_class(results, sop_class)
         assert result.FrameOfReferenceUID == film.FrameOfReferenceUID
@@ -176,13 +148,13 @@ def test_a_slice_keeps_its_place_in_the_patient() -> None:
 
 def test_a_radiograph_is_given_no_place_in_the_patient() -> None:
     film = FILMS["frame of reference without a position"]
-    result = of_class(results_of(film), ParametricMapStorage)
+    result = of_class(results_of("frame of reference without a position"), ParametricMapStorage)
     assert result.FrameOfReferenceUID != film.FrameOfReferenceUID
-    assert "FrameOfReferenceUID" not in of_class(results_of(FILMS["radiograph"]), SegmentationStorage)
+    assert "FrameOfReferenceUID" not in of_class(results_of("radiograph"), SegmentationStorage)
 
 
 def test_segments_are_the_regions_of_the_report(tmp_path: Path) -> None:
-    results = results_of(FILMS["radiograph"])
+    results = results_of("radiograph")
     (file,) = saved([of_class(results, SegmentationStorage)], tmp_path)
     segmentation = highdicom.seg.segread(file)
     report = highdicom.sr.Comprehensive3DSR.from_dataset(of_class(results, Comprehensive3DSRStorage))
@@ -198,7 +170,7 @@ def test_segments_are_the_regions_of_the_report(tmp_path: Path) -> None:
 
 
 def test_outlines_are_those_of_the_report() -> None:
-    results = results_of(FILMS["radiograph"])
+    results = results_of("radiograph")
     state = of_class(results, GrayscaleSoftcopyPresentationStateStorage)
     report = highdicom.sr.Comprehensive3DSR.from_dataset(of_class(results, Comprehensive3DSRStorage))
     drawn = {
@@ -217,7 +189,7 @@ def test_outlines_are_those_of_the_report() -> None:
 @pytest.mark.parametrize("name", ["radiograph", "MONOCHROME1", "slice"])
 def test_the_film_is_blended_with_its_picture_as_it_is_shown(name: str) -> None:
     film = FILMS[name]
-    results = results_of(film)
+    results = results_of(name)
     state = of_class(results, AdvancedBlendingPresentationStateStorage)
     picture = of_class(results, SecondaryCaptureImageStorage)
     below, over = state.AdvancedBlendingSequence
@@ -240,7 +212,7 @@ def test_the_film_is_blended_with_its_picture_as_it_is_shown(name: str) -> None:
 @pytest.mark.slow
 def test_a_real_radiograph_in_jpeg_2000(program: Program, tmp_path: Path) -> None:
     film = pydicom.dcmread(str(files("data_store") / "data" / "RG3_J2KR.dcm"))
-    results = results_of(film)
+    results = result_series(film, make_explanation((film.Rows, film.Columns), difference()), EVERYTHING)
     for file in saved(results, tmp_path):
         done = program("dciodvfy", "-new", file)
         known = tuple(NOT_KNOWN.values())

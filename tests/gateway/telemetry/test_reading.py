@@ -63,6 +63,7 @@ def test_films_and_what_the_server_said_of_them_are_read_with_the_token(
 def test_without_a_token_nobody_reads_films_and_nothing_more_is_kept(
     server: str, settings: Settings, tmp_path: Path
 ) -> None:
+    FileStore(tmp_path / "gateway" / "answers").write(b"of a time when there was a token", "film.dcm")
     with Gateway(settings(server={"address": server})) as gateway:
         assert requests.get(f"http://127.0.0.1:{gateway.telemetry_port}/films", timeout=5).status_code == 404
     assert not (tmp_path / "gateway" / "answers").exists()

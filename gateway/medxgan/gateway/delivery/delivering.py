@@ -60,7 +60,13 @@ class Delivering:
         owed = self._journal.owed(self._destination)
         if owed is None:
             return False
-        outcome = self._outcome(owed)
+        try:
+            outcome = self._outcome(owed)
+        except Exception as fault:  # noqa: BLE001 - one film must not hold up the others
+            part = f"delivery {self._destination}"
+            self._metrics.fault(part)
+            log.error("fault", part=part, fault=type(fault).__name__)
+            outcome = self._again(owed, f"fault: {type(fault).__name__}")
         self._metrics.delivered(self._destination, outcome)
         log.info("results sent", film=owed.film, destination=self._destination, outcome=outcome)
         return True
@@ -70,9 +76,10 @@ class Delivering:
         left = [result for result in self._journal.results(owed.film) if result.sop_instance_uid not in accepted]
         try:
             objects = [pydicom.dcmread(io.BytesIO(self._results.path(each.file).read_bytes())) for each in left]
-            answers = self._sender.send(objects) if objects else {}
         except FileNotFoundError:
             return self._end(owed, State.FAILED, "a file of the results is gone")
+        try:
+            answers = self._sender.send(objects) if objects else {}
         except DestinationAwayError as error:
             return self._again(owed, str(error))
         for result in left:

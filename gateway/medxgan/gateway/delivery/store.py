@@ -30,7 +30,7 @@ class StoreSender:
             The answers that came; one that ended the association has none.
 
         Raises:
-            DestinationAwayError: there is no association.
+            DestinationAwayError: there is no association, or a file of TLS can't be used.
         """
         settings = self._settings
         host, port = host_and_port(settings.address)
@@ -40,12 +40,11 @@ class StoreSender:
             (each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in objects
         ):
             node.add_requested_context(sop_class, syntax)
-        association = node.associate(
-            host,
-            port,
-            ae_title=settings.ae_title,
-            tls_args=None if settings.tls is None else (requestor(settings.tls), host),
-        )
+        try:
+            tls = None if settings.tls is None else (requestor(settings.tls), host)
+        except OSError as error:
+            raise DestinationAwayError("a file of TLS can't be used") from error
+        association = node.associate(host, port, ae_title=settings.ae_title, tls_args=tls)
         if not association.is_established:
             raise DestinationAwayError("rejects the association" if association.is_rejected else "no association")
         answers: dict[str, Answer] = {}

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from medxgan.client import (
 from medxgan.gateway.clock import Clock
 from medxgan.gateway.explaining.deidentification import BurnedInError, de_identified
 from medxgan.gateway.fhir.folder import FhirFolder
+from medxgan.gateway.journal.database import is_full
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import Journal
 from medxgan.gateway.journal.records import FilmRecord, ResultRecord, State
@@ -157,16 +159,23 @@ class Explaining:
         outputs = self._rule_outputs.get(film.rule, self._outputs)
         explanation = self._ask(film, source, outputs)
         objects = result_series(source, explanation, outputs)
-        results = [self._keep(result) for result in objects]
-        if self._fhir is not None:
-            self._fhir.write(source, explanation, objects)
-        replaced = self._journal.explained(
-            film.id,
-            results,
-            self._destinations,
-            bundle_sha256=explanation.model.bundle_sha256,
-            verdict=explanation.verdict.status.value,
-        )
+        results: list[ResultRecord] = []
+        try:
+            results.extend(map(self._keep, objects))
+            if self._fhir is not None:
+                self._fhir.write(source, explanation, objects)
+            replaced = self._journal.explained(
+                film.id,
+                results,
+                self._destinations,
+                bundle_sha256=explanation.model.bundle_sha256,
+                verdict=explanation.verdict.status.value,
+            )
+        except Exception as error:
+            # Each try writes files of its own. Where the journal may name them all the same, the next start finds out.
+            if not isinstance(error, sqlite3.Error) or is_full(error):
+                self._results.remove(result.file for result in results)
+            raise
         self._results.remove(replaced)
 
     def _has_results(self, film: FilmRecord) -> bool:

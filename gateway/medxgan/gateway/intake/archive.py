@@ -26,6 +26,14 @@ PAGE = 100
 _AROUND = 2**16
 """Bytes that an archive may put around an object."""
 
+_OF_EVERY_OBJECT = (
+    requests.codes.unauthorized,
+    requests.codes.forbidden,
+    requests.codes.too_many_requests,
+    requests.codes.service_unavailable,
+)
+"""Answers that another object would have too."""
+
 
 class ArchiveAwayError(Exception):
     """An archive does not answer, or not as it should."""
@@ -52,6 +60,8 @@ class ArchiveQuery:
         self._client.set_http_retry_params(retry=False)
         # Not fetched again before the next start.
         self._refused: set[str] = set()
+        # Asked for at every look, and told of once.
+        self._withheld: set[str] = set()
 
     def step(self) -> bool:
         """Look once; false where nothing new was there.
@@ -65,29 +75,43 @@ class ArchiveQuery:
                 if instance in self._refused or self._journal.known(instance) is not None:
                     continue
                 reception = self._receive(study, series, instance)
+                if reception is None:
+                    continue
                 if reception is Reception.NO_ROOM:
                     return False
-                if reception in (Reception.UNREADABLE, Reception.TOO_LARGE):
+                if reception in (Reception.UNREADABLE, Reception.TOO_LARGE, Reception.MISMATCHED):
                     self._refused.add(instance)
                 is_new = True
             return is_new
         except (requests.RequestException, KeyError, ValueError) as error:
             raise ArchiveAwayError from error
 
-    def _receive(self, study: str, series: str, instance: str) -> Reception:
-        """Fetch an object; one that can't be read holds up no other."""
+    def _receive(self, study: str, series: str, instance: str) -> Reception | None:
+        """Fetch an object; one that can't be read, or that the archive lists and does not give, holds up no other.
+
+        Returns:
+            What became of it; None where it was not given.
+        """
         content = io.BytesIO()
         try:
             film = self._client.retrieve_instance(study, series, instance)
             pydicom.dcmwrite(content, film, enforce_file_format=True)
+            announced = str(film.SOPClassUID), instance
         except TooLongError:
             return self._receiver.refuse("dicomweb")
+        except requests.HTTPError as error:
+            if error.response is None or error.response.status_code in _OF_EVERY_OBJECT:
+                raise
+            if instance not in self._withheld:
+                self._withheld.add(instance)
+                log.error("an archive does not give what it lists", status=error.response.status_code)
+            return None
         except requests.RequestException:
             raise
         except Exception as fault:  # noqa: BLE001 - a damaged object fails in whatever way pydicom does
             log.error("an object of an archive can't be read", fault=type(fault).__name__)
             return Reception.UNREADABLE
-        return self._receiver.receive(content.getvalue(), "dicomweb")
+        return self._receiver.receive(content.getvalue(), "dicomweb", announced)
 
     def _instances(self) -> Iterator[tuple[str, str, str]]:
         first = datetime.fromtimestamp(self._clock(), UTC).astimezone() - timedelta(days=self._settings.days)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from medxgan.gateway.intake.objects import LARGEST_BYTES, IncomingObject, TooLargeError, UnreadableError, read
+from medxgan.gateway.journal.database import is_full
 from medxgan.gateway.journal.files import FileStore
 from medxgan.gateway.journal.journal import ConflictError, FileMissingError, Journal
 from medxgan.gateway.journal.records import Arrival
@@ -110,7 +111,7 @@ class Receiver:
         except ConflictError:
             return Reception.OTHER_PIXELS
         except sqlite3.OperationalError as error:
-            if _is_full(error):
+            if is_full(error):
                 return Reception.NO_ROOM
             raise
         except OSError as error:
@@ -155,12 +156,8 @@ class Receiver:
             is_needed = self._journal.arrive(arrival, file)
         except sqlite3.Error as error:
             # The row may be on the disk all the same, but where there was no room for it: the next start finds out.
-            is_needed = not _is_full(error)
+            is_needed = not is_full(error)
             raise
         finally:
             if file is not None and not is_needed:
                 self._films.remove([file])
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

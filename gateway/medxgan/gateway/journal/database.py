@@ -59,3 +59,8 @@ class Database:
             except BaseException:
                 self._connection.rollback()
                 raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room on the disk: then nothing was written, where of another error nobody can say so."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

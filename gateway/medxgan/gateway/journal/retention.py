@@ -50,9 +50,12 @@ class Retention:
         return False
 
     def _forget_files(self, before: float) -> tuple[list[str], list[str]]:
-        """Films that were delivered before then have no files any more, unless they are committed to."""
+        """Films that were delivered before then have no files any more, unless they are committed to.
+
+        Nor has one that was sent again, and that a rule has ignored since.
+        """
         with self._database.transaction() as execute:
-            done = "state = 'delivered' AND changed < ? AND file IS NOT NULL AND NOT committed"
+            done = "state IN ('delivered', 'ignored') AND changed < ? AND file IS NOT NULL AND NOT committed"
             films = execute(f"SELECT file FROM films WHERE {done}", before).fetchall()  # noqa: S608 - a constant
             results = execute(
                 f"DELETE FROM results WHERE film IN (SELECT id FROM films WHERE {done}) RETURNING file",  # noqa: S608

@@ -80,6 +80,8 @@ def _capture(
     result.SourceImageSequence = [origin.source_reference()]
     result.PatientOrientation = None
     origin.copy_to(result, (*_SPACING, *_PLACE, *_LOSS, "RecognizableVisualFeatures"))
+    if "FrameOfReferenceUID" in result and "PositionReferenceIndicator" not in result:
+        result.PositionReferenceIndicator = None
 
     rows, columns, samples = pictures[0].shape
     result.Rows, result.Columns, result.SamplesPerPixel = rows, columns, samples

@@ -2,6 +2,7 @@
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
+from pydicom.sr.codedict import codes as standard
 
 from medxgan.client import Unrecognised, VerdictReasonCode
 
@@ -19,6 +20,8 @@ NO_UNITS = CodedConcept("1", "UCUM", "no units")
 PIXELS = CodedConcept("{pixels}", "UCUM", "pixels")
 SQUARE_MILLIMETRES = CodedConcept("mm2", "UCUM", "square millimeter")
 SPATIAL_CONCEPT = CodedConcept("309825002", "SCT", "Spatial and Relational Concept")
+BODY_STRUCTURE = CodedConcept("123037004", "SCT", "Body structure")
+CHEST = CodedConcept("816094009", "SCT", "Chest")
 
 EXPLANATION = CodedConcept("explanation", SCHEME, "Explanation of a classifier's score")
 EVIDENCE_REGION = CodedConcept("evidence-region", SCHEME, "Region that the classifier's score rests on")
@@ -51,6 +54,16 @@ REASONS = {
 
 _CODE_VALUE, _CODE_MEANING = 16, 64
 """Most characters that a code and its meaning may have."""
+
+
+def anatomic_region(body_part: str) -> CodedConcept:
+    """The code of a Body Part Examined that CID 4 has by that name; of any other, a body structure without a name."""
+    if body_part == "CHEST":
+        return CHEST
+    keywords = {keyword.upper(): keyword for keyword in standard.cid4.dir()}
+    if body_part not in keywords:
+        return BODY_STRUCTURE
+    return CodedConcept.from_code(getattr(standard.cid4, keywords[body_part]))
 
 
 def own_code(value: str, meaning: str) -> CodedConcept:

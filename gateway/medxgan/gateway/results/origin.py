@@ -173,12 +173,21 @@ class Origin:
             organization.DimensionOrganizationUID = self.uid("dimensions")
         if self.made_at is not None:
             result.InstanceCreationDate, result.InstanceCreationTime = (DA(self.made[0]), TM(self.made[1]))
+        if "ContentLabel" in result:
+            # Nobody; the standard of 2020 wants that to be said.
+            result.ContentCreatorName = None
         result.copy_patient_and_study_information(self.source)
         if result.Modality != "SR":
             self.copy_to(result, ("BodyPartExamined",))
-        # A segmentation has its laterality with its segments.
-        if result.Modality not in ("SR", "SEG"):
+        # A segmentation has its laterality with its segments, a map with its frame.
+        if result.Modality != "SR" and "SharedFunctionalGroupsSequence" not in result:
             self.copy_to(result, ("Laterality", "ImageLaterality"))
+            if result.Modality == "PR" and "ImageLaterality" in result:
+                # A state is no image; its series may be of one side.
+                side = result["ImageLaterality"].value
+                del result.ImageLaterality
+                if side in ("L", "R"):
+                    result.Laterality = side
             if not any(keyword in result for keyword in _BODY_PART):
                 result.Laterality = None
         for keyword in ("TimezoneOffsetFromUTC", "SpecificCharacterSet"):

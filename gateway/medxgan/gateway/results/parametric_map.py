@@ -10,7 +10,7 @@ from copy import deepcopy
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
-from pydicom import Dataset
+from pydicom import Dataset, Sequence
 
 from medxgan.gateway.results import codes
 from medxgan.gateway.results.origin import Origin, Series
@@ -20,6 +20,9 @@ MAP = Series("map", 3, "medxgan: difference as numbers, research only")
 
 OUTSIDE = -4.0
 """Stored where x does not cover the film, as Float Pixel Padding Value: beyond what a difference can be."""
+
+_LATERALITIES = ("R", "L", "U", "B")
+_CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
 
 def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
@@ -58,10 +61,26 @@ def parametric_map(origin: Origin, difference: MapOnFilm) -> Dataset:
         coding_schemes=codes.CODING_SCHEMES,
         **origin.identification(MAP, "parametric map"),
     )
-    measures = result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    shared = result.SharedFunctionalGroupsSequence[0]
+    shared.FrameAnatomySequence = [_anatomy(origin.source)]
+    measures = shared.PixelMeasuresSequence[0]
     measures.pop("SpacingBetweenSlices", None)
     if "PixelSpacing" not in origin.film:
         # highdicom asks for one; a distance that is not known is better not stated.
         del measures.PixelSpacing
     result.FloatPixelPaddingValue = result.FloatPixelPaddingRangeLimit = OUTSIDE
     return origin.finished(result)
+
+
+def _anatomy(film: Dataset) -> Dataset:
+    """What the film shows: the standard asks for a code and a side (A.75.5), whatever the film says of them."""
+    anatomy = Dataset()
+    laterality = film.get("ImageLaterality") or film.get("Laterality")
+    anatomy.FrameLaterality = laterality if laterality in _LATERALITIES else "U"
+    regions = film.get("AnatomicRegionSequence")
+    if isinstance(regions, Sequence) and len(regions) == 1 and all(regions[0].get(keyword) for keyword in _CODE):
+        anatomy.AnatomicRegionSequence = deepcopy(regions)
+    else:
+        body_part = str(film.get("BodyPartExamined") or "").strip().upper()
+        anatomy.AnatomicRegionSequence = [codes.anatomic_region(body_part)]
+    return anatomy
