@@ -3,6 +3,7 @@
 The explanation is the server's, which reads the file by itself; here is what a person looks at.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from medxgan.web.errors import FilmError
 
 _DICOM_PREFIX = slice(128, 132)
+LONGEST_PIXEL = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,11 @@ class Film:
     aspect: float = 1.0
     frame: int = 1
     frames: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be told in JSON; raises FilmError."""
+        if not all(map(math.isfinite, (self.low, self.high, self.slope, self.intercept, self.aspect))):
+            raise FilmError("the film states levels or pixels that are not finite")
 
 
 def is_dicom(content: bytes) -> bool:
@@ -81,6 +88,12 @@ def check_size(rows: int, columns: int, maximum_pixels: int) -> None:
         raise FilmError("the film has no pixels")
     if rows * columns > maximum_pixels:
         raise FilmError(f"the film has {rows * columns:,} pixels; the reading room takes up to {maximum_pixels:,}")
+
+
+def check_aspect(aspect: float) -> None:
+    """Refuse pixels of which a film would be a line on the screen; `aspect` is their height over their width."""
+    if not 1 / LONGEST_PIXEL <= aspect <= LONGEST_PIXEL:
+        raise FilmError(f"the film has pixels more than {LONGEST_PIXEL:g} times as long as they are wide")
 
 
 def visible_range(levels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[float, float]:
