@@ -23,8 +23,9 @@ from medxgan.client.pictures.panel import write_panel
 from medxgan.client.pictures.report import report
 from medxgan.client.results import Explanation
 from medxgan.web import plain
+from medxgan.web.decoding import Film
 from medxgan.web.dicom_results import archived_results, obstacle
-from medxgan.web.errors import FieldError, MissingError, ResultsError, described
+from medxgan.web.errors import FieldError, MissingError, ResultsError, RoomError, described
 from medxgan.web.event_stream import Event, EventStream
 from medxgan.web.grey_scale import grey_scale
 from medxgan.web.region import bright_is_high, erased, read_outline, shares
@@ -45,10 +46,11 @@ async def explain(request: Request) -> Response:
 async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -> AsyncGenerator[Event, None]:
     begun = time.monotonic()
     outcome = "left"
+    shown = film.film
     try:
         description = await client.model(wish.model, wish.version)
         stream = client.explain_stream(
-            _image(film),
+            _image(film, shown),
             model=description.model.name,
             version=description.model.version,
             maps=wish.maps,
@@ -58,14 +60,16 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         async with aclosing(stream) as events:
             async for event in events:
                 if isinstance(event, Explanation):
-                    grey = await asyncio.to_thread(grey_scale, film.film, event)
+                    grey = await asyncio.to_thread(grey_scale, shown, event)
+                    if film.film is not shown:
+                        raise MissingError("another frame of the film is shown by now: run it again")
                     held = HeldExplanation(event, description.bundle.classification.positive_class, grey)
                     room.sessions.add_explanation(film, held)
                     outcome = "explained"
                     yield "result", plain.explanation(held)
                 else:
                     yield "progress", plain.progress(event)
-    except MedxganClientError as error:
+    except (MedxganClientError, RoomError) as error:
         _, told = described(error)
         outcome = str(told["kind"])
         yield "error", told
@@ -73,8 +77,8 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         log.info("explanation outcome=%s seconds=%.3f", outcome, time.monotonic() - begun)
 
 
-def _image(film: HeldFilm) -> Image:
-    return Image(film.content, frame=film.film.frame if film.film.frames > 1 else None)
+def _image(film: HeldFilm, shown: Film) -> Image:
+    return Image(film.content, frame=shown.frame if shown.frames > 1 else None)
 
 
 async def described_again(request: Request) -> Response:
@@ -142,13 +146,13 @@ async def region(request: Request) -> Response:
 
 async def erase(request: Request) -> Response:
     """The score of the film with a region erased, and of the whole film sent in the same way."""
-    client, film, told = client_of(request), film_of(request), await json_of(request)
+    client, shown, told = client_of(request), film_of(request).film, await json_of(request)
     outline = read_outline(told.get("outline"))
     scores = {}
     for name in ("whole", "erased"):
-        levels = film.film.levels if name == "whole" else await asyncio.to_thread(erased, film.film, outline)
-        picture = upright(bright_is_high(film.film, levels), film.film.orientation)
-        aspect = film.film.aspect if film.film.orientation < 5 else 1 / film.film.aspect
+        levels = shown.levels if name == "whole" else await asyncio.to_thread(erased, shown, outline)
+        picture = upright(bright_is_high(shown, levels), shown.orientation)
+        aspect = shown.aspect if shown.orientation < 5 else 1 / shown.aspect
         image = Image(np.ascontiguousarray(picture), pixel_spacing=PixelSpacing(aspect, 1.0))
         answer = await client.classify(image, model=text(told, "model"), version=text(told, "version"))
         scores[name] = {"probability": answer.score.probability, "positive": answer.score.positive}
