@@ -43,7 +43,20 @@ def test_nothing_to_erase_and_nothing_left_are_refused(outline: list[list[float]
         erased(film(np.zeros((60, 60), np.uint8)), np.array(outline, float))
 
 
-@pytest.mark.parametrize("told", [None, "here", [[1, 2]], [[1, 2, 3]] * 4, [[1, float("nan")]] * 4, [[0, 0]] * 3000])
+@pytest.mark.parametrize(
+    "told",
+    [None, "here", [[1, 2]], [[1, 2, 3]] * 4, [[1, float("nan")]] * 4, [[0, 0]] * 3000, [[10**400, 1], [2, 2], [3, 1]]],
+)
 def test_an_outline_is_checked(told: object) -> None:
     with pytest.raises(FieldError, match="outline"):
         read_outline(told)
+
+
+@pytest.mark.parametrize("far", [1e12, 1e300, -1e300])
+def test_an_outline_may_lie_far_outside(far: float) -> None:
+    levels = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    try:
+        result = erased(film(levels), read_outline([[far, 1], [2, 2], [3, 1]]))
+    except FieldError:
+        return  # none of the film's pixels is in it
+    assert result.shape == levels.shape

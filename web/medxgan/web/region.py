@@ -22,7 +22,7 @@ def read_outline(told: Any) -> NDArray[np.float64]:
     """The corners [N, 2] of a region, row and column on the film as it was sent; raises FieldError."""
     try:
         outline = np.asarray(told, np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise FieldError("outline", "a list of [row, column]") from error
     if outline.ndim != 2 or outline.shape[1] != 2 or not 3 <= len(outline) <= MAXIMUM_CORNERS:
         raise FieldError("outline", f"3 to {MAXIMUM_CORNERS} corners [row, column]")
