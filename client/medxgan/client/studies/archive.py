@@ -11,7 +11,8 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from medxgan.client.loopback import keeps_films_private
-from medxgan.client.studies.errors import StudyError
+from medxgan.client.studies.bounded import TooLongAnswer, bound
+from medxgan.client.studies.errors import StudyError, TooLongError
 from medxgan.client.studies.films import Film, Skipped, no_film
 
 TIMEOUT_S = 60.0
@@ -27,12 +28,15 @@ class Archive:
         url: of DICOMweb, https://archive.example/dicom-web; http on loopback alone, since films are patient data.
         user: for HTTP's basic authentication; None asks without.
         password_file: file with the password; read now.
+        most_bytes: of an answer, a film's and its envelope or the headers of a study; None for any number.
 
     Raises:
         StudyError: the address can't be used, or the file can't be read.
     """
 
-    def __init__(self, url: str, user: str | None = None, password_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, user: str | None = None, password_file: Path | None = None, *, most_bytes: int | None = None
+    ) -> None:
         if not keeps_films_private(url):
             raise StudyError(f"{url}: expected an https:// address, or an http:// one on loopback")
         session = requests.Session()
@@ -42,6 +46,8 @@ class Archive:
             except (OSError, UnicodeDecodeError) as error:
                 raise StudyError(f"{password_file}: no password can be read there") from error
             session.auth = (user, password)
+        if most_bytes is not None:
+            bound(session, most_bytes)
         self._client = DICOMwebClient(url, session=session, timeout=TIMEOUT_S)
         self._client.set_http_retry_params(retry=False)
 
@@ -76,6 +82,8 @@ class Archive:
             with disable_value_validation():
                 film = self._client.retrieve_instance(study, series, instance, media_types=_ANY_ENCODING)
                 dcmwrite(content, film, enforce_file_format=True)
+        except TooLongAnswer as error:
+            raise TooLongError("the archive sends a larger film than is taken") from error
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(_told(error)) from error
         return content.getvalue()
