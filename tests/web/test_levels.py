@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import UID, ExplicitVRBigEndian, RLELossless
 from tests.gateway.results.films import make_film
 
 from medxgan.server.images.dicom.decoding import decode_dicom
@@ -81,6 +82,20 @@ def ct(*frames: tuple[float, float], **attributes: object) -> FileDataset:
     return film
 
 
+def big_endian(levels: np.ndarray) -> FileDataset:
+    film = make_film(levels, bits=16)
+    film.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    film.set_original_encoding(False, False)
+    film.PixelData = levels.byteswap().tobytes()
+    return film
+
+
+def compressed(levels: np.ndarray, syntax: UID, **attributes: object) -> FileDataset:
+    film = make_film(levels, **attributes)
+    film.compress(syntax, generate_instance_uid=False)
+    return film
+
+
 def tiff(levels: np.ndarray, **options: object) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, levels, **options)
@@ -116,6 +131,9 @@ FILMS: dict[str, FileDataset | bytes] = {
     "signed, 12 bits": make_film(SIGNED & 0x0FFF),
     "signed, 32 bits": make_film(SIGNED.astype(np.int32), bits=32),
     "bits above those stored": make_film(RAMP | 0xA000),
+    "big endian": big_endian(RAMP),
+    "big endian, signed": big_endian(SIGNED),
+    "run-length coded, signed": compressed(SIGNED, RLELossless, bits=16, PixelPaddingValue=-1200),
     "rescaled": make_film(RAMP, RescaleSlope="0.5", RescaleIntercept="-1024"),
     "falling": make_film(RAMP, RescaleSlope="-2", RescaleIntercept="7"),
     "without a slope": make_film(RAMP, RescaleIntercept="-10"),

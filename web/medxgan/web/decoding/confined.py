@@ -64,16 +64,6 @@ def prepare() -> None:
     process.join()
 
 
-async def decoded(content: bytes, *, frame: int = 1, maximum_pixels: int) -> Film:
-    """Decode as `decode_confined` does, from the event loop; who leaves before a place is free takes none.
-
-    Raises:
-        FilmError: as `decode_confined`.
-    """
-    reading = partial(decode_confined, content, frame=frame, maximum_pixels=maximum_pixels)
-    return await asyncio.get_running_loop().run_in_executor(_waiting, reading)
-
-
 def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int) -> Film:
     """Decode as `decode` does, in a process of its own; for a thread that may wait.
 
@@ -107,6 +97,16 @@ def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int) -> F
             process.kill()
             process.join()
             process.close()
+
+
+async def decoded(content: bytes, *, frame: int = 1, maximum_pixels: int) -> Film:
+    """Decode as `decode_confined` does, from the event loop; who leaves before a place is free takes none.
+
+    Raises:
+        FilmError: as `decode_confined`.
+    """
+    reading = partial(decode_confined, content, frame=frame, maximum_pixels=maximum_pixels)
+    return await asyncio.get_running_loop().run_in_executor(_waiting, reading)
 
 
 def _nothing() -> None:

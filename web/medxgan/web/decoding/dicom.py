@@ -140,7 +140,7 @@ def _grey(colour: NDArray[Any]) -> NDArray[Any]:
 
 def _moved_up(values: NDArray[Any], by: int) -> NDArray[Any]:
     """Whole numbers with a sign, moved by `by` to 0 and up: they fit into their own width without the sign."""
-    unsigned = values.view(np.dtype(f"u{values.dtype.itemsize}"))
+    unsigned = values.view(values.dtype.str.replace("i", "u"))
     return unsigned + unsigned.dtype.type(by)
 
 
