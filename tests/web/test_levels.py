@@ -228,6 +228,7 @@ def floating() -> FileDataset:
         (make_film(RAMP, PixelPaddingValue=0, PixelPaddingRangeLimit=4095), "no padding"),
         (make_film(RAMP, ModalityLUTSequence=[item(LUTDescriptor=[9, 0, 16])]), "LUTDescriptor"),
         (tiff(RGB.astype(np.uint16) * 257, photometric="rgb"), "16 bits"),
+        (tiff(RAMP, photometric="miniswhite", byteorder=">"), "TIFF file is of a kind"),
         (tiff(np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)), "fractions"),
     ],
 )

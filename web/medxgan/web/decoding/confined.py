@@ -28,7 +28,7 @@ from medxgan.web.errors import FilmError
 
 AT_ONCE = 2
 MEMORY_BYTES = 3 * 2**30
-"""Of private memory: a film of 100 million pixels is decoded in a third of it."""
+"""Of private memory: a film of 100 million pixels is decoded in less than half of it, with a palette or padding too."""
 CPU_SECONDS = 60
 WAIT_SECONDS = 120
 """After which a process that says nothing is ended."""

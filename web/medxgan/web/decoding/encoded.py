@@ -18,6 +18,7 @@ FORMATS = ("PNG", "JPEG", "TIFF")
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError)
 """What Pillow raises on a damaged file."""
 
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SUBFILE_TYPE, _PHOTOMETRIC, _X_RESOLUTION, _Y_RESOLUTION = 254, 262, 282, 283
 """Tags of TIFF."""
 _REDUCED, _MASK = 1, 4
@@ -35,6 +36,8 @@ def decode_encoded(content: bytes, frame: int, maximum_pixels: int) -> Film:
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 return _film(image, frame, maximum_pixels)
     except UnidentifiedImageError as error:
+        if content[:4] in _TIFF_STARTS:
+            raise FilmError("the TIFF file is of a kind that the reading room can't show") from error
         raise FilmError("the file is no DICOM, PNG, JPEG or TIFF image") from error
     except Image.DecompressionBombError as error:
         raise FilmError(f"the film is too large; the reading room takes up to {maximum_pixels:,} pixels") from error
