@@ -23,7 +23,6 @@ from medxgan.client.pictures.panel import write_panel
 from medxgan.client.pictures.report import report
 from medxgan.client.results import Explanation
 from medxgan.web import plain
-from medxgan.web.decoding import Film
 from medxgan.web.dicom_results import archived_results, obstacle
 from medxgan.web.errors import FieldError, MissingError, ResultsError, RoomError, described
 from medxgan.web.event_stream import Event, EventStream
@@ -46,11 +45,11 @@ async def explain(request: Request) -> Response:
 async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -> AsyncGenerator[Event, None]:
     begun = time.monotonic()
     outcome = "left"
-    shown = film.film
     try:
         description = await client.model(wish.model, wish.version)
+        shown = film.film
         stream = client.explain_stream(
-            _image(film, shown),
+            _image(film),
             model=description.model.name,
             version=description.model.version,
             maps=wish.maps,
@@ -77,8 +76,8 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         log.info("explanation outcome=%s seconds=%.3f", outcome, time.monotonic() - begun)
 
 
-def _image(film: HeldFilm, shown: Film) -> Image:
-    return Image(film.content, frame=shown.frame if shown.frames > 1 else None)
+def _image(film: HeldFilm) -> Image:
+    return Image(film.content, frame=film.film.frame if film.film.frames > 1 else None)
 
 
 async def described_again(request: Request) -> Response:
