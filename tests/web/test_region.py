@@ -1,13 +1,17 @@
 """A region on a film: what is erased, and by what."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medxgan.client.geometry import Box, Geometry
+from medxgan.client.vocabulary import MapKind, Orientation
 from medxgan.web.decoding import Film
 from medxgan.web.errors import FieldError
-from medxgan.web.region import erased, read_outline
+from medxgan.web.region import erased, read_outline, shares
 
 
 def film(levels: np.ndarray) -> Film:
@@ -60,3 +64,17 @@ def test_an_outline_may_lie_far_outside(far: float) -> None:
     except FieldError:
         return  # none of the film's pixels is in it
     assert result.shape == levels.shape
+
+
+def test_a_map_that_is_no_number_somewhere_has_no_share() -> None:
+    geometry = Geometry(8, 8, Orientation.AS_STORED, Box(0, 0, 8, 8), None, 1.0, 0)
+    broken = np.ones((8, 8), np.float32)
+    broken[7, 7] = np.nan
+    maps = {kind: SimpleNamespace(values=values) for kind, values in (
+        (MapKind.DIFFERENCE, np.ones((8, 8), np.float32)),
+        (MapKind.GRADIENT, broken),
+        (MapKind.GRAD_CAM, np.zeros((8, 8), np.float32)),
+    )}  # fmt: skip
+    explanation = SimpleNamespace(maps=maps, geometry=geometry)
+    left = np.array([[0, 0], [8, 0], [8, 4], [0, 4]], float)
+    assert shares(explanation, left) == {"area": 0.5, "difference": 0.5}  # type: ignore[arg-type]

@@ -268,7 +268,7 @@ def _logging() -> Iterator[None]:
 
 
 def known_hosts(host: str, names: Iterable[str]) -> frozenset[str]:
-    """Names by which browsers may reach a room that listens at `host`; none for any, beyond loopback without a name."""
+    """Names by which browsers may reach a room that listens at `host`; empty, for any, where it is far and has none."""
     named = frozenset(names)
     return named | LOOPBACK | {host} if named or is_loopback(host) else named
 

@@ -28,6 +28,7 @@ from medxgan.web.errors import FieldError, MissingError, ResultsError, RoomError
 from medxgan.web.event_stream import Event, EventStream
 from medxgan.web.grey_scale import grey_scale
 from medxgan.web.region import bright_is_high, erased, read_outline, shares
+from medxgan.web.reports import finite
 from medxgan.web.room import Room, client_of, explanation_of, film_of, json_of, room_of
 from medxgan.web.sessions import HeldExplanation, HeldFilm
 from medxgan.web.upright import upright
@@ -154,7 +155,7 @@ async def erase(request: Request) -> Response:
         aspect = shown.aspect if shown.orientation < 5 else 1 / shown.aspect
         image = Image(np.ascontiguousarray(picture), pixel_spacing=PixelSpacing(aspect, 1.0))
         answer = await client.classify(image, model=text(told, "model"), version=text(told, "version"))
-        scores[name] = {"probability": answer.score.probability, "positive": answer.score.positive}
+        scores[name] = {"probability": finite(answer.score.probability), "positive": answer.score.positive}
     return JSONResponse(scores)
 
 

@@ -49,8 +49,8 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def decode_dicom(content: bytes, frame: int, maximum_pixels: int) -> Film:
     """See `decode`. Levels are stored values, so that a pixel reads in the unit of its rescale slope and intercept.
 
-    Times `slope` and plus `intercept` they are the levels that the server explains, whole numbers of colour's luma
-    apart; what can't be shown so is refused.
+    Times `slope` and plus `intercept` they are the levels that the server explains, but that the luma of colour is
+    rounded; what can't be shown so is refused.
     """
     try:
         if _transfer_syntax(content) == DeflatedExplicitVRLittleEndian:
