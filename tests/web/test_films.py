@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import time
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.ports import free_port
-from tests.web.films import SAMPLE
+from tests.web.films import SAMPLE, phantom_film
 from tests.web.inside import Upstream, inside
 from tests.web.rooms import LOOPBACK, Opening, entered, events, explained, opened
 
@@ -24,6 +25,12 @@ from medxgan.web.region import erased
 from medxgan.web.settings import Limits, RoomSettings
 
 RG1 = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
+
+
+def dicom(**attributes: object) -> bytes:
+    content = io.BytesIO()
+    phantom_film(**attributes).save_as(content, enforce_file_format=True)
+    return content.getvalue()
 
 
 @pytest.fixture
@@ -114,8 +121,10 @@ def test_what_is_wrong_is_named(reader: httpx.Client, sample: dict[str, object])
         (b"hello", "no DICOM"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 50, "damaged"),
         (RG1.read_bytes()[:9000], "DICOM"),
+        (dicom(PixelSpacing=["1e300", "1e-300"]), "long"),
+        (dicom(RescaleSlope="1e999", RescaleIntercept="0"), "RescaleSlope"),
     ],
-    ids=["empty", "text", "damaged", "cut short"],
+    ids=["empty", "text", "damaged", "cut short", "a line", "no levels"],
 )
 def test_what_is_no_film_is_refused(reader: httpx.Client, content: bytes, words: str) -> None:
     answer = reader.post("/api/films", content=content)
@@ -239,6 +248,25 @@ def test_limits_are_kept(opening: Opening) -> None:
             assert reader.post("/api/samples/0").status_code == 201
         assert reader.post("/api/samples/0").json()["error"]["kind"] == "full"
         assert httpx.post(f"{url}/api/session", timeout=60).json()["error"]["kind"] == "full"
+
+
+def test_a_film_is_not_received_where_there_is_no_place_for_it() -> None:
+    async def refused() -> None:
+        limits = Limits(held_bytes=len(SAMPLE) + 512 * 512 + 1000)
+        async with inside(Upstream(), RoomSettings(hosts=LOOPBACK, limits=limits)) as reader:
+            await reader.post("/api/session")
+            assert (await reader.post("/api/films", content=SAMPLE)).status_code == 201
+
+            async def unread() -> AsyncIterator[bytes]:
+                raise AssertionError
+                yield b""
+
+            for size in ({"Content-Length": "1001"}, {}):  # of how many bytes it is may be left open
+                told = await reader.post("/api/films", content=unread(), headers=size)
+                assert (told.status_code, told.json()["error"]["kind"]) == (409, "full")
+            assert (await reader.post("/api/films", content=b"no film")).status_code == 415
+
+    asyncio.run(refused())
 
 
 def test_a_server_that_is_away_is_said_to_be(unused_address: str) -> None:
