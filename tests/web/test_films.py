@@ -121,7 +121,7 @@ def test_what_is_wrong_is_named(reader: httpx.Client, sample: dict[str, object])
         (b"hello", "no DICOM"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 50, "damaged"),
         (RG1.read_bytes()[:9000], "DICOM"),
-        (dicom(PixelSpacing=["1e300", "1e-300"]), "long"),
+        (dicom(PixelSpacing=["1e300", "1e-300"]), "PixelSpacing"),
         (dicom(RescaleSlope="1e999", RescaleIntercept="0"), "RescaleSlope"),
     ],
     ids=["empty", "text", "damaged", "cut short", "a line", "no levels"],

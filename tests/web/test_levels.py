@@ -126,6 +126,7 @@ FILMS: dict[str, FileDataset | bytes] = {
     "presentation LUT": make_film(RAMP, PresentationLUTShape="INVERSE"),
     "both of them": make_film(RAMP, photometric="MONOCHROME1", PresentationLUTShape="INVERSE"),
     "falling VOI LUT": make_film(RAMP, VOILUTSequence=[table(np.arange(4096)[::-1])]),
+    "falling modality LUT": make_film(RAMP, ModalityLUTSequence=[table(np.arange(4096)[::-1])], PixelPaddingValue=0),
     "signed": make_film(SIGNED, bits=16),
     "signed, all of 16 bits": make_film(np.array([[-32768, 32767], [0, 5]], np.int16), bits=16),
     "signed, 12 bits": make_film(SIGNED & 0x0FFF),
@@ -191,6 +192,15 @@ def test_a_frame_of_an_enhanced_ct_is_read_by_its_own_groups(frame: int) -> None
     assert (low, high) == pytest.approx((-160, 240))
 
 
+def test_a_table_that_rises_but_for_its_end_turns_nothing_over() -> None:
+    rising = np.append(np.arange(4095), 0)
+    assert not decode(content(make_film(RAMP, VOILUTSequence=[table(rising)])), maximum_pixels=PIXELS).inverted
+
+
+def test_a_resolution_of_no_pixel_that_there_is_is_not_heeded() -> None:
+    assert decode(tiff(RAMP, resolution=(1700, 100)), maximum_pixels=PIXELS).aspect == 1
+
+
 @pytest.mark.parametrize(
     ("attributes", "unit"),
     [
@@ -223,7 +233,9 @@ def floating() -> FileDataset:
         (make_film(RAMP, RescaleSlope="nan", RescaleIntercept="0"), "RescaleSlope"),
         (make_film(RAMP, RescaleSlope="1", RescaleIntercept="1e999"), "RescaleIntercept"),
         (make_film(RAMP, RescaleSlope="0", RescaleIntercept="0"), "RescaleSlope"),
-        (make_film(RAMP, PixelSpacing=["1e300", "1e-300"]), "as long as they are wide"),
+        (make_film(RAMP, PixelSpacing=["1e300", "1e-300"]), "at most 16 times"),
+        (make_film(RAMP, PixelSpacing=["17", "1"]), "at most 16 times"),
+        (colours(RGB.astype(np.uint16), "YBR_FULL"), "YBR_FULL of 8 bits"),
         (make_film(RAMP, PixelSpacing=["nan", "1"]), "PixelSpacing"),
         (make_film(RAMP, PixelPaddingValue=0, PixelPaddingRangeLimit=4095), "no padding"),
         (make_film(RAMP, ModalityLUTSequence=[item(LUTDescriptor=[9, 0, 16])]), "LUTDescriptor"),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from medxgan.web.errors import FilmError
 
 _DICOM_PREFIX = slice(128, 132)
-LONGEST_PIXEL = 100.0
+MOST_ELONGATED = 16
+"""Times that one side of a pixel may be as long as the other; the server takes no others either."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +91,9 @@ def check_size(rows: int, columns: int, maximum_pixels: int) -> None:
         raise FilmError(f"the film has {rows * columns:,} pixels; the reading room takes up to {maximum_pixels:,}")
 
 
-def check_aspect(aspect: float) -> None:
-    """Refuse pixels of which a film would be a line on the screen; `aspect` is their height over their width."""
-    if not 1 / LONGEST_PIXEL <= aspect <= LONGEST_PIXEL:
-        raise FilmError(f"the film has pixels more than {LONGEST_PIXEL:g} times as long as they are wide")
+def has_pixel_shape(height: float, width: float) -> bool:
+    """Whether there are pixels of such a height and width, in any unit."""
+    return 0 < max(height, width) <= MOST_ELONGATED * min(height, width)
 
 
 def visible_range(levels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[float, float]:

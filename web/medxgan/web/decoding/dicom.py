@@ -83,6 +83,8 @@ def _check_pixels(dataset: Dataset) -> None:
     photometric = str(dataset.PhotometricInterpretation).strip().upper()
     if _SAMPLES.get(photometric) != dataset.SamplesPerPixel:
         raise FilmError(f"PhotometricInterpretation: expected one of {', '.join(_SAMPLES)}, with its samples per pixel")
+    if photometric.startswith("YBR_FULL") and dataset.BitsAllocated > 8:
+        raise FilmError("PhotometricInterpretation: expected RGB of such depth, or YBR_FULL of 8 bits")
     if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):
         raise FilmError("HighBit: expected BitsStored - 1; the reading room shows no others")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from medxgan.web.decoding import check_aspect
+from medxgan.web.decoding import MOST_ELONGATED, has_pixel_shape
 from medxgan.web.errors import FilmError
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
@@ -102,7 +102,8 @@ class Frame:
             if pair and (len(pair) != 2 or min(pair) < 0):
                 raise FilmError(f"{keyword}: expected two numbers that are not negative")
             if pair and 0 not in pair:
-                check_aspect(pair[0] / pair[1])
+                if not has_pixel_shape(*pair):
+                    raise FilmError(f"{keyword}: expected one side of a pixel at most {MOST_ELONGATED} times the other")
                 return pair[0] / pair[1]
         return 1.0
 
@@ -164,8 +165,10 @@ class LookupTable:
 
     @property
     def falling(self) -> bool:
-        """Whether higher values are mapped to lower levels."""
-        return bool(self.entries[0] > self.entries[-1])
+        """Whether higher values are by and large mapped to lower levels."""
+        # Not by its ends: some writers leave a 0 behind a table that rises.
+        places = np.arange(len(self.entries)) - (len(self.entries) - 1) / 2
+        return bool(places @ self.entries < 0)
 
     def apply(self, values: NDArray[Any]) -> NDArray[np.uint16]:
         """Map values; what lies outside the table takes its nearest end."""

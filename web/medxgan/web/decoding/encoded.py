@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import TiffImageFile
 
-from medxgan.web.decoding import Film, check_aspect, check_frame, check_size, visible_range
+from medxgan.web.decoding import Film, check_frame, check_size, has_pixel_shape, visible_range
 from medxgan.web.errors import FilmError
 
 # Now, and not with the first file: who decodes confined may open no other any more.
@@ -107,7 +107,6 @@ def _aspect(image: Image.Image) -> float:
     else:
         stated = next((image.info[name] for name in ("dpi", "aspect", "jfif_density") if image.info.get(name)), (1, 1))
     across, down = (0.0 if each is None else float(each) for each in stated)
-    if not (across > 0 and down > 0) or abs(across / down - 1) <= _SAME_ASPECT:
+    if not has_pixel_shape(across, down) or abs(across / down - 1) <= _SAME_ASPECT:
         return 1.0
-    check_aspect(across / down)
     return across / down
