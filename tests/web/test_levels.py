@@ -90,6 +90,13 @@ def big_endian(levels: np.ndarray) -> FileDataset:
     return film
 
 
+def big_endian_bits() -> FileDataset:
+    film = big_endian(RAMP)
+    film.BitsAllocated = film.BitsStored = 1
+    film.HighBit, film.PixelData = 0, bytes(RAMP.size // 8 + 1)
+    return film
+
+
 def compressed(levels: np.ndarray, syntax: UID, **attributes: object) -> FileDataset:
     film = make_film(levels, **attributes)
     film.compress(syntax, generate_instance_uid=False)
@@ -227,6 +234,7 @@ def floating() -> FileDataset:
     ("film", "words"),
     [
         (floating(), "no whole levels"),
+        (big_endian_bits(), "single bits"),
         (make_film(RAMP, HighBit=13), "HighBit"),
         (make_film(RAMP, photometric="HSV"), "PhotometricInterpretation"),
         (make_film(RAMP.astype(np.uint32) * 2**12, bits=32), "beyond 16 bits"),

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from medxgan.gateway.results.stored_values import stored_values
 from medxgan.web.decoding import Film, check_frame, check_size, visible_range
@@ -85,6 +85,9 @@ def _check_pixels(dataset: Dataset) -> None:
         raise FilmError(f"PhotometricInterpretation: expected one of {', '.join(_SAMPLES)}, with its samples per pixel")
     if photometric.startswith("YBR_FULL") and dataset.BitsAllocated > 8:
         raise FilmError("PhotometricInterpretation: expected RGB of such depth, or YBR_FULL of 8 bits")
+    syntax, representation = dataset.file_meta.TransferSyntaxUID, dataset["PixelData"].VR
+    if dataset.BitsAllocated == 1 and syntax == ExplicitVRBigEndian and representation == "OW":
+        raise FilmError("the film has single bits in big-endian words, which the reading room does not show")
     if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):
         raise FilmError("HighBit: expected BitsStored - 1; the reading room shows no others")
 
