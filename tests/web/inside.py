@@ -17,6 +17,7 @@ class Upstream:
     """In the place of an AsyncClient.
 
     Attributes:
+        explanation: that is given.
         asked: is set when an explanation is asked for.
         ready: is set by the test when it is to come.
         tokens: those that connections were opened with.
@@ -24,7 +25,7 @@ class Upstream:
     """
 
     def __init__(self, explanation: Explanation | None = None) -> None:
-        self._explanation = explanation
+        self.explanation = explanation
         self.asked, self.ready = asyncio.Event(), asyncio.Event()
         self.tokens: list[str] = []
         self.closed = 0
@@ -54,8 +55,8 @@ class Upstream:
     async def explain_stream(self, *_: object, **_options: object) -> AsyncIterator[Explanation]:
         self.asked.set()
         await self.ready.wait()
-        assert self._explanation is not None
-        yield self._explanation
+        assert self.explanation is not None
+        yield self.explanation
 
 
 @asynccontextmanager

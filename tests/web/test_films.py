@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -197,6 +198,7 @@ def test_an_explanation_of_a_frame_is_not_another_frame_s(upstream: str) -> None
             assert (await reader.post(f"{path}/frame", json={"frame": 2})).json()["frame"] == 2
             server.ready.set()
             told = (await explaining).text
+            server.explanation = replace(explanation, geometry=replace(explanation.geometry, frame=2))
             again = (await reader.post(f"{path}/explanations", json={})).text
             assert "event: result" in again
             return told, (await reader.get(path)).json()["explanations"]

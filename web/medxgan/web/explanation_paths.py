@@ -48,7 +48,6 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
     outcome = "left"
     try:
         description = await client.model(wish.model, wish.version)
-        shown = film.film
         stream = client.explain_stream(
             _image(film),
             model=description.model.name,
@@ -60,8 +59,10 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         async with aclosing(stream) as events:
             async for event in events:
                 if isinstance(event, Explanation):
+                    shown = film.film
                     grey = await asyncio.to_thread(grey_scale, shown, event)
-                    if film.film is not shown:
+                    # The film may have been turned before and while that was fitted. The answer says 0 of a single one.
+                    if film.film is not shown or shown.frame != max(event.geometry.frame, 1):
                         raise MissingError("another frame of the film is shown by now: run it again")
                     held = HeldExplanation(event, description.bundle.classification.positive_class, grey)
                     room.sessions.add_explanation(film, held)
