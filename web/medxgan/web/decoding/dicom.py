@@ -117,7 +117,8 @@ def _film(dataset: Dataset, values: NDArray[Any], frame: int, frames: int) -> Fi
     if lowest < 0:
         # The texture holds no sign: the levels are moved, and the intercept moves them back.
         values, intercept = _moved_up(values, -lowest), intercept + slope * lowest
-    levels = values.astype(np.uint8 if int(values.max()) < 256 else np.uint16, copy=False)
+    narrow = int(values.max()) < 256
+    levels = values.astype(np.uint8, copy=False) if narrow else values.astype(np.uint16, copy=False)
     low, high = _ends(window, slope, intercept) or visible_range(levels)
     return Film(
         levels,
@@ -145,8 +146,9 @@ def _grey(colour: NDArray[Any]) -> NDArray[Any]:
 
 def _moved_up(values: NDArray[Any], by: int) -> NDArray[Any]:
     """Whole numbers with a sign, moved by `by` to 0 and up: they fit into their own width without the sign."""
-    unsigned = values.view(values.dtype.str.replace("i", "u"))
-    return unsigned + unsigned.dtype.type(by)
+    unsigned: NDArray[Any] = values.view(values.dtype.str.replace("i", "u"))
+    moved: NDArray[Any] = unsigned + unsigned.dtype.type(by)
+    return moved
 
 
 def _ends(window: tuple[float, float] | None, slope: float, intercept: float) -> tuple[float, float] | None:

@@ -70,6 +70,10 @@ def _cells(dataset: Dataset, index: int, values: NDArray[Any]) -> NDArray[Any]:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
         return values
-    options = {"raw": True, "correct_unused_bits": False, "view_only": True}
-    cells: NDArray[Any] = get_decoder(syntax).as_array(dataset, index=index, **options)[0]
-    return cells
+    return get_decoder(syntax).as_array(
+        dataset,
+        index=index,
+        raw=True,
+        correct_unused_bits=False,  # type: ignore[arg-type]  # pydicom annotates the dictionary of options, not one
+        view_only=True,  # type: ignore[arg-type]
+    )[0]
