@@ -12,7 +12,7 @@ from tests.archives import Answer, answering
 
 from medxgan.client.studies.archive import Archive
 from medxgan.client.studies.errors import StudyError
-from medxgan.client.studies.session import TooLongError, archive_session
+from medxgan.client.studies.session import TooLongAnswer, archive_session
 from medxgan.client.studies.unquoted import unquoted
 
 
@@ -54,7 +54,7 @@ def test_no_more_is_read_than_is_taken(size: int, is_taken: bool) -> None:
         if is_taken:
             assert len(session.get(archive.url).content) == size
         else:
-            with pytest.raises(TooLongError):
+            with pytest.raises(TooLongAnswer):
                 session.get(archive.url)
 
 

@@ -60,6 +60,16 @@ def report_of(explanation: Explanation, folder: Path, **options: Any) -> dict[st
     return json.loads((folder / "explanation.json").read_text())
 
 
+def test_a_number_that_is_none_is_null(service, grey, tmp_path: Path) -> None:
+    service.answer.scores.original.probability = float("nan")
+    service.answer.scores.reconstruction.probability = float("inf")
+    with Client(service.address) as client:
+        report = report_of(client.explain(grey), tmp_path)
+    assert "NaN" not in (tmp_path / "explanation.json").read_text()
+    assert report["scores"]["original"]["probability"] is None
+    assert report["scores"]["reconstruction"]["probability"] is None
+
+
 def read(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image).astype(np.float32)

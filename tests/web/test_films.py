@@ -1,9 +1,12 @@
 """Films come in, are explained, questioned, and are gone."""
 
+import asyncio
 import io
 import json
 import logging
 import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,14 +15,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.ports import free_port
+from tests.web.films import SAMPLE, phantom_film
+from tests.web.inside import Upstream, inside
 from tests.web.rooms import LOOPBACK, Opening, entered, events, explained, opened
 
 from medxgan.client import Client
+from medxgan.client.results import Explanation
 from medxgan.web.decoding import Film
 from medxgan.web.region import erased
 from medxgan.web.settings import Limits, RoomSettings
 
 RG1 = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
+
+
+def dicom(**attributes: object) -> bytes:
+    content = io.BytesIO()
+    phantom_film(**attributes).save_as(content, enforce_file_format=True)
+    return content.getvalue()
 
 
 @pytest.fixture
@@ -41,9 +53,8 @@ def test_a_dicom_film_comes_back_as_it_is_stored(reader: httpx.Client) -> None:
 
 def test_an_explanation_is_the_server_s(reader: httpx.Client, sample: dict[str, object], upstream: str) -> None:
     told = explained(reader, sample["id"], model="phantom", maps=["original", "difference", "grad_cam"], trajectory=5)
-    content = (files("medxgan.web") / "samples" / "phantom.png").read_bytes()
     with Client(upstream) as client:
-        expected = client.explain(content, model="phantom")
+        expected = client.explain(SAMPLE, model="phantom")
     assert told["verdict"]["status"] == expected.verdict.status == "reliable"
     assert told["scores"]["original"]["probability"] == expected.scores.original.probability
     assert told["geometry"]["box"] == {"top": 0, "left": 0, "bottom": 512, "right": 512}
@@ -111,8 +122,10 @@ def test_what_is_wrong_is_named(reader: httpx.Client, sample: dict[str, object])
         (b"hello", "no DICOM"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 50, "damaged"),
         (RG1.read_bytes()[:9000], "DICOM"),
+        (dicom(PixelSpacing=["1e300", "1e-300"]), "PixelSpacing"),
+        (dicom(RescaleSlope="1e999", RescaleIntercept="0"), "RescaleSlope"),
     ],
-    ids=["empty", "text", "damaged", "cut short"],
+    ids=["empty", "text", "damaged", "cut short", "a line", "no levels"],
 )
 def test_what_is_no_film_is_refused(reader: httpx.Client, content: bytes, words: str) -> None:
     answer = reader.post("/api/films", content=content)
@@ -155,16 +168,47 @@ def test_the_panel_and_the_numbers_can_be_saved(reader: httpx.Client, sample: di
     assert len(numbers.json()["image"]["sha256"]) == 64
 
 
-def test_a_frame_is_chosen(reader: httpx.Client) -> None:
+def two_pages() -> bytes:
     content = io.BytesIO()
     pages = [Image.fromarray(np.full((40, 50), level, np.uint8)) for level in (10, 200)]
     pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:])
-    film = reader.post("/api/films", content=content.getvalue()).json()
+    return content.getvalue()
+
+
+def test_a_frame_is_chosen(reader: httpx.Client) -> None:
+    film = reader.post("/api/films", content=two_pages()).json()
     assert (film["frame"], film["frames"]) == (1, 2)
     turned = reader.post(f"/api/films/{film['id']}/frame", json={"frame": 2}).json()
     assert turned["frame"] == 2
     assert set(reader.get(f"/api/films/{film['id']}/levels").content) == {200}
     assert reader.post(f"/api/films/{film['id']}/frame", json={"frame": 3}).status_code == 415
+
+
+def test_an_explanation_of_a_frame_is_not_another_frame_s(upstream: str) -> None:
+    """The frame is turned while it is explained."""
+
+    async def turned(explanation: Explanation) -> tuple[str, list[str]]:
+        server = Upstream(explanation)
+        async with inside(server, RoomSettings(hosts=LOOPBACK)) as reader:
+            (await reader.post("/api/session")).raise_for_status()
+            film = (await reader.post("/api/films", content=two_pages())).json()
+            path = f"/api/films/{film['id']}"
+            explaining = asyncio.create_task(reader.post(f"{path}/explanations", json={}))
+            await server.asked.wait()
+            assert (await reader.post(f"{path}/frame", json={"frame": 2})).json()["frame"] == 2
+            server.ready.set()
+            told = (await explaining).text
+            server.explanation = replace(explanation, geometry=replace(explanation.geometry, frame=2))
+            again = (await reader.post(f"{path}/explanations", json={})).text
+            assert "event: result" in again
+            return told, (await reader.get(path)).json()["explanations"]
+
+    with Client(upstream) as client:
+        explanation = client.explain(SAMPLE, model="phantom")
+    told, held = asyncio.run(turned(explanation))
+    assert "event: result" not in told
+    assert "another frame" in told
+    assert len(held) == 1
 
 
 def test_two_readers_do_not_see_each_other_s_films(reader: httpx.Client, room: str, sample: dict[str, object]) -> None:
@@ -206,6 +250,25 @@ def test_limits_are_kept(opening: Opening) -> None:
             assert reader.post("/api/samples/0").status_code == 201
         assert reader.post("/api/samples/0").json()["error"]["kind"] == "full"
         assert httpx.post(f"{url}/api/session", timeout=60).json()["error"]["kind"] == "full"
+
+
+def test_a_film_is_not_received_where_there_is_no_place_for_it() -> None:
+    async def refused() -> None:
+        limits = Limits(held_bytes=len(SAMPLE) + 512 * 512 + 1000)
+        async with inside(Upstream(), RoomSettings(hosts=LOOPBACK, limits=limits)) as reader:
+            await reader.post("/api/session")
+            assert (await reader.post("/api/films", content=SAMPLE)).status_code == 201
+
+            async def unread() -> AsyncIterator[bytes]:
+                raise AssertionError
+                yield b""
+
+            for size in ({"Content-Length": "1001"}, {}):  # of how many bytes it is may be left open
+                told = await reader.post("/api/films", content=unread(), headers=size)
+                assert (told.status_code, told.json()["error"]["kind"]) == (409, "full")
+            assert (await reader.post("/api/films", content=b"no film")).status_code == 415
+
+    asyncio.run(refused())
 
 
 def test_a_server_that_is_away_is_said_to_be(unused_address: str) -> None:

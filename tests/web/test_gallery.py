@@ -1,6 +1,8 @@
 """A folder of explanations as `medxgan explain` writes them."""
 
 import json
+import math
+import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -8,12 +10,15 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from starlette.responses import JSONResponse
 from tests.web.rooms import Opening, entered
 
 from medxgan.client import Client
 from medxgan.client.pictures.files import write_pictures
 from medxgan.client.pictures.report import write_report
 from medxgan.client.results import Explanation
+from medxgan.web.errors import MissingError
+from medxgan.web.gallery import Gallery
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,41 @@ def test_what_can_t_be_read_is_said_and_nothing_outside_is_given(visitor: httpx.
     assert visitor.get(f"/api/gallery/{entries['reaching']}/maps/difference").status_code == 404
     assert visitor.get("/api/gallery/nothing").status_code == 404
     assert visitor.get(f"/api/gallery/{entries['good']}/maps/..%2F..%2Fx").status_code == 404
+
+
+def test_what_no_json_holds_is_null_and_one_bad_report_is_one_bad_line(folder: Path, tmp_path: Path) -> None:
+    """Sent on as it is, by the encoder of the paths, which knows no NaN."""
+    document = json.loads((folder / "good" / "explanation.json").read_text())
+    reports = {
+        "a": document | {"outcome": {"reconstruction_mse": math.nan}},
+        "b": document | {"maps": {"difference": 3, "original": {"file": "explanation.json"}, "gradient": {}}},
+        "c": document | {"model": {"name": "half \ud800", "version": "1"}},
+    }
+    texts = {name: json.dumps(report) for name, report in reports.items()}
+    texts |= {
+        "d": "[" * 100_000,
+        "e": texts["a"].replace("NaN", "1e999"),
+        "f": texts["a"].replace("NaN", "1" + "0" * 400),
+    }
+    for name, text in texts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "explanation.json").write_text(text)
+    (tmp_path / os.fsdecode(b"g\xff")).mkdir()
+    (tmp_path / os.fsdecode(b"g\xff") / "explanation.json").write_text(texts["a"])
+    gallery = Gallery(tmp_path)
+    lines = json.loads(JSONResponse(gallery.entries()).body)
+    readable = {line["name"]: line["id"] for line in lines if line["readable"]}
+    assert readable.keys() == {"a", "b", "f", "g?"}
+    assert all(line.get("error") is None for line in lines if line["name"] in "af")
+    for line in lines:
+        if line["readable"]:
+            told = json.loads(JSONResponse(gallery.explanation(line["id"])).body)
+            assert told["maps"] == []
+        else:
+            with pytest.raises(MissingError):
+                gallery.explanation(line["id"])
+    with pytest.raises(MissingError):
+        gallery.values(readable["b"], "difference")
 
 
 def test_without_a_folder_there_is_no_gallery(reader: httpx.Client) -> None:

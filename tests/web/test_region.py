@@ -1,13 +1,17 @@
 """A region on a film: what is erased, and by what."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medxgan.client.geometry import Box, Geometry
+from medxgan.client.vocabulary import MapKind, Orientation
 from medxgan.web.decoding import Film
 from medxgan.web.errors import FieldError
-from medxgan.web.region import erased, read_outline
+from medxgan.web.region import erased, read_outline, shares
 
 
 def film(levels: np.ndarray) -> Film:
@@ -43,7 +47,34 @@ def test_nothing_to_erase_and_nothing_left_are_refused(outline: list[list[float]
         erased(film(np.zeros((60, 60), np.uint8)), np.array(outline, float))
 
 
-@pytest.mark.parametrize("told", [None, "here", [[1, 2]], [[1, 2, 3]] * 4, [[1, float("nan")]] * 4, [[0, 0]] * 3000])
+@pytest.mark.parametrize(
+    "told",
+    [None, "here", [[1, 2]], [[1, 2, 3]] * 4, [[1, float("nan")]] * 4, [[0, 0]] * 3000, [[10**400, 1], [2, 2], [3, 1]]],
+)
 def test_an_outline_is_checked(told: object) -> None:
     with pytest.raises(FieldError, match="outline"):
         read_outline(told)
+
+
+@pytest.mark.parametrize("far", [1e12, 1e300, -1e300])
+def test_an_outline_may_lie_far_outside(far: float) -> None:
+    levels = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    try:
+        result = erased(film(levels), read_outline([[far, 1], [2, 2], [3, 1]]))
+    except FieldError:
+        return  # none of the film's pixels is in it
+    assert result.shape == levels.shape
+
+
+def test_a_map_that_is_no_number_somewhere_has_no_share() -> None:
+    geometry = Geometry(8, 8, Orientation.AS_STORED, Box(0, 0, 8, 8), None, 1.0, 0)
+    broken = np.ones((8, 8), np.float32)
+    broken[7, 7] = np.nan
+    maps = {kind: SimpleNamespace(values=values) for kind, values in (
+        (MapKind.DIFFERENCE, np.ones((8, 8), np.float32)),
+        (MapKind.GRADIENT, broken),
+        (MapKind.GRAD_CAM, np.zeros((8, 8), np.float32)),
+    )}  # fmt: skip
+    explanation = SimpleNamespace(maps=maps, geometry=geometry)
+    left = np.array([[0, 0], [8, 0], [8, 4], [0, 4]], float)
+    assert shares(explanation, left) == {"area": 0.5, "difference": 0.5}  # type: ignore[arg-type]

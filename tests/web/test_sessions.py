@@ -1,5 +1,7 @@
 """Sessions end by themselves, and hold no more than they may."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from medxgan.web.decoding import Film
 from medxgan.web.errors import FullError, MissingError
-from medxgan.web.sessions import HeldFilm, Sessions
+from medxgan.web.sessions import HeldExplanation, HeldFilm, Sessions
 from medxgan.web.settings import Limits
 
 
@@ -37,6 +39,38 @@ def test_films_of_all_sessions_together_are_bounded() -> None:
     sessions.add_film(other, film(40))
     sessions.end(one.id)
     sessions.add_film(other, film(60))
+
+
+def explained(size: int) -> HeldExplanation:
+    map_ = SimpleNamespace(values=np.zeros((1, size), np.float32))
+    return HeldExplanation(SimpleNamespace(maps={"difference": map_}, trajectory=()), "positive")  # type: ignore[arg-type]
+
+
+def test_explanations_are_bounded_as_films_are() -> None:
+    sessions = Sessions(Limits(held_bytes=100, explanations=2))
+    held = film(10)
+    sessions.add_film(sessions.open(), held)
+    for size in (5, 6, 10):  # 20, 24, 40 bytes; the first one leaves
+        sessions.add_explanation(held, explained(size))
+    assert held.bytes == 10 + 24 + 40
+    with pytest.raises(FullError):
+        sessions.add_explanation(held, explained(17))  # 68 bytes, of which 24 leave
+    assert [each.bytes for each in held.explanations.values()] == [24, 40]
+    sessions.add_explanation(held, explained(12))
+    assert held.bytes == 10 + 40 + 48
+
+
+def test_films_on_their_way_are_counted() -> None:
+    sessions = Sessions(Limits(held_bytes=100))
+    session = sessions.open()
+    with sessions.arriving(60):
+        with pytest.raises(FullError), sessions.arriving(50):
+            pass
+        with pytest.raises(FullError):
+            sessions.add_film(session, film(50))
+        sessions.add_film(session, film(40))
+    with sessions.arriving(60):
+        pass
 
 
 @given(st.lists(st.sampled_from(["open", "end", "add", "wait"]), max_size=40))

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from medxgan.client.errors import needed_extra
-from medxgan.client.studies.errors import StudyError
+from medxgan.client.studies.errors import StudyError, TooLongError
 from medxgan.client.studies.films import Film, Skipped
 from medxgan.web.errors import ArchiveError, FieldError, FilmError, MissingError
+from medxgan.web.settings import MEGABYTE
+
+ENVELOPE_BYTES = 16 * MEGABYTE
+"""Of an answer, beside a film's bytes; the headers of a study have no more than that."""
 
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)+")
 
@@ -32,7 +36,9 @@ class StudyArchive:
         with needed_extra("a study in an archive", "dicomweb"):
             from medxgan.client.studies.archive import Archive
         # Of its own for each request: they come at the same time, and a session of HTTP is for one thread.
-        self._open: Callable[[], Archive] = lambda: Archive(url, user, password_file)
+        self._open: Callable[[], Archive] = lambda: Archive(
+            url, user, password_file, most_bytes=film_bytes + ENVELOPE_BYTES
+        )
         self._open()
         self._film_bytes = film_bytes
 
@@ -67,8 +73,10 @@ class StudyArchive:
             raise FilmError(f"this is no film: {found.reason}")
         try:
             content = found.read()
+        except TooLongError:
+            content = None
         except StudyError as error:
             raise ArchiveError(str(error)) from error
-        if len(content) > self._film_bytes:
+        if content is None or len(content) > self._film_bytes:
             raise FilmError(f"the film has more than {self._film_bytes:,} bytes")
         return content

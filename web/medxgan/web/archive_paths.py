@@ -16,9 +16,10 @@ async def listed(request: Request) -> Response:
 
 async def bring(request: Request) -> Response:
     """A film of a study."""
-    archive, named = archive_of(request), request.path_params
-    room_of(request).sessions.check_room(session_of(request))
-    content = await archive.film(named["study"], named["instance"])
+    archive, room, named = archive_of(request), room_of(request), request.path_params
+    room.sessions.check_room(session_of(request))
+    with room.sessions.arriving(room.settings.limits.film_bytes):
+        content = await archive.film(named["study"], named["instance"])
     return JSONResponse(plain.film(await held(request, content, "")), 201)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -176,7 +176,7 @@ def web(
     if archive_password_file is not None and archive_user is None:
         raise typer.BadParameter("goes with --archive-user", param_hint="--archive-password-file")
     settings = RoomSettings(
-        hosts=frozenset(host_name or ()) | (LOOPBACK if host_name or not beyond else frozenset()),
+        hosts=known_hosts(host, host_name or ()),
         secure=secure,
         access_token=_token(access_token_file, "--access-token-file"),
         own_tokens=own_tokens,
@@ -265,6 +265,12 @@ def _logging() -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
+
+
+def known_hosts(host: str, names: Iterable[str]) -> frozenset[str]:
+    """Names by which browsers may reach a room that listens at `host`; empty, for any, where it is far and has none."""
+    named = frozenset(names)
+    return named | LOOPBACK | {host} if named or is_loopback(host) else named
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -24,10 +24,11 @@ from medxgan.client.pictures.report import report
 from medxgan.client.results import Explanation
 from medxgan.web import plain
 from medxgan.web.dicom_results import archived_results, obstacle
-from medxgan.web.errors import FieldError, MissingError, ResultsError, described
+from medxgan.web.errors import FieldError, MissingError, ResultsError, RoomError, described
 from medxgan.web.event_stream import Event, EventStream
 from medxgan.web.grey_scale import grey_scale
 from medxgan.web.region import bright_is_high, erased, read_outline, shares
+from medxgan.web.reports import finite
 from medxgan.web.room import Room, client_of, explanation_of, film_of, json_of, room_of
 from medxgan.web.sessions import HeldExplanation, HeldFilm
 from medxgan.web.upright import upright
@@ -58,14 +59,18 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         async with aclosing(stream) as events:
             async for event in events:
                 if isinstance(event, Explanation):
-                    grey = await asyncio.to_thread(grey_scale, film.film, event)
+                    shown = film.film
+                    grey = await asyncio.to_thread(grey_scale, shown, event)
+                    # The film may have been turned before and while that was fitted. The answer says 0 of a single one.
+                    if film.film is not shown or shown.frame != max(event.geometry.frame, 1):
+                        raise MissingError("another frame of the film is shown by now: run it again")
                     held = HeldExplanation(event, description.bundle.classification.positive_class, grey)
                     room.sessions.add_explanation(film, held)
                     outcome = "explained"
                     yield "result", plain.explanation(held)
                 else:
                     yield "progress", plain.progress(event)
-    except MedxganClientError as error:
+    except (MedxganClientError, RoomError) as error:
         _, told = described(error)
         outcome = str(told["kind"])
         yield "error", told
@@ -142,16 +147,16 @@ async def region(request: Request) -> Response:
 
 async def erase(request: Request) -> Response:
     """The score of the film with a region erased, and of the whole film sent in the same way."""
-    client, film, told = client_of(request), film_of(request), await json_of(request)
+    client, shown, told = client_of(request), film_of(request).film, await json_of(request)
     outline = read_outline(told.get("outline"))
     scores = {}
     for name in ("whole", "erased"):
-        levels = film.film.levels if name == "whole" else await asyncio.to_thread(erased, film.film, outline)
-        picture = upright(bright_is_high(film.film, levels), film.film.orientation)
-        aspect = film.film.aspect if film.film.orientation < 5 else 1 / film.film.aspect
+        levels = shown.levels if name == "whole" else await asyncio.to_thread(erased, shown, outline)
+        picture = upright(bright_is_high(shown, levels), shown.orientation)
+        aspect = shown.aspect if shown.orientation < 5 else 1 / shown.aspect
         image = Image(np.ascontiguousarray(picture), pixel_spacing=PixelSpacing(aspect, 1.0))
         answer = await client.classify(image, model=text(told, "model"), version=text(told, "version"))
-        scores[name] = {"probability": answer.score.probability, "positive": answer.score.positive}
+        scores[name] = {"probability": finite(answer.score.probability), "positive": answer.score.positive}
     return JSONResponse(scores)
 
 

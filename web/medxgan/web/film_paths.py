@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from medxgan.web import plain
-from medxgan.web.decoding.confined import decode_confined
+from medxgan.web.decoding.confined import decoded
 from medxgan.web.errors import FieldError, FilmError, MissingError
-from medxgan.web.room import body_of, film_of, json_of, room_of, session_of
+from medxgan.web.room import announced, body_of, film_of, json_of, room_of, session_of
 from medxgan.web.sessions import HeldFilm
 
 SHIPPED_SAMPLE, SHIPPED_SAMPLE_MODEL = "phantom.png", "phantom"
@@ -20,7 +20,9 @@ async def bring(request: Request) -> Response:
     """A film as the body of a request."""
     room, session = room_of(request), session_of(request)
     room.sessions.check_room(session)
-    content = await body_of(request, room.settings.limits.film_bytes, "film")
+    limit = room.settings.limits.film_bytes
+    with room.sessions.arriving(announced(request, limit)):
+        content = await body_of(request, limit, "film")
     if not content:
         raise FilmError("the file is empty")
     return await _hold(request, content, "")
@@ -46,7 +48,8 @@ async def _hold(request: Request, content: bytes, model: str) -> Response:
 async def held(request: Request, content: bytes, model: str) -> HeldFilm:
     """Decode a film and hold it in the session of a request; `model` that is for it, empty where none is known."""
     room, session = room_of(request), session_of(request)
-    film = await asyncio.to_thread(decode_confined, content, maximum_pixels=room.settings.limits.film_pixels)
+    with room.sessions.arriving(len(content)):
+        film = await decoded(content, maximum_pixels=room.settings.limits.film_pixels)
     kept = HeldFilm(content, film, model)
     room.sessions.add_film(session, kept)
     return kept
@@ -75,9 +78,7 @@ async def turn_to_frame(request: Request) -> Response:
     frame = (await json_of(request)).get("frame")
     if not isinstance(frame, int) or isinstance(frame, bool):
         raise FieldError("frame", "a whole number")
-    film.film = await asyncio.to_thread(
-        decode_confined, film.content, frame=frame, maximum_pixels=room.settings.limits.film_pixels
-    )
+    film.film = await decoded(film.content, frame=frame, maximum_pixels=room.settings.limits.film_pixels)
     film.explanations.clear()
     return JSONResponse(plain.film(film))
 

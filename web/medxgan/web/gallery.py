@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,21 @@ from medxgan.client.geometry import FloatArray
 from medxgan.client.vocabulary import MapKind, Unrecognised
 from medxgan.web.errors import MissingError
 from medxgan.web.plain import drawing
+from medxgan.web.reports import finite, text
 
 REPORT = "explanation.json"
 _COMPARED = ("original", "reconstruction")
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    Image.DecompressionBombError,
+)
 
 
 class Gallery:
@@ -40,13 +51,14 @@ class Gallery:
         maps = [
             {**entry, "kind": kind, "shape": list(size), **drawing(_kind(kind))}
             for kind, entry in document["maps"].items()
-            if "file" in entry and kind != MapKind.COLORIZED and (size := self._size(name, entry)) is not None
+            if kind != MapKind.COLORIZED and (size := self._size(name, entry)) is not None
         ]
-        return {**document, "id": name, "maps": maps, "positive_class": None, "name": self._found(name).parent.name}
+        told = {**document, "id": name, "maps": maps, "positive_class": None}
+        return {**told, "name": text(self._found(name).parent.name)}
 
     def values(self, name: str, kind: str) -> FloatArray:
         """A map of an explanation, from its PNG file, to half of one of its 255 levels; raises MissingError."""
-        entry = self._document(name)["maps"].get(kind, {})
+        entry = self._document(name)["maps"].get(kind)
         try:
             low, high = float(entry["low"]), float(entry["high"])
             with Image.open(self._picture(name, entry), formats=("PNG",)) as image:
@@ -67,20 +79,21 @@ class Gallery:
 
     def _document(self, name: str) -> dict[str, Any]:
         try:
-            document = json.loads(self._found(name).read_bytes())
+            document = _read(self._found(name))
             if not isinstance(document["maps"], dict):
                 raise TypeError
         except _UNREADABLE as error:
             raise MissingError("this explanation can't be read") from error
         return dict(document)
 
-    def _picture(self, name: str, entry: Mapping[str, Any]) -> Path:
+    def _picture(self, name: str, entry: Any) -> Path:
         file = str(entry["file"])
         if Path(file).name != file:
             raise MissingError("the explanation names a file outside of its folder")
         return self._found(name).parent / file
 
-    def _size(self, name: str, entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    def _size(self, name: str, entry: Any) -> tuple[int, int] | None:
+        """Rows and columns of a map's picture; None where there is none that can be read."""
         try:
             with Image.open(self._picture(name, entry), formats=("PNG",)) as image:
                 return image.height, image.width
@@ -92,10 +105,18 @@ def _kind(name: str) -> MapKind | Unrecognised:
     return MapKind(name) if name in tuple(MapKind) else Unrecognised(0)
 
 
+def _read(path: Path) -> Any:
+    """A report; raises one of `_UNREADABLE`, as for what could not be sent on: infinity, or halves of characters."""
+    # Earlier releases wrote NaN.
+    report = json.loads(path.read_bytes(), parse_constant=lambda _name: None)
+    json.dumps(report, allow_nan=False, ensure_ascii=False).encode()
+    return report
+
+
 def _line(name: str, path: Path) -> dict[str, Any]:
-    line: dict[str, Any] = {"id": name, "name": path.parent.name}
+    line: dict[str, Any] = {"id": name, "name": text(path.parent.name)}
     try:
-        report = json.loads(path.read_bytes())
+        report = _read(path)
         outcome = report.get("outcome") or {}
         return {
             **line,
@@ -103,9 +124,9 @@ def _line(name: str, path: Path) -> dict[str, Any]:
             "model": f"{report['model']['name']} {report['model']['version']}",
             "status": str(report["verdict"]["status"]),
             "reasons": [str(reason["sentence"]) for reason in report["verdict"]["reasons"]],
-            "score": _finite(report["scores"]["original"]["probability"]),
+            "score": finite(report["scores"]["original"]["probability"]),
             "positive": bool(report["scores"]["original"]["positive"]),
-            "error": _finite(outcome.get("reconstruction_mse")),
+            "error": finite(outcome.get("reconstruction_mse")),
             "agreement": _agreement(report["scores"]),
         }
     except _UNREADABLE:
@@ -114,13 +135,9 @@ def _line(name: str, path: Path) -> dict[str, Any]:
 
 def _agreement(scores: Mapping[str, Any]) -> float | None:
     """1 where the classifier scores the reconstruction as it does the film, down to 0; None where there is none."""
-    film, reconstruction = (_finite((scores.get(name) or {}).get("probability")) for name in _COMPARED)
+    film, reconstruction = (finite((scores.get(name) or {}).get("probability")) for name in _COMPARED)
     return None if film is None or reconstruction is None else 1.0 - abs(film - reconstruction)
 
 
-def _finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
 def _id(path: Path) -> str:
-    return hashlib.sha256(path.as_posix().encode()).hexdigest()[:24]
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:24]

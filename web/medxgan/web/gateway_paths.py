@@ -9,6 +9,7 @@ from starlette.routing import Route
 from medxgan.client.errors import MedxganClientError
 from medxgan.client.results import Explanation
 from medxgan.web import plain
+from medxgan.web.errors import FullError
 from medxgan.web.film_paths import held
 from medxgan.web.grey_scale import grey_scale
 from medxgan.web.room import client_of, gateway_of, room_of, session_of
@@ -25,12 +26,17 @@ async def bring(request: Request) -> Response:
     room, gateway = room_of(request), gateway_of(request)
     room.sessions.check_room(session_of(request))
     number = request.path_params["number"]
-    content, model = await gateway.film(number)
+    with room.sessions.arriving(room.settings.limits.film_bytes):
+        content, model = await gateway.film(number)
     film, explanation = await held(request, content, model), await gateway.explanation(number)
     if explanation is not None:
         grey = await asyncio.to_thread(grey_scale, film.film, explanation)
         kept = HeldExplanation(explanation, await _positive_class(request, explanation), grey)
-        room.sessions.add_explanation(film, kept)
+        try:
+            room.sessions.add_explanation(film, kept)
+        except FullError:
+            session_of(request).films.pop(film.id, None)
+            raise
     return JSONResponse(plain.film(film), 201)
 
 

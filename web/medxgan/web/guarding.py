@@ -40,6 +40,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: RoomSettings) -> None:
         self._app, self._settings = app, settings
+        self._hosts = frozenset(name.lower() for name in settings.hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Guard one request."""
@@ -73,7 +74,7 @@ class Guard:
             name, _ = parts.hostname or "", parts.port
         except ValueError as error:
             raise OriginError("the request names no host that can be read") from error
-        if self._settings.hosts and name not in self._settings.hosts:
+        if self._hosts and name not in self._hosts:  # `hostname` is in lower case
             # A name that somebody else's DNS leads here.
             raise OriginError("the reading room is not known by this host name: start it with --host-name")
         if method in SAFE_METHODS:
@@ -103,10 +104,14 @@ class Door:
             )
         return session
 
+    def knows(self, request: Request) -> bool:
+        """Whether a request has a session."""
+        return self._sessions.find(self._shown(request)) is not None
+
     def check(self, token: str) -> None:
         """Refuse who shows another token than the room's, where it has one; raises SignInError."""
         expected = self._settings.access_token
-        if expected and not hmac.compare_digest(token.encode(), expected.encode()):
+        if expected and not hmac.compare_digest(token.encode(errors="surrogatepass"), expected.encode()):
             raise SignInError("this is not the token of this reading room" if token else "sign in with a token")
 
     def give(self, request: Request, response: Response, session: Session) -> None:
@@ -115,9 +120,13 @@ class Door:
             self._cookie(request), session.id, path="/", httponly=True, samesite="strict", secure=self._settings.secure
         )
 
-    def leave(self, request: Request, response: Response) -> None:
-        """End the session of a request."""
+    def end(self, request: Request) -> None:
+        """End the session of a request, where it has one."""
         self._sessions.end(self._shown(request))
+
+    def leave(self, request: Request, response: Response) -> None:
+        """End the session of a request, and take its cookie back."""
+        self.end(request)
         response.delete_cookie(
             self._cookie(request), path="/", httponly=True, samesite="strict", secure=self._settings.secure
         )

@@ -1,6 +1,5 @@
 """Results as JSON: what the browser is told of an explanation, a model and a film."""
 
-import math
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -59,26 +58,12 @@ def answer(result: Explanation) -> dict[str, Any]:
     told["maps"] = [{**told["maps"][kind], **_shape_and_drawing(kind, result)} for kind in result.maps]
     for frame in told["trajectory"]:
         frame.pop("values", None)
-    finite: dict[str, Any] = _finite(told)
-    return finite
+    return told
 
 
 def _shape_and_drawing(kind: MapKind | Unrecognised, result: Explanation) -> dict[str, Any]:
     values = result.maps[kind].values
     return {"shape": [] if values is None else list(values.shape), **drawing(kind)}
-
-
-def _finite(value: Any) -> Any:
-    """A value of JSON, which has no NaN and no infinity: they become null."""
-    match value:
-        case dict():
-            return {name: _finite(entry) for name, entry in value.items()}
-        case list():
-            return [_finite(entry) for entry in value]
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value
 
 
 def drawing(kind: MapKind | Unrecognised) -> dict[str, Any]:

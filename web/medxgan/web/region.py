@@ -1,5 +1,6 @@
 """A region that a reader draws: how much of each map lies in it, and the film without what is in it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def read_outline(told: Any) -> NDArray[np.float64]:
     """The corners [N, 2] of a region, row and column on the film as it was sent; raises FieldError."""
     try:
         outline = np.asarray(told, np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise FieldError("outline", "a list of [row, column]") from error
     if outline.ndim != 2 or outline.shape[1] != 2 or not 3 <= len(outline) <= MAXIMUM_CORNERS:
         raise FieldError("outline", f"3 to {MAXIMUM_CORNERS} corners [row, column]")
@@ -34,7 +35,7 @@ def read_outline(told: Any) -> NDArray[np.float64]:
 def shares(explanation: Explanation, outline: NDArray[np.float64]) -> dict[str, float]:
     """The share of each map's magnitude inside a region, by the map's name, and of the area as "area".
 
-    Pictures of the patient have none, nor has a map that is zero. A pixel of a map counts where its centre lies.
+    Pictures of the patient have none, nor has a map that is zero or not finite. A pixel counts where its centre lies.
 
     Raises:
         GeometryError: the answer does not say where its maps lie.
@@ -49,7 +50,8 @@ def shares(explanation: Explanation, outline: NDArray[np.float64]) -> dict[str, 
             inside[shape] = _inside(explanation.geometry, outline, shape)
         magnitude = np.abs(entry.values)
         found["area"] = float(inside[shape].mean())
-        if kind not in PICTURES and (total := float(magnitude.sum())):
+        total = float(magnitude.sum())
+        if kind not in PICTURES and total and math.isfinite(total):
             found[kind.value] = float(magnitude[inside[shape]].sum()) / total
     return found
 

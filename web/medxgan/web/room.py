@@ -110,6 +110,12 @@ async def body_of(request: Request, maximum: int, what: str) -> bytes:
     return bytes(received)
 
 
+def announced(request: Request, maximum: int) -> int:
+    """Bytes that the body of a request has by its header; `maximum` where it does not say, or says more."""
+    stated = request.headers.get("content-length", "")
+    return min(int(stated), maximum) if stated.isdecimal() else maximum
+
+
 async def json_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object; raises FieldError."""
     try:

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import CredentialsError, RefusedError
-from medxgan.web.errors import SignInError
+from medxgan.web.errors import FullError, SignInError
 from medxgan.web.room import Room, json_of, room_of
 from medxgan.web.wishes import text
 
@@ -14,15 +14,10 @@ from medxgan.web.wishes import text
 async def state(request: Request) -> Response:
     """Whether there is a session, and what this reading room has."""
     room = room_of(request)
-    try:
-        room.door.session(request)
-        signed_in = True
-    except SignInError:
-        signed_in = False
     settings = room.settings
     return JSONResponse(
         {
-            "signed_in": signed_in,
+            "signed_in": room.door.knows(request),
             "asks_for_token": settings.asks_for_token,
             "samples": 1 + len(settings.samples),
             "gallery": room.gallery is not None,
@@ -36,15 +31,27 @@ async def state(request: Request) -> Response:
 
 
 async def enter(request: Request) -> Response:
-    """Begin a session; with the token, where one is asked for."""
+    """Begin a session; with the token, where one is asked for.
+
+    Who has one goes on with it, unless they show a token of their own of the server: it may be another reader's.
+    """
     room, response = room_of(request), Response(status_code=204)
     token = text(await json_of(request), "token")
+    if not token and room.door.knows(request):
+        return response
+    room.door.check(token)
+    if not room.settings.own_tokens:
+        if not room.door.knows(request):
+            room.door.give(request, response, room.sessions.open())
+        return response
+    client = await _own_client(room, token)
+    room.door.end(request)
     try:
-        room.door.session(request)
-    except SignInError:
-        room.door.check(token)
-        client = await _own_client(room, token) if room.settings.own_tokens else None
-        room.door.give(request, response, room.sessions.open(client))
+        session = room.sessions.open(client)
+    except FullError:
+        await client.close()
+        raise
+    room.door.give(request, response, session)
     return response
 
 

@@ -3,7 +3,8 @@
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from medxgan.client.async_client import AsyncClient
@@ -102,6 +103,7 @@ class Sessions:
     ) -> None:
         self._limits, self._clock, self._on_end = limits, clock, on_end
         self._sessions: dict[str, Session] = {}
+        self._arriving = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -148,13 +150,28 @@ class Sessions:
     def add_film(self, session: Session, film: HeldFilm) -> None:
         """Hold a film; raises FullError where that is more than may be held."""
         self.check_room(session)
-        held = sum(each.bytes for other in self._sessions.values() for each in other.films.values())
-        if held + film.bytes > self._limits.held_bytes:
-            raise FullError("the reading room holds as many films as its memory allows: close some, or try again later")
+        self._check_bytes(film.bytes)
         session.films[film.id] = film
 
     def add_explanation(self, film: HeldFilm, explanation: HeldExplanation) -> None:
-        """Hold an explanation; the oldest of the film goes where there are too many."""
+        """Hold an explanation; the oldest of the film goes where there are too many; raises FullError as `add_film`."""
+        leaving = list(film.explanations.values())[: max(0, len(film.explanations) + 1 - self._limits.explanations)]
+        self._check_bytes(explanation.bytes - sum(each.bytes for each in leaving))
+        for each in leaving:
+            del film.explanations[each.id]
         film.explanations[explanation.id] = explanation
-        while len(film.explanations) > self._limits.explanations:
-            film.explanations.popitem(last=False)
+
+    @contextmanager
+    def arriving(self, size: int) -> Iterator[None]:
+        """Count `size` bytes of a film that is on its way, until it is held; raises FullError as `add_film`."""
+        self._check_bytes(size)
+        self._arriving += size
+        try:
+            yield
+        finally:
+            self._arriving -= size
+
+    def _check_bytes(self, more: int) -> None:
+        held = sum(each.bytes for session in self._sessions.values() for each in session.films.values())
+        if held + self._arriving + more > self._limits.held_bytes:
+            raise FullError("the reading room holds as many films as its memory allows: close some, or try again later")

@@ -13,6 +13,9 @@ FIELDS = {
     "reconstruction_weight", "restarts", "path_steps", "baseline", "window", "stride", "occlusion_level",
 }  # fmt: skip
 
+LARGEST_SEED = 2**53 - 1
+"""Of the server's 64 bits, those that JavaScript's numbers have."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -36,7 +39,7 @@ def read_wish(told: Mapping[str, Any]) -> Wish:
         trajectory=_whole(told, "trajectory"),
         settings=Settings(
             target_class=text(told, "target"),
-            seed=_whole(told, "seed"),
+            seed=_seed(told),
             inversion=InversionSettings(
                 steps=_whole(told, "steps"),
                 learning_rate=_number(told, "learning_rate"),
@@ -59,6 +62,10 @@ def text(told: Mapping[str, Any], name: str) -> str:
     value = told.get(name, "")
     if not isinstance(value, str):
         raise FieldError(name, "a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # half of a character, which JSON can hold
+        raise FieldError(name, "a text of whole characters") from error
     return value
 
 
@@ -86,10 +93,20 @@ def _whole(told: Mapping[str, Any], name: str) -> int | None:
     return value
 
 
+def _seed(told: Mapping[str, Any]) -> int | None:
+    value = _whole(told, "seed")
+    if value is not None and value > LARGEST_SEED:
+        raise FieldError("seed", f"a whole number up to {LARGEST_SEED}, which a browser tells from the next one")
+    return value
+
+
 def _number(told: Mapping[str, Any], name: str) -> float | None:
     value = told.get(name)
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise FieldError(name, "a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise FieldError(name, "a number that a double holds") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -51,13 +52,15 @@ def report(
 
 
 def plain(result: Any) -> dict[str, Any]:
-    """A result's fields but its pixels, nested results included."""
+    """A result's fields but its pixels, nested results included; null for a number that is none, which JSON has not."""
 
     def value(entry: object) -> object:
         if is_dataclass(entry):
             return plain(entry)
         if isinstance(entry, Mapping):
             return {key: value(item) for key, item in entry.items()}
-        return [value(item) for item in entry] if isinstance(entry, tuple) else entry
+        if isinstance(entry, tuple):
+            return [value(item) for item in entry]
+        return None if isinstance(entry, float) and not math.isfinite(entry) else entry
 
     return {field.name: value(getattr(result, field.name)) for field in fields(result) if field.name not in PIXELS}

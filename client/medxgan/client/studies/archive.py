@@ -10,9 +10,9 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
 from medxgan.client.loopback import keeps_films_private
-from medxgan.client.studies.errors import StudyError
+from medxgan.client.studies.errors import StudyError, TooLongError
 from medxgan.client.studies.films import Film, Skipped, no_film
-from medxgan.client.studies.session import archive_session
+from medxgan.client.studies.session import TooLongAnswer, archive_session
 from medxgan.client.studies.unquoted import unquoted
 
 TIMEOUT_S = 60.0
@@ -28,16 +28,19 @@ class Archive:
         url: of DICOMweb, https://archive.example/dicom-web; http on loopback alone, since films are patient data.
         user: for HTTP's basic authentication; None asks without.
         password_file: file with the password; read now.
+        most_bytes: of an answer, a film's and its envelope or the headers of a study; None for any number.
 
     Raises:
         StudyError: the address can't be used, or the file can't be read.
     """
 
-    def __init__(self, url: str, user: str | None = None, password_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, user: str | None = None, password_file: Path | None = None, *, most_bytes: int | None = None
+    ) -> None:
         if not keeps_films_private(url):
             raise StudyError(f"{url}: expected an https:// address, or an http:// one on loopback")
         try:
-            session = archive_session(user, password_file, TIMEOUT_S)
+            session = archive_session(user, password_file, TIMEOUT_S, most_bytes)
         except (OSError, UnicodeDecodeError) as error:
             raise StudyError(f"{password_file}: no password can be read there") from error
         self._client = DICOMwebClient(url, session=session)
@@ -73,6 +76,8 @@ class Archive:
             with unquoted():
                 film = self._client.retrieve_instance(study, series, instance, media_types=_ANY_ENCODING)
                 dcmwrite(content, film, enforce_file_format=True)
+        except TooLongAnswer as error:
+            raise TooLongError("the archive sends a larger film than is taken") from error
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(_told(error)) from error
         return content.getvalue()

@@ -3,3 +3,7 @@
 
 class StudyError(Exception):
     """A study can't be read; the message is for a person."""
+
+
+class TooLongError(StudyError):
+    """An archive sends a larger film than is taken."""

@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from medxgan.client.loopback import keeps_films_private
 
 
-class TooLongError(requests.RequestException):
+class TooLongAnswer(requests.RequestException):
     """An answer is longer than what is taken."""
 
 
@@ -29,7 +29,7 @@ def archive_session(
         user: for HTTP's basic authentication; None asks without.
         password_file: file with the password; read now.
         timeout_s: seconds for each answer.
-        most_bytes: of each answer; None for any number. Asking raises TooLongError where there are more.
+        most_bytes: of each answer; None for any number. Asking raises TooLongAnswer where there are more.
 
     Raises:
         OSError: the file can't be read.
@@ -84,7 +84,7 @@ class _BoundedBody:
             self._left -= len(part)
             if self._left < 0:
                 self._raw.close()
-                raise TooLongError
+                raise TooLongAnswer
             yield part
 
     def __getattr__(self, name: str) -> Any:

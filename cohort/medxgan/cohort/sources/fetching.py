@@ -7,7 +7,7 @@ import pydicom
 import requests
 from dicomweb_client.web import DICOMwebClient
 
-from medxgan.client.studies.session import TooLongError
+from medxgan.client.studies.session import TooLongAnswer
 from medxgan.client.studies.unquoted import unquoted
 from medxgan.cohort.errors import FilmError, SourceError
 from medxgan.cohort.sources.patience import BUSY, patiently, status_of
@@ -39,7 +39,7 @@ def fetch(client: DICOMwebClient, place: str, maximum_bytes: int) -> bytes:
         with unquoted():
             film = patiently(lambda: client.retrieve_instance(study, series, instance), _may_pass)
             pydicom.dcmwrite(content, film, enforce_file_format=True)
-    except TooLongError as error:
+    except TooLongAnswer as error:
         raise FilmError("too_large", "film", f"expected at most {maximum_bytes} bytes, got more") from error
     except requests.RequestException as error:
         raise _whose_fault(error, client, study) from error
@@ -55,7 +55,7 @@ def fetch(client: DICOMwebClient, place: str, maximum_bytes: int) -> bytes:
 def _may_pass(error: requests.RequestException) -> bool:
     status = status_of(error)
     if status is None:
-        return not isinstance(error, TooLongError)
+        return not isinstance(error, TooLongAnswer)
     return status in BUSY or status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 

@@ -3,6 +3,7 @@
 The explanation is the server's, which reads the file by itself; here is what a person looks at.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from medxgan.web.errors import FilmError
 
 _DICOM_PREFIX = slice(128, 132)
+MOST_ELONGATED = 16
+"""Times that one side of a pixel may be as long as the other; the server takes no others either."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,11 @@ class Film:
     aspect: float = 1.0
     frame: int = 1
     frames: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be told in JSON; raises FilmError."""
+        if not all(map(math.isfinite, (self.low, self.high, self.slope, self.intercept, self.aspect))):
+            raise FilmError("the film states levels or pixels that are not finite")
 
 
 def is_dicom(content: bytes) -> bool:
@@ -81,6 +89,11 @@ def check_size(rows: int, columns: int, maximum_pixels: int) -> None:
         raise FilmError("the film has no pixels")
     if rows * columns > maximum_pixels:
         raise FilmError(f"the film has {rows * columns:,} pixels; the reading room takes up to {maximum_pixels:,}")
+
+
+def has_pixel_shape(height: float, width: float) -> bool:
+    """Whether there are pixels of such a height and width, in any unit."""
+    return 0 < max(height, width) <= MOST_ELONGATED * min(height, width)
 
 
 def visible_range(levels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[float, float]:

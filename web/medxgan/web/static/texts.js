@@ -3,6 +3,8 @@
 const percent = (share) => `${Math.round(share * 100)} %`;
 const number = (value, digits = 3) => (value === null || value === undefined ? "–"
   : Number(value).toPrecision(digits).replace("-", "−"));
+// None where the number was none, as of a network that overflowed.
+const score = (probability) => probability?.toFixed(3) ?? "–";
 
 export const T = {
   percent,
@@ -150,6 +152,7 @@ export const T = {
   },
 
   scores: {
+    value: score,
     heading: (positive) => `Probability of ${positive}`,
     original: "Film",
     reconstruction: "Reconstruction",
@@ -198,7 +201,7 @@ export const T = {
     slider: "Place on the way from negative to positive",
     play: "Play",
     stop: "Stop",
-    at: (position, probability) => `${percent(position)} of the way: score ${probability.toFixed(3)}`,
+    at: (position, probability) => `${percent(position)} of the way: score ${score(probability)}`,
   },
 
   question: {

@@ -37,12 +37,12 @@ export function verdictPanel(reading) {
 function bar(name, scores) {
   const { probability, positive } = scores[name];
   const filled = h("span", { className: positive ? "filled positive" : "filled" });
-  filled.style.width = `${100 * probability}%`;
+  filled.style.width = `${100 * (probability ?? 0)}%`;
   const mark = h("span", { className: "mark" });
   mark.style.left = `${100 * scores.decision_threshold}%`;
   return h("li", {},
     h("span", { className: "name" }, T.scores[name]),
     h("span", { className: "track", "aria-hidden": "true" }, filled, mark),
-    h("span", { className: "value" }, probability.toFixed(3)),
+    h("span", { className: "value" }, T.scores.value(probability)),
     h("span", { className: positive ? "decision positive" : "decision" }, positive ? T.scores.positive : T.scores.negative));
 }
