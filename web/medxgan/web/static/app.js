@@ -32,6 +32,8 @@ const app = {
   names: new Map(), // of files, by film: they stay here
   notice: "",
   view: null,
+  begun: null, // an explanation of a film that came in, which its view follows: {film, model, told, controller}
+  archive: null, // what was looked for there, and found
   subject: "",
   asks: true,
   main: document.getElementById("main"),
@@ -76,6 +78,7 @@ async function show() {
     app.show("", h("p", { className: "notice" }, T.missing));
     return;
   }
+      this.archive = null; // who comes in next may be somebody else
   try {
     const shown = await view(app, ...path.match(pattern).slice(1));
     // Where the reader has gone on meanwhile, the view that came late is closed.
