@@ -30,6 +30,7 @@ from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door, Guard
 from medxgan.web.reports.report_folder import ReportFolder
 from medxgan.web.room import Room
+from medxgan.web.reports.thumbnails import Thumbnails
 from medxgan.web.sessions import Session, Sessions
 from medxgan.web.settings import RoomSettings
 
@@ -74,7 +75,8 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                 archive = StudyArchive(settings.archive, user, password_file, settings.limits.film_bytes)
             door = Door(sessions, settings)
             app.state.room = Room(
-                settings, sessions, door, client, connect, gallery, gateway=gateway, report=report, archive=archive
+            thumbnails = Thumbnails(settings.limits.thumbnail_bytes, settings.limits.film_pixels)
+                settings, sessions, door, client, connect, thumbnails, gallery, gateway, report, archive
             )
             await asyncio.to_thread(prepare)
             sweeping = asyncio.create_task(_sweep(sessions))

@@ -14,6 +14,7 @@ from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door
 from medxgan.web.reports.report_folder import ReportFolder
+from medxgan.web.reports.thumbnails import Thumbnails
 from medxgan.web.sessions import HeldExplanation, HeldFilm, Session, Sessions
 from medxgan.web.settings import RoomSettings
 
@@ -30,6 +31,7 @@ class Room:
     Attributes:
         client: the connection by which those ask who have none of their own.
         connect: opens a connection that shows a token; empty for the room's own credentials.
+        thumbnails: of the report's films.
     """
 
     settings: RoomSettings
@@ -37,6 +39,7 @@ class Room:
     door: Door
     client: AsyncClient
     connect: Callable[[str], AsyncClient]
+    thumbnails: Thumbnails
     gallery: Gallery | None
     gateway: Gateway | None = None
     report: ReportFolder | None = None

@@ -298,6 +298,8 @@ export const T = {
     method: "Localisation of",
     film: "Film",
     absent: "not at hand",
+    picture: (name, verdict) => `The film ${name}, small, without a map. Verdict: ${verdict}.`,
+    noPicture: (name) => `No picture of ${name} can be shown`,
     columns: {
       verdict: ["Verdict", "Failures first"],
       score: ["Score", "What the classifier says of the film"],
