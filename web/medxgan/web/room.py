@@ -100,25 +100,37 @@ def _there(request: Request, part: Part | None, name: str, option: str) -> Part:
     return part
 
 
-async def body_of(request: Request, maximum: int, what: str) -> bytes:
-    """The whole body, within bounds; raises FieldError before more than `maximum` bytes are held."""
+async def body_of(request: Request, maximum: int, what: str, *, beside: int = 0) -> bytes:
+    """The whole body, within bounds; raises FieldError before more than that is held.
+
+    Args:
+        request: whose body it is.
+        maximum: bytes of what is wanted.
+        what: is wanted, for the error.
+        beside: further bytes, of what comes with it.
+    """
     received = bytearray()
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > maximum:
+    if announced.isdigit() and int(announced) > maximum + beside:
         raise FieldError(what, f"at most {maximum:,} bytes")
     async for part in request.stream():
         received += part
-        if len(received) > maximum:
+        if len(received) > maximum + beside:
             raise FieldError(what, f"at most {maximum:,} bytes")
     return bytes(received)
 
 
 async def json_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object; raises FieldError."""
+    return json_object(await body_of(request, MAXIMUM_JSON, "body") or b"{}", "body")
+
+
+def json_object(content: bytes, what: str) -> dict[str, Any]:
+    """A JSON object; raises FieldError."""
     try:
-        value = json.loads(await body_of(request, MAXIMUM_JSON, "body") or b"{}")
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise FieldError("body", "a JSON object") from error
+        raise FieldError(what, "a JSON object") from error
     if not isinstance(value, dict):
-        raise FieldError("body", "a JSON object")
+        raise FieldError(what, "a JSON object")
     return value
