@@ -11,10 +11,10 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 from tests.gateway.films import content
 from tests.gateway.orthanc import MISSING, Orthanc
+from tests.web.browsing import playwright, visited
 from tests.web.films import phantom_film
 from tests.web.judging import serious, unreachable
 from tests.web.rooms import Opening, entered
-from tests.web.test_browser import CHROMIUM, FLAGS, playwright, visited
 from typer.testing import CliRunner
 
 from medxgan.client.command.app import app
@@ -78,35 +78,33 @@ def test_the_films_of_a_study_open(opening: Opening, study: tuple[str, list[str]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's package chromium is not installed")
-def test_a_reader_looks_a_study_up(opening: Opening, study: tuple[str, list[str]], tmp_path: Path) -> None:
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        size = {"width": 1024, "height": 768}
-        with opening(archive=study[0]) as url, visited(browser, url, viewport=size) as page:
-            page.select_option("#model", "phantom 3")
-            page.click("text=Open a study of the archive")
-            page.get_by_label("Study Instance UID").fill("12345")
-            page.keyboard.press("Enter")
-            assert "expected a Study Instance UID" in page.inner_text(".alert")
-            page.click(".alert >> text=Close")
-            page.get_by_label("Study Instance UID").fill(f" {STUDY} ")
-            page.keyboard.press("Enter")
-            page.wait_for_selector(".cards li")
-            assert page.locator(".cards strong").all_inner_texts() == [
-                "Film 1 of the study", "Film 2 of the study", "Object 3 of the study"
-            ]  # fmt: skip
-            assert "2 films, and 1 that is none" in page.inner_text(".found")
-            assert serious(page) == []
-            assert unreachable(page) == []
-            page.screenshot(path=tmp_path / "archive.png")
-            assert STUDY not in page.url
-            page.click("text=Film 1 of the study")
-            page.wait_for_selector(".legend >> text=Difference")
-            assert page.inner_text(".subject") == "Film 1 of the study"
-            page.go_back()
-            page.wait_for_selector(".cards li")  # the study is looked up again
-        browser.close()
+def test_a_reader_looks_a_study_up(
+    browser: playwright.Browser, opening: Opening, study: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    size = {"width": 1024, "height": 768}
+    with opening(archive=study[0]) as url, visited(browser, url, viewport=size) as page:
+        page.select_option("#model", "phantom 3")
+        page.click("text=Open a study of the archive")
+        page.get_by_label("Study Instance UID").fill("12345")
+        page.keyboard.press("Enter")
+        assert "expected a Study Instance UID" in page.inner_text(".alert")
+        page.click(".alert >> text=Close")
+        page.get_by_label("Study Instance UID").fill(f" {STUDY} ")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".cards li")
+        assert page.locator(".cards strong").all_inner_texts() == [
+            "Film 1 of the study", "Film 2 of the study", "Object 3 of the study"
+        ]  # fmt: skip
+        assert "2 films, and 1 that is none" in page.inner_text(".found")
+        assert serious(page) == []
+        assert unreachable(page) == []
+        page.screenshot(path=tmp_path / "archive.png")
+        assert STUDY not in page.url
+        page.click("text=Film 1 of the study")
+        page.wait_for_selector(".legend >> text=Difference")
+        assert page.inner_text(".subject") == "Film 1 of the study"
+        page.go_back()
+        page.wait_for_selector(".cards li")  # the study is looked up again
 
 
 @pytest.mark.slow
@@ -152,46 +150,42 @@ def test_studies_are_searched_for(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's package chromium is not installed")
-def test_a_reader_searches_and_opens_a_study(opening: Opening, study: tuple[str, list[str]], tmp_path: Path) -> None:
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        size = {"width": 1024, "height": 768}
-        with opening(archive=study[0]) as url, visited(browser, url, viewport=size) as page:
-            asked: list[str] = []
-            page.on("request", lambda request: asked.append(request.url))
-            page.click("text=Open a study of the archive")
-            page.get_by_label("Patient ID").fill("P*")
-            page.keyboard.press("Enter")
-            assert "without * and ?" in page.inner_text(".alert")
-            assert page.get_by_label("Patient ID").get_attribute("aria-invalid") == "true"
-            page.click(".alert >> text=Close")
-            page.get_by_label("Patient ID").fill("")
-            page.get_by_label("From").fill("2026-02-01")
-            page.get_by_label("To").fill("2026-02-28")
-            page.click("button >> text=Search")
-            page.wait_for_selector(".cards li")
-            assert "25 studies, and there are more" in page.inner_text(".found")
-            page.click("text=Show more")
-            page.wait_for_selector(".cards li >> nth=27")
-            assert (
-                page.evaluate("[...document.querySelectorAll('.cards button')].indexOf(document.activeElement)") == 25
-            )
-            page.get_by_label("Patient ID").fill("P&1")
-            for label in ("From", "To"):
-                page.get_by_label(label).fill("")
-            page.click("button >> text=Search")
-            page.wait_for_selector("text=Doe, Jane · P&1")
-            assert serious(page) == []
-            assert unreachable(page) == []
-            page.screenshot(path=tmp_path / "search.png")
-            page.click(".cards >> text=2026-01-05")
-            page.wait_for_selector("text=2 films, and 1 that is none")
-            page.keyboard.press("Enter")  # the focus is on the way back
-            page.wait_for_selector("text=Doe, Jane · P&1")
-            assert page.url == f"{url}/#/archive"
-            assert not any("P&1" in each or "P%261" in each for each in asked)
-        browser.close()
+def test_a_reader_searches_and_opens_a_study(
+    browser: playwright.Browser, opening: Opening, study: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    size = {"width": 1024, "height": 768}
+    with opening(archive=study[0]) as url, visited(browser, url, viewport=size) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.click("text=Open a study of the archive")
+        page.get_by_label("Patient ID").fill("P*")
+        page.keyboard.press("Enter")
+        assert "without * and ?" in page.inner_text(".alert")
+        assert page.get_by_label("Patient ID").get_attribute("aria-invalid") == "true"
+        page.click(".alert >> text=Close")
+        page.get_by_label("Patient ID").fill("")
+        page.get_by_label("From").fill("2026-02-01")
+        page.get_by_label("To").fill("2026-02-28")
+        page.click("button >> text=Search")
+        page.wait_for_selector(".cards li")
+        assert "25 studies, and there are more" in page.inner_text(".found")
+        page.click("text=Show more")
+        page.wait_for_selector(".cards li >> nth=27")
+        assert page.evaluate("[...document.querySelectorAll('.cards button')].indexOf(document.activeElement)") == 25
+        page.get_by_label("Patient ID").fill("P&1")
+        for label in ("From", "To"):
+            page.get_by_label(label).fill("")
+        page.click("button >> text=Search")
+        page.wait_for_selector("text=Doe, Jane · P&1")
+        assert serious(page) == []
+        assert unreachable(page) == []
+        page.screenshot(path=tmp_path / "search.png")
+        page.click(".cards >> text=2026-01-05")
+        page.wait_for_selector("text=2 films, and 1 that is none")
+        page.keyboard.press("Enter")  # the focus is on the way back
+        page.wait_for_selector("text=Doe, Jane · P&1")
+        assert page.url == f"{url}/#/archive"
+        assert not any("P&1" in each or "P%261" in each for each in asked)
 
 
 @pytest.mark.parametrize(
