@@ -18,6 +18,7 @@ from tests.web.rooms import Opening, entered
 from typer.testing import CliRunner
 
 from medxgan.client.command.app import app
+from medxgan.client.studies.search import MOST_DAYS
 from medxgan.web.settings import Limits
 
 STUDY = generate_uid()
@@ -158,6 +159,7 @@ def test_a_reader_searches_and_opens_a_study(
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.click("text=Open a study of the archive")
+        assert f"up to {MOST_DAYS}" in page.inner_text(".gallery")
         page.get_by_label("Patient ID").fill("P*")
         page.keyboard.press("Enter")
         assert "without * and ?" in page.inner_text(".alert")
