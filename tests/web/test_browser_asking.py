@@ -40,9 +40,9 @@ def test_other_settings_are_asked_and_what_moved_is_told(page: playwright.Page) 
 
 def test_a_film_that_is_dropped_is_explained_once(page: playwright.Page, tmp_path: Path) -> None:
     (tmp_path / "film.png").write_bytes(SAMPLE)
+    page.select_option("#model", "phantom 3")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
-    page.select_option("#model", "phantom 3")
     page.set_input_files("#file", tmp_path / "film.png")
     page.wait_for_selector(".badge.reliable")
     assert page.inner_text(".subject") == "film.png"
