@@ -1,6 +1,6 @@
 """The reading room in a browser: time from the drop of a film to its overlay, and frames a second while one is panned.
 
-python benchmarks/reading_room.py [--model phantom] [--side 512 | --film FILE] [--drops 5] [--seconds 5] [--out FILE.json]
+python benchmarks/reading_room.py [--model phantom] [--side 512 | --film FILE] [--drops 5] [--seconds 5] [--out FILE]
 
 A server, a reading room and Debian's Chromium on this machine; where there is no graphics processor Chromium draws by
 software on the same cores, as it does here. The first drop is not counted: browsers compile what they run often. A film

@@ -22,4 +22,4 @@ def small(film: Film, side: int) -> Film:
     if film.inverted:
         shown = 1 - shown
     picture = Image.fromarray(np.ascontiguousarray(shown, np.float32)).resize(size, Image.Resampling.BILINEAR)
-    return Film((np.clip(picture, 0, 1) * 255).round().astype(np.uint8), inverted=False, low=0, high=255)
+    return Film((np.clip(np.asarray(picture), 0, 1) * 255).round().astype(np.uint8), inverted=False, low=0, high=255)
