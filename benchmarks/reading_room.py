@@ -1,9 +1,10 @@
 """The reading room in a browser: time from the drop of a film to its overlay, and frames a second while one is panned.
 
-python benchmarks/reading_room.py [--model phantom] [--side 512] [--drops 5] [--seconds 5] [--out FILE.json]
+python benchmarks/reading_room.py [--model phantom] [--side 512 | --film FILE] [--drops 5] [--seconds 5] [--out FILE]
 
 A server, a reading room and Debian's Chromium on this machine; where there is no graphics processor Chromium draws by
-software on the same cores, as it does here. The first drop is not counted: browsers compile what they run often.
+software on the same cores, as it does here. The first drop is not counted: browsers compile what they run often. A film
+is dropped a second after the page came: a reader looks for it first.
 """
 
 import argparse
@@ -83,6 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="phantom", help="a shipped model")
     parser.add_argument("--side", type=int, default=512, help="rows and columns of the film that is dropped")
+    parser.add_argument("--film", type=Path, help="a file that is dropped in place of that film")
     parser.add_argument("--drops", type=int, default=5, help="drops that are timed, after one that is not")
     parser.add_argument("--seconds", type=float, default=5.0, help="of panning")
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
@@ -98,7 +100,8 @@ def main() -> None:
         page.goto(url)
         page.wait_for_selector(f"#model option[value^='{asked.model} ']", state="attached")
         chosen = page.locator(f"#model option[value^='{asked.model} ']").first.get_attribute("value")
-        drops = [dropped(page, url, str(chosen), film(asked.side)) for _ in range(asked.drops + 1)][1:]
+        content = film(asked.side) if asked.film is None else asked.film.read_bytes()
+        drops = [dropped(page, url, str(chosen), content) for _ in range(asked.drops + 1)][1:]
         panned = pan(page, url, str(chosen), asked.seconds)
         browser.close()
     films, overlays = zip(*drops, strict=True)
@@ -106,7 +109,7 @@ def main() -> None:
         "load_before": load,
         "cpus": os.cpu_count(),
         "model": asked.model,
-        "side": asked.side,
+        "side": asked.side if asked.film is None else None,
         "film_s": [round(each, 3) for each in films],
         "overlay_s": [round(each, 3) for each in overlays],
         "pan": panned,
@@ -150,6 +153,7 @@ def film(side: int) -> bytes:
 def dropped(page: Page, url: str, model: str, content: bytes) -> tuple[float, float]:
     """Seconds from the drop to the film, and to its overlay."""
     start(page, url, model)
+    page.wait_for_timeout(1000)
     film_s, overlay_s = page.evaluate(DROP, ["film.png", base64.b64encode(content).decode()])
     return film_s, overlay_s
 

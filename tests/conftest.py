@@ -44,7 +44,9 @@ SLOW_MODULES = {
     "training/test_processes.py",
     "training/test_readers.py",
     "training/test_runs.py",
-    "web/test_browser.py",
+    "web/test_browser_asking.py",
+    "web/test_browser_drawing.py",
+    "web/test_browser_visits.py",
 }
 """Modules that train, export, read data sets or run documents by themselves, for longer than five seconds, or import
 for seconds what only such tests need. Where slow tests are left out, these are not even imported."""

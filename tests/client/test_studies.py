@@ -5,11 +5,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.config import disable_value_validation
 from pydicom.data import get_testdata_file
 from pydicom.uid import ComputedRadiographyImageStorage, ParametricMapStorage, generate_uid
@@ -20,9 +23,10 @@ from typer.testing import CliRunner
 
 from medxgan.client.command.app import app
 from medxgan.client.studies.archive import Archive, study_at
-from medxgan.client.studies.errors import StudyError
+from medxgan.client.studies.errors import QueryError, StudyError
 from medxgan.client.studies.films import Film, Skipped, no_film
 from medxgan.client.studies.folder import films_of
+from medxgan.client.studies.search import MOST_DAYS, PAGE, StudyQuery
 
 pytestmark = pytest.mark.usefixtures("plain_terminal")
 
@@ -189,17 +193,16 @@ def test_an_archive_that_lacks_the_study_or_is_away_says_so(archive: Orthanc) ->
 
 
 @contextmanager
-def answering(headers: object) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
-    """Answers everything with the same; gives its address, and whom it heard: what was asked, and with which name."""
-    heard: list[tuple[str, str | None]] = []
+def archive_that_answers(told: object) -> Iterator[str]:
+    """The address of an archive that answers the same whatever it is asked, and warns of it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            heard.append((self.path, self.headers["Authorization"]))
             self.send_response(200)
             self.send_header("Content-Type", "application/dicom+json")
+            self.send_header("Warning", "299 archive: of Doe^Jane there is more")
             self.end_headers()
-            self.wfile.write(json.dumps(headers).encode())
+            self.wfile.write(json.dumps(told).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -208,31 +211,63 @@ def answering(headers: object) -> Iterator[tuple[str, list[tuple[str, str | None
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", heard
+            yield f"http://127.0.0.1:{server.server_port}/dicom-web"
         finally:
             server.shutdown()
             thread.join()
 
 
-@pytest.mark.parametrize("headers", [[{}], [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}], {"error": "none"}, [1]])
-def test_an_archive_that_answers_with_something_else_is_an_error_of_the_study(headers: object) -> None:
-    with answering(headers) as (url, _), pytest.raises(StudyError):
-        Archive(f"{url}/dicom-web").films("1.2.3")
+@pytest.mark.parametrize("told", [[{}], [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}], {"error": "none"}, [1]])
+def test_an_archive_that_answers_with_something_else_is_an_error_of_the_study(told: object) -> None:
+    with archive_that_answers(told) as url:
+        with pytest.raises(StudyError):
+            Archive(url).films("1.2.3")
+        with pytest.raises(StudyError):
+            Archive(url).search(StudyQuery("a"))
 
 
-def test_no_proxy_and_no_netrc_of_the_environment_hears_of_a_study(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login reader password secret\n", encoding="utf-8")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with answering([]) as (url, heard), answering([]) as (proxy, heard_by_proxy):
-        for name in ("http_proxy", "all_proxy"):
-            monkeypatch.setenv(name, proxy)
-        assert Archive(f"{url}/dicom-web").films("1.2.3") == []
-    assert heard == [("/dicom-web/studies/1.2.3/metadata", None)]
-    assert heard_by_proxy == []
+def told_study(patient: str = "a", **attributes: object) -> dict[str, object]:
+    study = pydicom.Dataset()
+    with disable_value_validation():
+        study.update({"StudyInstanceUID": generate_uid(), "PatientID": patient, **attributes})
+        return study.to_json_dict()
+
+
+def test_an_archive_that_knows_no_pages_is_said_to(caplog: pytest.LogCaptureFixture) -> None:
+    studies = [told_study() for _ in range(PAGE + 2)]
+    with archive_that_answers(studies) as url:
+        found = Archive(url).search(StudyQuery("A"))
+    assert (len(found.studies), found.more, found.cut) == (PAGE, True, True)
+    assert "Doe" not in caplog.text  # what an archive warns of is not logged
+    with archive_that_answers(studies[: PAGE + 1]) as url:
+        found = Archive(url).search(StudyQuery("a"))
+    assert (len(found.studies), found.more, found.cut) == (PAGE, True, False)
+
+
+def test_studies_that_were_not_searched_for_are_not_told() -> None:
+    query = StudyQuery("a", date(2026, 1, 2), date(2026, 1, 3), "DX")
+    fits = told_study(StudyDate="20260103", ModalitiesInStudy=["SR", "DX"], PatientName="Doe^Jane^Q=x")
+    with archive_that_answers([fits, told_study(StudyDate="")]) as url:
+        first, second = Archive(url).search(query).studies
+    assert (first.name, first.day, first.modalities) == ("Doe, Jane Q", "2026-01-03", ("SR", "DX"))
+    assert (second.name, second.day, second.objects) == ("", "", None)
+    for other in (
+        told_study("b"), told_study(StudyDate="20260101"), told_study(StudyDate="20260104"),
+        told_study(ModalitiesInStudy="CT"),
+    ):  # fmt: skip
+        with archive_that_answers([fits, other]) as url, pytest.raises(StudyError, match="not searched for"):
+            Archive(url).search(query)
+
+
+@given(st.dates(max_value=date(9000, 1, 1)), st.integers(0, 100))
+def test_days_without_a_patient_are_so_many_at_most(first: date, more: int) -> None:
+    last = first + timedelta(more)
+    if more >= MOST_DAYS:
+        with pytest.raises(QueryError, match="latest: expected at most"):
+            StudyQuery(earliest=first, latest=last)
+    else:
+        asked = StudyQuery(earliest=first, latest=last).filters["StudyDate"].split("-")
+        assert [date.fromisoformat(each) for each in asked] == ([first, last] if more else [first])
 
 
 def test_a_class_of_films_stays_a_film() -> None:

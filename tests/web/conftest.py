@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -12,6 +13,11 @@ from tests.web.rooms import LOOPBACK, Opening, entered, opened
 
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.web.settings import RoomSettings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+# A browser is imported where there is one: most tests do without.
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,3 +59,21 @@ def reader(room: str) -> Iterator[httpx.Client]:
     """Somebody with a session of their own."""
     with entered(room) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser, in which each page has a context of its own."""
+    from tests.web.browsing import launched
+
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: "Browser", room: str) -> Iterator["Page"]:
+    """A page of the reading room, in a session of its own; nothing may go wrong in it unseen."""
+    from tests.web.browsing import visited
+
+    with visited(browser, room) as page:
+        yield page

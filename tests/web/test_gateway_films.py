@@ -11,9 +11,9 @@ from pydicom.uid import generate_uid
 from tests.gateway.conftest import wait_until
 from tests.gateway.films import content
 from tests.gateway.films import film as made
+from tests.web.browsing import playwright, visited
 from tests.web.films import phantom_film
 from tests.web.rooms import Opening, entered
-from tests.web.test_browser import CHROMIUM, FLAGS, playwright, visited
 
 from medxgan.client import Client, MapKind
 from medxgan.client.answers import kept_explanation
@@ -117,25 +117,21 @@ def test_a_room_without_a_gateway_says_so(opening: Opening) -> None:
         assert reader.get("/api/gateway").status_code == 404
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's package chromium is not installed")
-def test_a_reader_opens_a_film_of_the_gateway(room: str, tmp_path: Path) -> None:
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        with visited(browser, room) as page:
-            page.click("text=Open a film of the gateway")
-            page.wait_for_selector(".cards li")
-            assert page.locator(".cards li").count() == 2
-            page.screenshot(path=tmp_path / "gateway.png")
-            page.click("text=Film 1 of the gateway")
-            page.wait_for_selector(".legend >> text=Difference")
-            assert page.is_visible(".badge.reliable")
-            assert "Film 1 of the gateway" in page.inner_text(".subject")
-            page.keyboard.press("4")
-            assert page.inner_text(".shown") == "Negative"
-            film = page.url.rsplit("/", 1)[1]
-            told = page.request.get(f"{room}/api/films/{film}").json()
-            assert len(told["explanations"]) == 1
-            page.screenshot(path=tmp_path / "film.png")
-            page.go_back()
-            page.wait_for_selector(".cards li")
-        browser.close()
+def test_a_reader_opens_a_film_of_the_gateway(browser: playwright.Browser, room: str, tmp_path: Path) -> None:
+    with visited(browser, room) as page:
+        page.click("text=Open a film of the gateway")
+        page.wait_for_selector(".cards li")
+        assert page.locator(".cards li").count() == 2
+        page.screenshot(path=tmp_path / "gateway.png")
+        page.click("text=Film 1 of the gateway")
+        page.wait_for_selector(".legend >> text=Difference")
+        assert page.is_visible(".badge.reliable")
+        assert "Film 1 of the gateway" in page.inner_text(".subject")
+        page.keyboard.press("4")
+        assert page.inner_text(".shown") == "Negative"
+        film = page.url.rsplit("/", 1)[1]
+        told = page.request.get(f"{room}/api/films/{film}").json()
+        assert len(told["explanations"]) == 1
+        page.screenshot(path=tmp_path / "film.png")
+        page.go_back()
+        page.wait_for_selector(".cards li")

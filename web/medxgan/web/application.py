@@ -14,6 +14,7 @@ from medxgan.client.async_client import AsyncClient
 from medxgan.client.errors import MedxganClientError
 from medxgan.web import (
     archive_paths,
+    arrival_paths,
     explanation_paths,
     film_paths,
     gallery_paths,
@@ -29,6 +30,7 @@ from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door, Guard
 from medxgan.web.reports.report_folder import ReportFolder
+from medxgan.web.reports.thumbnails import Thumbnails
 from medxgan.web.room import Room
 from medxgan.web.sessions import Session, Sessions
 from medxgan.web.settings import RoomSettings
@@ -73,8 +75,9 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
                 user, password_file = settings.archive_user, settings.archive_password_file
                 archive = StudyArchive(settings.archive, user, password_file, settings.limits.film_bytes)
             door = Door(sessions, settings)
+            thumbnails = Thumbnails(settings.limits.thumbnail_bytes, settings.limits.film_pixels)
             app.state.room = Room(
-                settings, sessions, door, client, connect, gallery, gateway=gateway, report=report, archive=archive
+                settings, sessions, door, client, connect, thumbnails, gallery, gateway, report, archive
             )
             await asyncio.to_thread(prepare)
             sweeping = asyncio.create_task(_sweep(sessions))
@@ -92,6 +95,7 @@ def reading_room(settings: RoomSettings, connect: Callable[[str], AsyncClient]) 
     paths = (
         session_paths,
         film_paths,
+        arrival_paths,
         explanation_paths,
         model_paths,
         gallery_paths,

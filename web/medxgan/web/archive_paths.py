@@ -6,7 +6,12 @@ from starlette.routing import Route
 
 from medxgan.web import plain
 from medxgan.web.film_paths import held
-from medxgan.web.room import archive_of, room_of, session_of
+from medxgan.web.room import archive_of, json_of, room_of, session_of
+
+
+async def searched(request: Request) -> Response:
+    """The studies that are searched for, a page at a time. What for is in the body: an address might be kept."""
+    return JSONResponse(await archive_of(request).studies(await json_of(request)))
 
 
 async def listed(request: Request) -> Response:
@@ -24,6 +29,7 @@ async def bring(request: Request) -> Response:
 
 
 ROUTES = [
+    Route("/api/archive", searched, methods=["POST"]),
     Route("/api/archive/{study}", listed),
     Route("/api/archive/{study}/{instance}", bring, methods=["POST"]),
 ]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from io import BytesIO
 from typing import Any
@@ -39,17 +39,33 @@ log = logging.getLogger(__name__)
 
 async def explain(request: Request) -> Response:
     """An explanation by server-sent events: "progress" after every block of steps, then "result" or "error"."""
-    film = film_of(request)
-    return EventStream(_events(room_of(request), client_of(request), film, read_wish(await json_of(request))))
+    film, wish = film_of(request), read_wish(await json_of(request))
+    image = Image(film.content, frame=film.film.frame)
+
+    async def decoded() -> HeldFilm:
+        return film
+
+    return EventStream(explanation_events(room_of(request), client_of(request), image, decoded, wish))
 
 
-async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -> AsyncGenerator[Event, None]:
+async def explanation_events(
+    room: Room, client: AsyncClient, image: Image, decoded: Callable[[], Awaitable[HeldFilm]], wish: Wish
+) -> AsyncGenerator[Event, None]:
+    """What happens while an image is explained: "progress" after every block of steps, then "result" or "error".
+
+    Args:
+        room: that holds the explanation.
+        client: asks for it.
+        image: what is explained.
+        decoded: waits for the film of that image, which holds the explanation.
+        wish: what is asked for.
+    """
     begun = time.monotonic()
     outcome = "left"
     try:
         description = await client.model(wish.model, wish.version)
         stream = client.explain_stream(
-            _image(film),
+            image,
             model=description.model.name,
             version=description.model.version,
             maps=wish.maps,
@@ -59,6 +75,7 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         async with aclosing(stream) as events:
             async for event in events:
                 if isinstance(event, Explanation):
+                    film = await decoded()
                     shown = film.film
                     grey = await asyncio.to_thread(grey_scale, shown, event)
                     # The film may have been turned before and while that was fitted. The answer says 0 of a single one.
@@ -78,22 +95,18 @@ async def _events(room: Room, client: AsyncClient, film: HeldFilm, wish: Wish) -
         log.info("explanation outcome=%s seconds=%.3f", outcome, time.monotonic() - begun)
 
 
-def _image(film: HeldFilm) -> Image:
-    return Image(film.content, frame=film.film.frame if film.film.frames > 1 else None)
-
-
 async def described_again(request: Request) -> Response:
     """An explanation, but its pixels."""
     return JSONResponse(plain.explanation(explanation_of(request)))
 
 
 async def values(request: Request) -> Response:
-    """A map: float32, row by row, little-endian."""
+    """Maps, one after the other: float32, row by row, little-endian. The path names them, with commas between."""
     result = explanation_of(request).explanation
-    kind = next((each for each in result.maps if each.value == request.path_params["kind"]), None)
-    if kind is None:
+    held, named = {kind.value: kind for kind in result.maps}, request.path_params["kinds"].split(",")
+    if not held.keys() >= set(named):
         raise MissingError("this explanation does not hold the map: run it again with it")
-    return floats(result[kind])
+    return floats(np.concatenate([result[held[name]].ravel() for name in named]))
 
 
 async def trajectory(request: Request) -> Response:
@@ -164,7 +177,7 @@ ROUTES = [
     Route("/api/films/{film}/explanations", explain, methods=["POST"]),
     Route("/api/films/{film}/erased", erase, methods=["POST"]),
     Route("/api/films/{film}/explanations/{explanation}", described_again),
-    Route("/api/films/{film}/explanations/{explanation}/maps/{kind}", values),
+    Route("/api/films/{film}/explanations/{explanation}/maps/{kinds}", values),
     Route("/api/films/{film}/explanations/{explanation}/trajectory", trajectory),
     Route("/api/films/{film}/explanations/{explanation}/panel.png", panel),
     Route("/api/films/{film}/explanations/{explanation}/explanation.json", as_report),

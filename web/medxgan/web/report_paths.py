@@ -24,7 +24,20 @@ async def bring(request: Request) -> Response:
     return JSONResponse(plain.film(await held(request, content, model)), 201)
 
 
+async def thumbnail(request: Request) -> Response:
+    """A small picture of a row's film, where it is at hand."""
+    report, room = report_of(request), room_of(request)
+    row, file, state = await asyncio.to_thread(report.told_film, request.path_params["row"])
+
+    async def wanted() -> bool:
+        return not await request.is_disconnected()
+
+    picture = await room.thumbnails.of((row.sha256, state), lambda: report.content(row, file), wanted)
+    return Response(picture, media_type="image/png")
+
+
 ROUTES = [
     Route("/api/report", listed),
+    Route("/api/report/{row}/thumbnail", thumbnail),
     Route("/api/report/{row}", bring, methods=["POST"]),
 ]

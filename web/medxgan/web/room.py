@@ -14,6 +14,7 @@ from medxgan.web.gallery import Gallery
 from medxgan.web.gateway import Gateway
 from medxgan.web.guarding import Door
 from medxgan.web.reports.report_folder import ReportFolder
+from medxgan.web.reports.thumbnails import Thumbnails
 from medxgan.web.sessions import HeldExplanation, HeldFilm, Session, Sessions
 from medxgan.web.settings import RoomSettings
 
@@ -30,6 +31,7 @@ class Room:
     Attributes:
         client: the connection by which those ask who have none of their own.
         connect: opens a connection that shows a token; empty for the room's own credentials.
+        thumbnails: of the report's films.
     """
 
     settings: RoomSettings
@@ -37,6 +39,7 @@ class Room:
     door: Door
     client: AsyncClient
     connect: Callable[[str], AsyncClient]
+    thumbnails: Thumbnails
     gallery: Gallery | None
     gateway: Gateway | None = None
     report: ReportFolder | None = None
@@ -97,15 +100,22 @@ def _there(request: Request, part: Part | None, name: str, option: str) -> Part:
     return part
 
 
-async def body_of(request: Request, maximum: int, what: str) -> bytes:
-    """The whole body, within bounds; raises FieldError before more than `maximum` bytes are held."""
+async def body_of(request: Request, maximum: int, what: str, *, beside: int = 0) -> bytes:
+    """The whole body, within bounds; raises FieldError before more than that is held.
+
+    Args:
+        request: whose body it is.
+        maximum: bytes of what is wanted.
+        what: is wanted, for the error.
+        beside: further bytes, of what comes with it.
+    """
     received = bytearray()
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > maximum:
+    if announced.isdigit() and int(announced) > maximum + beside:
         raise FieldError(what, f"at most {maximum:,} bytes")
     async for part in request.stream():
         received += part
-        if len(received) > maximum:
+        if len(received) > maximum + beside:
             raise FieldError(what, f"at most {maximum:,} bytes")
     return bytes(received)
 
@@ -118,10 +128,15 @@ def announced(request: Request, maximum: int) -> int:
 
 async def json_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object; raises FieldError."""
+    return json_object(await body_of(request, MAXIMUM_JSON, "body") or b"{}", "body")
+
+
+def json_object(content: bytes, what: str) -> dict[str, Any]:
+    """A JSON object; raises FieldError."""
     try:
-        value = json.loads(await body_of(request, MAXIMUM_JSON, "body") or b"{}")
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise FieldError("body", "a JSON object") from error
+        raise FieldError(what, "a JSON object") from error
     if not isinstance(value, dict):
-        raise FieldError("body", "a JSON object")
+        raise FieldError(what, "a JSON object")
     return value

@@ -28,6 +28,11 @@ class Limits:
     held_bytes: int = 2048 * MEGABYTE
     session_seconds: float = 1800.0
 
+    @property
+    def thumbnail_bytes(self) -> int:
+        """Of the small pictures of a report's films, beside `held_bytes`: a 64th of it."""
+        return self.held_bytes // 64
+
 
 @dataclass(frozen=True)
 class RoomSettings:

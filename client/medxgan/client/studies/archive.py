@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from medxgan.client.loopback import keeps_films_private
 from medxgan.client.studies.errors import StudyError, TooLongError
 from medxgan.client.studies.films import Film, Skipped, no_film
+from medxgan.client.studies.search import FIELDS, PAGE, FoundStudies, StudyQuery, found_study
 from medxgan.client.studies.session import TooLongAnswer, archive_session
 from medxgan.client.studies.unquoted import unquoted
 
@@ -19,6 +20,8 @@ TIMEOUT_S = 60.0
 """Seconds for each answer."""
 
 _ANY_ENCODING = (("application/dicom", "*"),)
+_UNEXPECTED = (requests.RequestException, ValueError, KeyError, TypeError, AttributeError)
+"""What comes of an answer that is none, or another than the standard's."""
 
 
 class Archive:
@@ -43,6 +46,7 @@ class Archive:
             session = archive_session(user, password_file, TIMEOUT_S, most_bytes)
         except (OSError, UnicodeDecodeError) as error:
             raise StudyError(f"{password_file}: no password can be read there") from error
+        session.hooks["response"].append(_unwarned)
         self._client = DICOMwebClient(url, session=session)
         self._client.set_http_retry_params(retry=False)
 
@@ -61,8 +65,33 @@ class Archive:
             with unquoted():
                 headers = sorted((Dataset.from_json(each, _no_bulk_data) for each in found), key=_place)
             return [self._judged(study, header, several_frames) for header in headers]
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _UNEXPECTED as error:
             raise StudyError(_told(error)) from error
+
+    def search(self, query: StudyQuery, offset: int = 0) -> FoundStudies:
+        """A page of the studies that a query finds (QIDO-RS), in the order of the archive.
+
+        Args:
+            query: what is searched for.
+            offset: studies that were told before.
+
+        Raises:
+            StudyError: the archive does not answer, or finds what was not searched for.
+        """
+        try:
+            # One more than is told says whether there are more.
+            answers = self._client.search_for_studies(
+                limit=PAGE + 1, offset=offset, fields=FIELDS, search_filters=query.filters
+            )
+            with unquoted():
+                found = [found_study(Dataset.from_json(each, _no_bulk_data)) for each in answers]
+        except _UNEXPECTED as error:
+            raise StudyError(_told(error, "the archive can't be searched")) from error
+        if not all(query.fits(study) for study in found):
+            raise StudyError(
+                "the archive finds studies that were not searched for: it does not match all that is asked"
+            )
+        return FoundStudies(found[:PAGE], more=len(found) > PAGE, cut=len(found) > PAGE + 1)
 
     def _judged(self, study: str, header: Dataset, several_frames: bool) -> Film | Skipped:
         instance, series = str(header.SOPInstanceUID), str(header.SeriesInstanceUID)
@@ -78,7 +107,7 @@ class Archive:
                 dcmwrite(content, film, enforce_file_format=True)
         except TooLongAnswer as error:
             raise TooLongError("the archive sends a larger film than is taken") from error
-        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _UNEXPECTED as error:
             raise StudyError(_told(error)) from error
         return content.getvalue()
 
@@ -102,14 +131,19 @@ def _place(header: Dataset) -> tuple[int, int, str]:
     return int(header.get("SeriesNumber") or 0), int(header.get("InstanceNumber") or 0), str(header.SOPInstanceUID)
 
 
+def _unwarned(answer: requests.Response, **_options: object) -> None:
+    """What an archive warns of is in its own words, and the library would log them."""
+    answer.headers.pop("Warning", None)
+
+
 def _no_bulk_data(_tag: str, _vr: str, _uri: str) -> None:
     """Pixels and the like are not fetched with the headers."""
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception, missing: str = "the archive does not have this study") -> str:
     response = getattr(error, "response", None)
     if response is None:
         return f"the archive does not answer as it should ({type(error).__name__})"
     if response.status_code == requests.codes.not_found:
-        return "the archive does not have this study"
+        return missing
     return f"the archive answers {response.status_code}"

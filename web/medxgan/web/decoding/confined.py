@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from medxgan.web.decoding import Film, decode
+from medxgan.web.decoding.small import small
 from medxgan.web.errors import FilmError
 
 AT_ONCE = 2
@@ -64,15 +65,21 @@ def prepare() -> None:
     process.join()
 
 
-def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int) -> Film:
+def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int, side: int = 0) -> Film:
     """Decode as `decode` does, in a process of its own; for a thread that may wait.
+
+    Args:
+        content: see `decode`.
+        frame: see `decode`.
+        maximum_pixels: see `decode`.
+        side: rows and columns of a small picture that is wanted in place of the film; 0 for the film.
 
     Raises:
         FilmError: as `decode`, or the process was ended.
     """
     with _places:
         ours, theirs = _context.Pipe()
-        process = _context.Process(target=_work, args=(theirs, DECODER, frame, maximum_pixels), daemon=True)
+        process = _context.Process(target=_work, args=(theirs, DECODER, frame, maximum_pixels, side), daemon=True)
         # Its end ends whatever is waited for here, in the middle of a message too.
         patience = threading.Timer(WAIT_SECONDS, process.kill)
         process.start()
@@ -113,13 +120,14 @@ def _nothing() -> None:
     """What a process does that is only there to have been started."""
 
 
-def _work(channel: Connection, decode: Decoder, frame: int, maximum_pixels: int) -> None:
+def _work(channel: Connection, decode: Decoder, frame: int, maximum_pixels: int, side: int) -> None:
     for name in _LOADED:
         import_module(name)
     _confine()
     content = channel.recv_bytes()
     try:
         film = decode(content, frame=frame, maximum_pixels=maximum_pixels)
+        film = small(film, side) if side else film
     except FilmError as error:
         channel.send_bytes(json.dumps({"error": str(error)}).encode())
         return

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from medxgan.client.errors import needed_extra
 from medxgan.client.pictures.appearance import appearance
 from medxgan.client.vocabulary import MapKind
 from medxgan.web.errors import FilmError, MissingError, ReportError
-from medxgan.web.reports import Report
+from medxgan.web.reports import Report, Row
 from medxgan.web.reports.evaluation import RECORDS, read_evaluation
 from medxgan.web.reports.film_folder import films_of
 
@@ -30,6 +31,7 @@ class ReportFolder:
         self._folder, self._films, self._film_bytes = folder, films, film_bytes
         self._reading = threading.Lock()
         self._read: tuple[object, Report] | None = None
+        self._told: Mapping[str, tuple[Row, Path]] = {}
 
     def report(self) -> Report:
         """The report as it is now.
@@ -52,10 +54,13 @@ class ReportFolder:
     def told(self) -> dict[str, Any]:
         """The report as JSON: its rows, and which of them open; raises as `report`."""
         report = self.report()
-        films = self._at_hand(report)
+        films, ids = self._at_hand(report), [row_id(number, row.name) for number, row in enumerate(report.rows)]
+        self._told = {
+            name: (row, films[row.name]) for name, row in zip(ids, report.rows, strict=True) if row.name in films
+        }
         rows = [
             {
-                "id": row_id(number, row.name),
+                "id": name,
                 "name": row.name,
                 "source": row.source,
                 "status": row.status,
@@ -66,7 +71,7 @@ class ReportFolder:
                 "localisation": row.localisation,
                 "opens": row.name in films,
             }
-            for number, row in enumerate(report.rows)
+            for name, row in zip(ids, report.rows, strict=True)
         ]
         methods = dict.fromkeys(method for row in report.rows for method in row.localisation)
         return {
@@ -91,6 +96,28 @@ class ReportFolder:
         file = self._at_hand(report).get(row.name)
         if file is None:
             raise MissingError("this film is not at hand: start the reading room with --report-films")
+        return self.content(row, file), report.model.partition("/")[0]
+
+    def told_film(self, chosen: str) -> tuple[Row, Path, object]:
+        """A row with the file that it was last told to open, and the state of that file.
+
+        A table asks for many of them: the folder of films is not looked through for each.
+
+        Raises:
+            MissingError: the report has no such row, or its film is not at hand.
+            ReportError, MissingExtraError: as `report`.
+        """
+        if chosen not in self._told:
+            self.told()
+        try:
+            row, file = self._told[chosen]
+            now = file.stat()
+        except (KeyError, OSError) as error:
+            raise MissingError("this film is not at hand") from error
+        return row, file, (file, now.st_mtime_ns, now.st_size)
+
+    def content(self, row: Row, file: Path) -> bytes:
+        """The film of a row; raises MissingError, FilmError as `film`."""
         try:
             with file.open("rb") as content:
                 film = content.read(self._film_bytes + 1)
@@ -100,7 +127,7 @@ class ReportFolder:
             raise FilmError(f"the film has more than {self._film_bytes:,} bytes")
         if row.sha256 and hashlib.sha256(film).hexdigest() != row.sha256:
             raise FilmError("the file is not the one that the report is about: it has changed since, or is another")
-        return film, report.model.partition("/")[0]
+        return film
 
     def _files(self) -> list[Path]:
         if (self._folder / RECORDS).is_file():

@@ -52,22 +52,42 @@ export async function save(path, name) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser has begun by then
 }
 
-/** An explanation, by server-sent events: `onprogress` hears of every block of steps; gives the result. */
-export async function explain(film, wish, onprogress, signal) {
-  const answer = await ask("POST", `/films/${film}/explanations`, { json: wish, signal });
+/** Have a film explained; gives what is told of it, for `resultOf`. */
+export async function explain(film, wish, signal) {
+  return events(await ask("POST", `/films/${film}/explanations`, { json: wish, signal }));
+}
+
+/** Bring a film in that is explained while it is decoded; gives the film, and what is told of its explanation. */
+export async function bringExplained(file, wish, signal) {
+  const body = new Blob([JSON.stringify(wish), "\n", file]);
+  const told = events(await ask("POST", "/explanations", { body, signal }));
+  const { value: [, film] } = await told.next();
+  return { film, told };
+}
+
+/** The result of an explanation; `onprogress` hears of every block of steps. */
+export async function resultOf(told, onprogress) {
+  for await (const [name, content] of told) {
+    if (name === "result") return content;
+    onprogress(content);
+  }
+  throw new ApiError({ kind: "gone", message: T.errors.gone });
+}
+
+/** Server-sent events, each [name, content]; an "error" is thrown. */
+async function* events(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
     const { value, done } = await reader.read();
     if (done) throw new ApiError({ kind: "gone", message: T.errors.gone });
-    const events = (waiting + value).split("\n\n");
-    waiting = events.pop();
-    for (const event of events) {
+    const whole = (waiting + value).split("\n\n");
+    waiting = whole.pop();
+    for (const event of whole) {
       const [, name, data] = event.match(/^event: (.*)\ndata: ([^]*)$/);
       const content = JSON.parse(data);
-      if (name === "result") return content;
       if (name === "error") throw new ApiError(content);
-      onprogress(content);
+      yield [name, content];
     }
   }
 }

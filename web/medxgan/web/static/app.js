@@ -24,12 +24,16 @@ const ROUTES = [
   [/^gallery\/([\w-]+)$/, (app, id) => readingView(app, { entry: id })],
 ];
 
+const descriptions = new Map(); // of models, by name and version
+
 /** What every view is given: the room's state, the models, what the reader chose, and ways to go. */
 const app = {
   room: null,
   models: [],
   model: null, // {name, version} that the reader chose
   names: new Map(), // of files, by film: they stay here
+  begun: null, // an explanation of a film that came in, which its view follows: {film, model, told, controller}
+  archive: null, // what was looked for there, and found
   notice: "",
   view: null,
   subject: "",
@@ -51,10 +55,30 @@ const app = {
     if (document.activeElement === document.body) this.main.focus({ preventScroll: true });
   },
 
+  /** What is known of a model, asked for once. */
+  describe({ name, version }) {
+    const key = new URLSearchParams({ name, version }).toString();
+    if (!descriptions.has(key)) {
+      descriptions.set(key, get(`/model?${key}`));
+      descriptions.get(key).catch(() => descriptions.delete(key));
+    }
+    return descriptions.get(key);
+  },
+
+  /** Take the explanation of a film that has begun; another one is stopped. */
+  takeBegun(film) {
+    const { begun } = app;
+    app.begun = null;
+    if (begun?.film.id === film) return begun;
+    begun?.controller.abort();
+    return null;
+  },
+
   fail(error, again) {
     if (error.name === "AbortError") return;
     if (error instanceof ApiError && error.kind === "sign_in") {
       this.notice = T.ended;
+      this.archive = null; // who comes in next may be somebody else
       begin().then(() => this.go(""));
       return;
     }
@@ -71,6 +95,7 @@ async function show() {
   app.view?.close?.();
   app.view = null;
   const path = location.hash.replace(/^#\/?/, "");
+  if (!path.startsWith("film/")) app.takeBegun(null);
   const [pattern, view] = ROUTES.find(([each]) => each.test(path)) ?? [];
   if (!view) {
     app.show("", h("p", { className: "notice" }, T.missing));

@@ -3,7 +3,13 @@
 /** An element with attributes, listeners (`onclick`) and children; `null` children are left out. */
 export function h(name, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "circle", "polyline", "polygon", "text", "g"].includes(name);
-  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  return dressed(svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name),
+    attributes, ...children);
+}
+
+/** An element that is there, with attributes, listeners and children as of `h`. */
+export function dressed(element, attributes = {}, ...children) {
+  const svg = element instanceof SVGElement;
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);

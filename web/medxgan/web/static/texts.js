@@ -301,6 +301,8 @@ export const T = {
     method: "Localisation of",
     film: "Film",
     absent: "not at hand",
+    picture: (name, verdict) => `The film ${name}, small, without a map. Verdict: ${verdict}.`,
+    noPicture: (name) => `No picture of ${name} can be shown`,
     columns: {
       verdict: ["Verdict", "Failures first"],
       score: ["Score", "What the classifier says of the film"],
@@ -319,7 +321,21 @@ export const T = {
   },
 
   archive: {
-    heading: "A study of the archive",
+    heading: "Studies of the archive",
+    patient: "Patient ID",
+    earliest: "From",
+    latest: "To",
+    modality: "Modality",
+    search: "Search",
+    bounds: "By a whole Patient ID, or by days, of up to 31; a modality, such as DX, narrows either.",
+    found: (count, more) => (count === 0 ? "The archive finds no such study."
+      : `${count} stud${count === 1 ? "y" : "ies"}${more ? ", and there are more" : ""}.`),
+    more: "Show more",
+    cut: "The archive finds more than are shown here, and does not tell them by pages: narrow the search.",
+    back: "Back to the studies",
+    noDay: "No date",
+    nobody: "Nobody is named",
+    objects: (count) => `${count} object${count === 1 ? "" : "s"}`,
     study: "Study Instance UID",
     look: "Look it up",
     looking: "The archive is asked…",

@@ -20,7 +20,10 @@ export function paint(canvas, picture, map, look) {
       green += (look.colors[from + 1] - green) * alpha;
       blue += (look.colors[from + 2] - blue) * alpha;
     }
-    image.data.set([red, green, blue, 255], to);
+    image.data[to] = red;
+    image.data[to + 1] = green;
+    image.data[to + 2] = blue;
+    image.data[to + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }

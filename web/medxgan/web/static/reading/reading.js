@@ -38,10 +38,10 @@ export class Reading {
   /** Take an explanation in: fetches its maps, then tells the panels. */
   async take(explanation) {
     const wanted = explanation.maps.filter((entry) => entry.shape.length === 2);
-    const values = await Promise.all(wanted.map((entry) => this.source.values(entry.kind)));
+    const [values, frames] = await Promise.all([this.source.values(wanted),
+      explanation.trajectory.length ? this.source.trajectory() : null]);
     const maps = new Map(wanted.map((entry, index) => [entry.kind, loaded(entry, values[index])]));
     addChange(maps, explanation);
-    const frames = explanation.trajectory.length ? await this.source.trajectory() : null;
     if (this.explanation && this.explanation !== explanation && this.maps.size) {
       this.before = { explanation: this.explanation, difference: this.maps.get("difference") ?? null };
     }

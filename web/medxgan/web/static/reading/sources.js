@@ -1,6 +1,6 @@
 // Where a reading comes from: a film of the session, or an entry of the gallery.
 
-import { binary, explain, floats, get, post } from "../api.js";
+import { binary, explain, floats, get, post, resultOf } from "../api.js";
 
 /** A film of the session; its explanation is asked for. */
 export class FilmSource {
@@ -28,14 +28,18 @@ export class FilmSource {
     return `/films/${this.film.id}/explanations/${this.explanation.id}`;
   }
 
-  /** Have it explained; gives the explanation. */
-  async explain(wish, onprogress, signal) {
-    this.explanation = await explain(this.film.id, wish, onprogress, signal);
+  /** Have it explained, or follow an explanation that has begun; gives the explanation. */
+  async explain(wish, onprogress, signal, begun = null) {
+    this.explanation = await resultOf(begun ?? await explain(this.film.id, wish, signal), onprogress);
     return this.explanation;
   }
 
-  values(kind) {
-    return floats(`${this.path}/maps/${kind}`);
+  /** The values of maps, each [h, w]: all by one request. */
+  async values(maps) {
+    if (!maps.length) return [];
+    const all = await floats(`${this.path}/maps/${maps.map((entry) => entry.kind).join(",")}`);
+    let from = 0;
+    return maps.map(({ shape }) => all.subarray(from, from += shape[0] * shape[1]));
   }
 
   trajectory() {
@@ -57,7 +61,7 @@ export class FilmSource {
 
 async function levelsOf(film) {
   const content = await binary(`/films/${film.id}/levels`);
-  return film.bits === 16 ? new Uint16Array(content) : Uint16Array.from(new Uint8Array(content));
+  return film.bits === 16 ? new Uint16Array(content) : new Uint16Array(new Uint8Array(content));
 }
 
 const WHITE = 65535;
@@ -88,7 +92,7 @@ export class EntrySource {
 
   async load() {} // x came with the explanation
 
-  values(kind) {
-    return floats(`/gallery/${this.film.id}/maps/${kind}`);
+  values(maps) {
+    return Promise.all(maps.map((entry) => floats(`/gallery/${this.film.id}/maps/${entry.kind}`)));
   }
 }

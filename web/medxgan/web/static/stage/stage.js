@@ -1,14 +1,15 @@
 // The film on its stage: the toolbar above it, what is written on it, progress, and the trajectory below.
 
-import { announce, h } from "../dom.js";
+import { announce, dressed, h } from "../dom.js";
 import { T } from "../texts.js";
 import { Gestures } from "../viewer/gestures.js";
+import { takeCanvas } from "../viewer/prepared.js";
 import { legendOf, probeOf } from "./legend.js";
 import { outlineOf } from "./outline.js";
 import { toolbarOf } from "./toolbar.js";
 
 export function stageOf(reading, name, trajectory) {
-  const canvas = h("canvas", { className: "film", tabIndex: 0, role: "img", "aria-label": T.canvas(name) });
+  const canvas = dressed(takeCanvas(), { className: "film", tabIndex: 0, role: "img", "aria-label": T.canvas(name) });
   const shown = h("p", { className: "shown" });
   const outline = outlineOf(reading);
   const probe = probeOf(reading);

@@ -123,8 +123,12 @@ void main() {
 }
 `;
 
-/** Compile and link; throws where the browser can't. */
+const compiled = new WeakMap(); // by context
+
+/** Compile and link, once for each context; throws where the browser can't. */
 export function program(gl) {
+  const before = compiled.get(gl);
+  if (gl.isProgram(before ?? null)) return before; // none is after the context was lost
   const made = gl.createProgram();
   for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
     const shader = gl.createShader(kind);
@@ -135,5 +139,6 @@ export function program(gl) {
   }
   gl.linkProgram(made);
   if (!gl.getProgramParameter(made, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(made));
+  compiled.set(gl, made);
   return made;
 }

@@ -34,8 +34,10 @@ export class Viewer {
     this.listeners = [];
     this.drawn = 0;
     this.begin();
-    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
-    canvas.addEventListener("webglcontextrestored", () => { this.textures.clear(); this.begin(); this.draw(); });
+    this.seeing = new AbortController();
+    const { signal } = this.seeing;
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault(), { signal });
+    canvas.addEventListener("webglcontextrestored", () => { this.textures.clear(); this.begin(); this.draw(); }, { signal });
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(canvas);
     this.resize();
@@ -56,9 +58,16 @@ export class Viewer {
     this.empty = mapTexture(gl, new Float32Array(1), [1, 1]);
   }
 
-  close() {
+  /** Leave the canvas to another viewer. */
+  leave() {
+    this.seeing.abort();
     this.observer.disconnect();
     this.pace.stop();
+    cancelAnimationFrame(this.asked);
+  }
+
+  close() {
+    this.leave();
     this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 

@@ -1,6 +1,6 @@
 // The reading view: the film with all that belongs to it, and the panels beside it.
 
-import { get, save } from "../api.js";
+import { save } from "../api.js";
 import { announce, h } from "../dom.js";
 import { besidePanel } from "../panels/beside.js";
 import { mapsPanel } from "../panels/maps.js";
@@ -18,8 +18,10 @@ import { T } from "../texts.js";
 
 export async function readingView(app, { film, entry }) {
   const here = location.hash;
-  const source = film ? await FilmSource.open(film) : await EntrySource.open(entry);
+  const begun = app.takeBegun(film);
+  const source = begun ? new FilmSource(begun.film) : film ? await FilmSource.open(film) : await EntrySource.open(entry);
   if (location.hash !== here) return null; // the reader has gone on
+  const loading = source.load(); // meanwhile the page is built, and the server explains it
   const reading = new Reading(source);
   const name = source.explanation?.name ?? app.names.get(source.film.id) ?? T.start.film("");
   let running = null;
@@ -40,8 +42,7 @@ export async function readingView(app, { film, entry }) {
     saveLinks(reading, (error) => app.fail(error)));
   app.show(name, h("div", { className: "reading" }, stage.element, aside), { asks: source.canAsk });
 
-  // The film is fetched while the server explains it.
-  const seen = source.load().then(() => {
+  const seen = loading.then(() => {
     if (location.hash !== here) throw new DOMException("the reader has gone on", "AbortError");
     try {
       reading.see(stage.canvas);
@@ -53,20 +54,20 @@ export async function readingView(app, { film, entry }) {
   seen.catch((error) => { running?.abort(); app.fail(error); });
 
   async function describe(model) {
-    reading.model = await get(`/model?${new URLSearchParams({ name: model.name, version: model.version })}`);
+    reading.model = await app.describe(model);
     reading.emit("model");
   }
 
-  /** Explain, with progress; a run before it is stopped. */
-  async function run({ all = false } = {}) {
+  /** Explain, with progress; a run before it is stopped. What has begun is followed. */
+  async function run({ all = false, followed = null } = {}) {
     running?.abort();
-    const controller = running = new AbortController();
+    const controller = running = followed?.controller ?? new AbortController();
     stage.progress(null);
     try {
-      await describe(app.model ?? { name: "", version: "" });
+      await describe(followed?.model ?? app.model ?? { name: "", version: "" });
       const kinds = reading.explanation?.maps.map((map) => map.kind) ?? [];
       const wish = wishFor(reading.model, reading.settings, { all, kinds });
-      const explanation = await source.explain(wish, stage.progress, controller.signal);
+      const explanation = await source.explain(wish, stage.progress, controller.signal, followed?.told);
       await seen;
       await reading.take(explanation);
       announce(T.progress.done(T.verdict[explanation.verdict.status] ?? T.verdict.other));
@@ -117,7 +118,11 @@ export async function readingView(app, { film, entry }) {
   } else {
     const sample = app.models.find((each) => each.model.name === source.film.model);
     if (sample) choose(app, sample.model);
-    run();
+    if (begun && app.model.name === begun.model.name && app.model.version === begun.model.version) run({ followed: begun });
+    else {
+      begun?.controller.abort(); // by another model than is chosen now
+      run();
+    }
   }
 
   return {

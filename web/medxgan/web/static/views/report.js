@@ -19,6 +19,11 @@ export async function reportView(app) {
   if (!methods.includes(kept.method)) kept.method = methods[0] ?? "";
   const columns = ["name", "verdict", "score", "error", "agreement", ...(methods.length ? LOCALISATION : [])];
   let shown = PAGE;
+  const pictures = new Map(); // by row
+  const seen = new IntersectionObserver((changes) => changes.filter((change) => change.isIntersecting).forEach(({ target }) => {
+    seen.unobserve(target);
+    target.src = `/api/report/${target.dataset.row}/thumbnail`;
+  }));
 
   const value = (row, column) => {
     if (column === "verdict") return rank(row.status);
@@ -69,10 +74,28 @@ export async function reportView(app) {
     return h("tr", {}, columns.map((column) => (column === "name" ? h("th", { scope: "row" }, title(row))
       : h("td", {}, column === "verdict" ? badge(row.status) : figure(column, value(row, column))))));
   }
+  /** The small picture of a row's film: one for as long as the view lasts, however its rows are sorted. */
+  function picture(row) {
+    if (!pictures.has(row.id)) {
+      pictures.set(row.id, row.opens ? h("img", { className: "picture", alt: T.report.picture(row.name, verdict(row.status)),
+        onclick: () => open(row), onerror: (event) => event.target.replaceWith(fallen(row)) })
+        : h("span", { className: "picture", "aria-hidden": "true" })); // the words beside it say so
+      pictures.get(row.id).dataset.row = row.id;
+      if (row.opens) seen.observe(pictures.get(row.id));
+    }
+    return pictures.get(row.id);
+  }
+  function fallen(row) {
+    const words = T.report.noPicture(row.name);
+    const place = h("span", { className: "picture none", role: "img", "aria-label": words, title: words });
+    pictures.set(row.id, place);
+    return place;
+  }
   function title(row) {
-    return [row.opens ? h("button", { type: "button", className: "link", onclick: () => open(row) }, row.name)
-      : h("span", {}, row.name),
-    h("span", { className: "note" }, [row.source, row.opens ? "" : T.report.absent, row.note].filter(Boolean).join(" · "))];
+    return [report.films ? picture(row) : null,
+      row.opens ? h("button", { type: "button", className: "link", onclick: () => open(row) }, row.name)
+        : h("span", { className: "named" }, row.name),
+      h("span", { className: "note" }, [row.source, row.opens ? "" : T.report.absent, row.note].filter(Boolean).join(" · "))];
   }
 
   const method = h("select", { onchange: () => { kept.method = method.value; draw(); } },
@@ -88,15 +111,16 @@ export async function reportView(app) {
     report.damaged ? h("p", { className: "notice", role: "status" }, T.report.damaged(report.damaged)) : null,
     h("div", { className: "scrolled" },
       h("table", {}, h("caption", {}, T.report.caption), h("thead", {}, head), body)), more));
-  return null;
+  return { close: () => seen.disconnect() };
 }
 
 const ARROWS = { ascending: "▲", descending: "▼" };
 
 function badge(status) {
-  return h("span", { className: `badge ${status in T.verdict.sentence ? status : "other"}` },
-    status ? T.verdict[status] ?? T.verdict.other : T.report.failed);
+  return h("span", { className: `badge ${status in T.verdict.sentence ? status : "other"}` }, verdict(status));
 }
+
+const verdict = (status) => (status ? T.verdict[status] ?? T.verdict.other : T.report.failed);
 
 function figure(column, value) {
   if (value === null) return T.number(null);

@@ -1,8 +1,10 @@
 // The first view: a film comes in.
 
-import { bring, get, post, remove } from "../api.js";
+import { bring, bringExplained, get, post, remove } from "../api.js";
 import { announce, h } from "../dom.js";
+import { wishFor } from "../reading/wishes.js";
 import { T } from "../texts.js";
+import { prepareCanvas } from "../viewer/prepared.js";
 
 export async function startView(app) {
   const here = location.hash;
@@ -29,7 +31,7 @@ export async function startView(app) {
       chooser.value = "";
     }
   }
-  const take = (file) => open(() => bring(file), file.name);
+  const take = (file) => open(() => brought(app, file), file.name);
 
   const samples = Array.from({ length: app.room.samples - 1 }, (_, index) => index + 1);
   const drop = h("section", { className: "drop", "aria-label": T.start.drop },
@@ -61,6 +63,10 @@ export async function startView(app) {
       }))),
   ]);
 
+  const prepare = () => { if (app.model) app.describe(app.model).catch(() => {}); }; // it is told where it matters
+  prepare();
+  (window.requestIdleCallback ?? setTimeout)(prepareCanvas);
+
   const dragging = (event) => {
     event.preventDefault();
     drop.classList.toggle("over", event.type === "dragover");
@@ -68,5 +74,15 @@ export async function startView(app) {
   };
   const kinds = ["dragover", "dragleave", "drop"];
   kinds.forEach((kind) => document.addEventListener(kind, dragging));
-  return { close: () => kinds.forEach((kind) => document.removeEventListener(kind, dragging)) };
+  return { close: () => kinds.forEach((kind) => document.removeEventListener(kind, dragging)), modelChosen: prepare };
+}
+
+/** Bring a file in, and have it explained meanwhile by the model that is chosen; its view goes on with that. */
+async function brought(app, file) {
+  const model = app.model && await app.describe(app.model).catch(() => null);
+  if (!model) return bring(file);
+  const controller = new AbortController();
+  const { film, told } = await bringExplained(file, wishFor(model), controller.signal);
+  app.begun = { film, model: model.model, told, controller };
+  return film;
 }
