@@ -166,7 +166,7 @@ def test_the_uncertainty_has_the_restarts_that_it_needs(client: triton.Inference
     answer = client.infer("tiny.uncertainty", [film(LEVELS)], parameters={"steps": 3})
     assert json.loads(answer.as_numpy("details")[0])["settings"]["inversion"]["restarts"] == 2
     status, text = refused(client, "tiny.uncertainty", parameters={"restarts": 1})
-    assert (status, text.partition(":")[0]) == ("INVALID_ARGUMENT", "model_name")
+    assert (status, text.partition(":")[0]) == ("INVALID_ARGUMENT", "parameters.restarts")
 
 
 def test_levels_and_files_give_the_same_score(client: triton.InferenceServerClient) -> None:
