@@ -151,9 +151,16 @@ class Explaining:
     ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
+        stopwatch.switch(Phase.QUEUED)
         began = time.perf_counter()
+
+        def on_turn() -> None:
+            nonlocal began
+            stopwatch.switch(Phase.PREPROCESS)
+            began = time.perf_counter()
+
         try:
-            async with self._decoder.film(sent, model.reduction, caller, urgent=urgent) as film:
+            async with self._decoder.film(sent, model.reduction, caller, urgent=urgent, on_turn=on_turn) as film:
                 self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
                 current_trace().decoded(sent.form, began)
                 self._uploads.release()
