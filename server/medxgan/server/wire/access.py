@@ -13,7 +13,7 @@ from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.roles import STREAMS_OF_REQUESTS, role_of
 from medxgan.server.log import get_logger
 from medxgan.server.telemetry.metrics import Metrics
-from medxgan.server.wire.callers import caller_of, known_as
+from medxgan.server.wire.callers import caller_of, counted_as, known_as
 from medxgan.server.wire.status import abort, status_code
 
 _log = get_logger(__name__)
@@ -67,7 +67,7 @@ class Access:
         Raises:
             BusyError: the caller has, or had, too many.
         """
-        return self._limits.request(caller_of(context))
+        return self._limits.request(counted_as(caller_of(context)))
 
     def refused(self, method: str, context: grpc.aio.ServicerContext, error: MedxganError) -> None:
         """Count and log a call, or a request of a stream, that is refused before it is a request."""

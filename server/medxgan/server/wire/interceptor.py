@@ -23,7 +23,7 @@ from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.tracing import UNTRACED, RequestTrace, Traces, current_trace, enter_trace
 from medxgan.server.wire.access import Access
-from medxgan.server.wire.callers import caller_of, current_identity
+from medxgan.server.wire.callers import caller_of, counted_as, current_identity
 from medxgan.server.wire.ceiling import at_most
 from medxgan.server.wire.detaching import detached
 from medxgan.server.wire.status import end, internal_status, known_status, to_wire
@@ -164,7 +164,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             with self._counted():
                 async with self._answer(name, context, refuse), at_most(self._limits.seconds):
                     with self._let_in():
-                        async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
+                        caller = counted_as(caller_of(context))
+                        async with self._uploads.received(messages, caller, context.peer()) as upload:
                             return await method(await self._parsed(deserialize, upload), written)
             return None
 
@@ -174,7 +175,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         path = self._prefix + name
 
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:  # noqa: ARG001
-            answers, caller = AnswerStream(context, self._limits.unread_seconds), caller_of(context)
+            answers = AnswerStream(context, self._limits.unread_seconds)
+            caller = counted_as(caller_of(context))
             unknown: list[MedxganError] = []
 
             async def read() -> bytes | None:

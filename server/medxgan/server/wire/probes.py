@@ -9,7 +9,7 @@ from medxgan.server.errors import InvalidRequestError, MedxganError
 from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.roles import role_of
 from medxgan.server.images.places import Places
-from medxgan.server.wire.callers import caller_of
+from medxgan.server.wire.callers import caller_of, counted_as
 from medxgan.server.wire.status import abort
 from medxgan.server.wire.uploads import first_message
 
@@ -62,7 +62,7 @@ class ProbeInterceptor(grpc.aio.ServerInterceptor):
     def _answered(self, method: Method, deserialize: Deserialize) -> Answer:
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
             try:
-                caller = caller_of(context)
+                caller = counted_as(caller_of(context))
                 with self._limits.request(caller):
                     return await method(await self._received(messages, caller, deserialize), context)
             except MedxganError as error:

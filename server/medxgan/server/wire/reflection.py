@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 
 from medxgan.server.errors import MedxganError, SlowUploadError
-from medxgan.server.wire.callers import caller_of
+from medxgan.server.wire.callers import caller_of, counted_as
 from medxgan.server.wire.ceiling import at_most
 from medxgan.server.wire.probes import Deserialize, small_message
 from medxgan.server.wire.status import abort
@@ -65,7 +65,7 @@ class ReflectionInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:
             try:
-                with self._uploads.stream(caller_of(context)):
+                with self._uploads.stream(counted_as(caller_of(context))):
                     async with at_most(self._deadline_ceiling):
                         requests = self._requests(messages, handler.request_deserializer)
                         async for response in handler.stream_stream(requests, context):
