@@ -194,7 +194,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             async def answer_one(arrived: "asyncio.Future[bool]") -> None:
                 async with self._uploads.received_in_stream(read, caller) as upload:
                     with ExitStack() as admitted:
-                        # What comes of the sender is looked at no further once it is nobody who may send it.
+                        # Of one who may send no request any more no further one is read.
                         goes_on = upload is not None and await is_known(admitted)
                         arrived.set_result(goes_on)
                         if upload is not None and goes_on:

@@ -70,7 +70,7 @@ class AnswerStream:
         if self._sending is None:
             return
         if not (await asyncio.wait([self._sending], timeout=self._seconds))[0]:
-            self._seconds = 0.0
+            self._seconds = 0.0  # those that wait behind it do not wait as long again
             raise UnreadError("the caller took no message of the answer for too long")
         try:
             self._sending.result()
