@@ -107,7 +107,8 @@ class Services:
         bound = memory_bound(settings.maximum_memory_bytes)
         shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
         access = Access(authentication, _caller_limits(settings, settings.maximum_rate_per_caller), metrics)
-        answers = AnswerLimits(settings.deadline_ceiling_seconds, settings.upload_timeout_seconds)
+        most = settings.deadline_ceiling_seconds
+        answers = AnswerLimits(most, min(most, settings.upload_timeout_seconds))
         self._requests = [
             RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces, answers),
             RequestInterceptor(
