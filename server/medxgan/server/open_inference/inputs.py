@@ -31,7 +31,7 @@ def detached(request: Message) -> tuple[Message, bytes]:
     Raises:
         InvalidRequestError: the contents of the image are not of its type, or a text that responses repeat is too long.
     """
-    request.DiscardUnknownFields()  # type: ignore[no-untyped-call]
+    request.DiscardUnknownFields()  # type: ignore[attr-defined]
     if not isinstance(request, inference.ModelInferRequest):
         return copy.deepcopy(request), b""
     for field in ("id", "model_name"):

@@ -18,7 +18,7 @@ def detached(request: Message) -> tuple[Message, bytes]:
     long as any part of it lives. Besides, checking it would copy the bytes once more. Nor does the copy have fields
     that this server does not know.
     """
-    request.DiscardUnknownFields()  # type: ignore[no-untyped-call]
+    request.DiscardUnknownFields()  # type: ignore[attr-defined]
     if not isinstance(request, explanation_pb2.ExplainRequest | explanation_pb2.ClassifyRequest):
         return copy.deepcopy(request), b""
     image = request.image
