@@ -1,5 +1,6 @@
 """Who may ask a server, and what it hears who may not: a real server, the real client, real keys."""
 
+import queue
 import resource
 import secrets
 import socket
@@ -22,6 +23,7 @@ from tests.end_to_end.guarded import Issuer, guarded, hence, identities, issued,
 from medxgan.client import BusyError, Client, RefusedError, UnavailableError
 from medxgan.server.identity.roles import METHOD_ROLES
 from medxgan.server.identity.tokens import digest
+from medxgan.server.open_inference.messages import inference
 from medxgan.v1.explanation_pb2 import ListModelsRequest
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
@@ -363,6 +365,57 @@ def test_a_rate_is_of_one_caller_and_says_when_to_come_back(file: Path) -> None:
         assert busy.value.retry_delay is not None
         assert 0 < busy.value.retry_delay <= 1000
         assert asked(address, other) == ""
+
+
+class Stream:
+    """A stream of requests for a model that there is not, of a caller with a token."""
+
+    def __init__(self, channel: grpc.Channel, token: str = TOKEN) -> None:
+        self.requests: queue.Queue[bytes | None] = queue.Queue()
+        headers = [("authorization", f"Bearer {token}")]
+        method = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        self.call = method(iter(self.requests.get, None), metadata=headers, timeout=60)
+
+    def ask(self) -> str:
+        """What a request hears."""
+        self.requests.put(inference.ModelInferRequest(model_name="nonsense").SerializeToString())
+        return inference.ModelStreamInferResponse.FromString(next(self.call)).error_message
+
+
+NO_MODEL = "no model nonsense is served; RepositoryIndex lists those that are"
+
+
+@pytest.mark.parametrize(
+    ("tables", "code"),
+    [
+        ([known("another", tokens=digest("x" * 64))], StatusCode.UNAUTHENTICATED),
+        ([known("viewer", roles="admin", tokens=digest(TOKEN))], StatusCode.PERMISSION_DENIED),
+    ],
+)
+def test_a_stream_ends_at_the_first_request_of_one_who_may_send_none_any_more(
+    address: str, file: Path, tables: list[str], code: StatusCode
+) -> None:
+    with grpc.insecure_channel(address) as channel:
+        stream = Stream(channel)
+        assert [stream.ask(), stream.ask()] == [NO_MODEL, NO_MODEL]
+        identities(file, *tables)
+        with pytest.raises(grpc.RpcError):
+            stream.ask()
+        assert stream.call.code() is code
+        stream.requests.put(None)
+
+
+def test_requests_of_a_stream_count_as_others_do(file: Path) -> None:
+    table = known("viewer", tokens=digest(TOKEN))
+    with (
+        guarded(identities=identities(file, table), maximum_rate_per_caller=0.001) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        stream = Stream(channel)
+        assert stream.ask() == NO_MODEL
+        assert stream.ask() == "expected at most 0.001 requests a second of one caller"
+        stream.requests.put(None)
+        assert list(stream.call) == []
 
 
 class Unsent:

@@ -1,18 +1,22 @@
 """What bounds a server as a whole: connections, streams that say nothing, memory; and how it ends."""
 
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
-from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from tests.end_to_end.guarded import guarded
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from tests.end_to_end.guarded import guarded, identities, known
 
+from medxgan.server.identity.tokens import digest
 from medxgan.v1.explanation_pb2 import ListModelsRequest
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
@@ -81,9 +85,10 @@ def test_who_does_not_speak_the_protocol_is_left_at_once() -> None:
 
 
 class Waiting:
-    """A call that has begun and sends nothing until it is told to."""
+    """A call that has begun and sends nothing more than some first messages until it is told to."""
 
-    def __init__(self, channel: grpc.Channel, method: str = LIST_MODELS) -> None:
+    def __init__(self, channel: grpc.Channel, method: str = LIST_MODELS, *first: bytes) -> None:
+        self._first = first
         self.told = threading.Event()
         self.began = threading.Event()
         self.call = channel.stream_stream(method)(self._messages(), timeout=60)
@@ -91,8 +96,71 @@ class Waiting:
 
     def _messages(self) -> Iterator[bytes]:
         self.began.set()
+        yield from self._first
         self.told.wait()
         yield b""
+
+
+HEALTH = "/grpc.health.v1.Health/"
+OPEN_INFERENCE = "/inference.GRPCInferenceService/"
+PROBES = [HEALTH + "Check", HEALTH + "Watch", *(OPEN_INFERENCE + name for name in ("ServerLive", "ModelReady"))]
+
+
+def test_who_needs_no_token_takes_no_place_of_those_who_do(tmp_path: Path) -> None:
+    token = secrets.token_hex(32)
+    file = identities(tmp_path / "identities.toml", known("viewer", tokens=digest(token)))
+    with (
+        guarded(identities=file, maximum_receiving=1, upload_timeout_seconds=3600) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        stalled = [Waiting(channel, method) for method in PROBES]
+        headers = [("authorization", f"Bearer {token}")]
+        ExplanationServiceStub(channel).ListModels(ListModelsRequest(), metadata=headers, timeout=60)
+        assert HealthStub(channel).Check(HealthCheckRequest(), timeout=60).status
+        for waiting in stalled:
+            waiting.call.cancel()
+            waiting.told.set()
+
+
+@pytest.mark.parametrize("method", [*PROBES, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"])
+def test_a_message_that_holds_a_name_is_small(method: str) -> None:
+    with guarded() as address, grpc.insecure_channel(address) as channel:
+        call = channel.stream_stream(method)(iter([HealthCheckRequest(service="n" * 5000).SerializeToString()]))
+        assert call.code() is StatusCode.INVALID_ARGUMENT
+        assert call.details() == "expected a message of at most 4096 bytes, got 5003"
+
+
+def test_the_watches_of_a_caller_are_bounded_and_are_none_of_its_requests() -> None:
+    with guarded(maximum_requests_per_caller=2) as address, grpc.insecure_channel(address) as channel:
+        watches = [HealthStub(channel).Watch(HealthCheckRequest(service=name)) for name in ("", "unknown")]
+        assert [next(watch).status for watch in watches] == [
+            HealthCheckResponse.NOT_SERVING,
+            HealthCheckResponse.SERVICE_UNKNOWN,
+        ]
+        with pytest.raises(grpc.RpcError) as refused:
+            HealthStub(channel).Check(HealthCheckRequest(), timeout=60)
+        assert refused.value.code() is StatusCode.RESOURCE_EXHAUSTED
+        ExplanationServiceStub(channel).ListModels(ListModelsRequest(), timeout=60)
+        for watch in watches:
+            watch.cancel()
+
+
+def test_streams_of_reflection_are_bounded_as_others_are() -> None:
+    reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    with (
+        guarded(maximum_streams_per_caller=1, stream_idle_seconds=0.2) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        waiting = Waiting(channel, reflection)
+        assert waiting.call.code() is StatusCode.DEADLINE_EXCEEDED
+        assert waiting.call.details() == "the stream sent no request for 0.2 seconds"
+        waiting.told.set()
+    with guarded(maximum_streams_per_caller=1) as address, grpc.insecure_channel(address) as channel:
+        ask = ServerReflectionRequest(list_services="").SerializeToString()
+        held = Waiting(channel, reflection, ask)
+        next(held.call)
+        assert channel.stream_stream(reflection)(iter([ask])).code() is StatusCode.RESOURCE_EXHAUSTED
+        held.told.set()
 
 
 def test_a_stream_that_says_nothing_is_ended() -> None:

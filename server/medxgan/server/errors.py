@@ -11,6 +11,7 @@ MedxganError
 ├── BusyError                the queue is full; try again later
 │   └── MemoryShortageError      memory is nearly full; try again later
 ├── SlowUploadError          the request took too long to arrive
+├── UnreadError              the caller does not read what is answered
 ├── TimedOutError            the answer was not there in the time that the request gave it
 ├── DeadlineError            the answer took longer than the server lets any take
 ├── UnauthenticatedError     who calls is nobody that the server knows
@@ -26,6 +27,13 @@ later hears of it as of a wrong request.
 
 from grpc import StatusCode
 
+_SHOWN = 64
+
+
+def shown(text: str) -> str:
+    """What a caller gave as a name, cut to what a status has room for."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
 
 class MedxganError(Exception):
     """Base of all errors whose text may be shown to a caller: it never holds patient data."""
@@ -35,7 +43,7 @@ class InvalidRequestError(MedxganError):
     """The request is wrong. `field` is the path of the offending field, as in the .proto: `image.tensor.data`."""
 
     def __init__(self, field: str, expected: str) -> None:
-        super().__init__(f"{field}: {expected}")
+        super().__init__(f"{field}: {expected}" if field else expected)
         self.field = field
         self.expected = expected
 
@@ -78,6 +86,10 @@ class MemoryShortageError(BusyError):
 
 class SlowUploadError(MedxganError):
     """The request took too long to arrive."""
+
+
+class UnreadError(MedxganError):
+    """The caller does not read what is answered."""
 
 
 class TimedOutError(MedxganError):
@@ -123,6 +135,7 @@ STATUS_CODES: dict[type[MedxganError], StatusCode] = {
     BusyError: StatusCode.RESOURCE_EXHAUSTED,
     MemoryShortageError: StatusCode.RESOURCE_EXHAUSTED,
     SlowUploadError: StatusCode.DEADLINE_EXCEEDED,
+    UnreadError: StatusCode.DEADLINE_EXCEEDED,
     TimedOutError: StatusCode.DEADLINE_EXCEEDED,
     DeadlineError: StatusCode.DEADLINE_EXCEEDED,
     UnauthenticatedError: StatusCode.UNAUTHENTICATED,

@@ -29,14 +29,15 @@ from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.settings import ServerSettings
 from medxgan.server.shedding import Shedding, memory_bound
 from medxgan.server.telemetry.audit import AuditTrail
-from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.telemetry.tracing import open_traces
-from medxgan.server.wire.access import AccessInterceptor
+from medxgan.server.wire.access import Access, AccessInterceptor
 from medxgan.server.wire.descriptions import server_description
 from medxgan.server.wire.explaining import Explaining
 from medxgan.server.wire.health import MODEL_PREFIX, Health
-from medxgan.server.wire.interceptor import RequestInterceptor
+from medxgan.server.wire.interceptor import AnswerLimits, RequestInterceptor, Streams
+from medxgan.server.wire.probes import ProbeInterceptor
+from medxgan.server.wire.reflection import ReflectionInterceptor
 from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1 import explanation_pb2_grpc
@@ -105,20 +106,29 @@ class Services:
         )
         bound = memory_bound(settings.maximum_memory_bytes)
         shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
+        access = Access(authentication, _caller_limits(settings, settings.maximum_rate_per_caller), metrics)
+        most = settings.deadline_ceiling_seconds
+        answers = AnswerLimits(most, min(most, settings.upload_timeout_seconds))
         self._requests = [
-            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces),
+            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces, answers),
             RequestInterceptor(
                 open_inference.SERVICE_NAME,
                 uploads,
                 metrics,
                 shedding,
                 self._traces,
+                answers,
                 inputs.detached,
-                open_inference.stream_error,
-                settings.stream_idle_seconds,
+                Streams(access, open_inference.stream_error, settings.stream_idle_seconds),
             ),
         ]
-        self.interceptors = [_access(settings, authentication, metrics), *self._requests]
+        self.interceptors = [
+            AccessInterceptor(access),
+            # Those of an address do not use up its requests, nor these the probes.
+            ProbeInterceptor(_caller_limits(settings, maximum_rate=0)),
+            ReflectionInterceptor(uploads, settings.stream_idle_seconds, settings.deadline_ceiling_seconds),
+            *self._requests,
+        ]
         self._decoder = decoder or decoder_pool(settings)
         explaining = Explaining(repository, uploads, self._decoder, telemetry, on_demand)
         self._explanations = ExplanationService(
@@ -239,11 +249,8 @@ class Services:
             await requests.idle()
 
 
-def _access(settings: ServerSettings, authentication: Authentication | None, metrics: Metrics) -> AccessInterceptor:
-    limits = CallerLimits(
-        settings.maximum_requests_per_caller, settings.maximum_rate_per_caller, settings.retry_delay_seconds
-    )
-    return AccessInterceptor(authentication, limits, settings.deadline_ceiling_seconds, metrics)
+def _caller_limits(settings: ServerSettings, maximum_rate: float) -> CallerLimits:
+    return CallerLimits(settings.maximum_requests_per_caller, maximum_rate, settings.retry_delay_seconds)
 
 
 def loaded_models(settings: ServerSettings) -> ModelRepository:

@@ -182,12 +182,15 @@ class ServerSettings(BaseSettings):
     )
     maximum_held_bytes: int = Field(
         128 * 2**20,
-        ge=1,
+        ge=1024,
         description="Bytes of requests whose image is still to be read; a further one waits to be received.",
     )
-    maximum_held_bytes_per_caller: int = Field(32 * 2**20, ge=1, description="The same of one caller.")
+    maximum_held_bytes_per_caller: int = Field(32 * 2**20, ge=1024, description="The same of one caller.")
     upload_timeout_seconds: float = Field(
-        60.0, gt=0, description="Seconds that a request may take to arrive, from when it is received."
+        60.0,
+        gt=0,
+        description="Seconds that a request may take to arrive, from when it is received, and that a message of a "
+        "stream of answers may take to be taken by its caller.",
     )
     maximum_side: int = Field(16_384, ge=1, description="Pixels along the longest side of the largest image.")
     maximum_pixels: int = Field(50_000_000, ge=1, description="Pixels (height times width) of the largest image.")

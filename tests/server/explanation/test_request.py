@@ -152,6 +152,12 @@ def test_what_the_inversion_shows_explains_the_positive_class_alone(bundle, kind
     assert refusal.value.expected.endswith("got effusion")
 
 
+def test_a_class_that_is_no_name_is_cut(bundle) -> None:
+    with pytest.raises(SettingsError, match=r"^settings\.target_class: expected one of .*, got xxx") as refusal:
+        resolve_settings(request(MAP_KIND_GRADIENT, target_class="x" * 20_000), bundle)
+    assert len(str(refusal.value)) < 200
+
+
 @pytest.mark.parametrize("kind", INVERTED)
 def test_a_map_that_needs_the_generator_is_refused_by_place_and_name_without_one(bare, kind) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
@@ -169,8 +175,8 @@ def test_a_trajectory_without_a_generator_is_refused(bare) -> None:
 def test_an_uncertainty_of_one_start_is_refused(bundle, restarts) -> None:
     with pytest.raises(SettingsError) as refusal:
         resolve_settings(request(MAP_KIND_EVIDENCE, MAP_KIND_UNCERTAINTY, inversion=restarts), bundle)
-    assert refusal.value.field == "maps[1].kind"
-    assert "settings.inversion.restarts of 2 or more" in refusal.value.expected
+    assert refusal.value.field == "settings.inversion.restarts"
+    assert refusal.value.expected == "expected 2 or more for MAP_KIND_UNCERTAINTY"
     resolve_settings(request(MAP_KIND_UNCERTAINTY, inversion={"restarts": 2}), bundle)
 
 

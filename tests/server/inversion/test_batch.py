@@ -16,7 +16,7 @@ from medxgan.server.engine.device_thread import DeviceThread
 from medxgan.server.engine.port import InversionState
 from medxgan.server.errors import BusyError
 from medxgan.server.inversion.batch import InversionBatch
-from medxgan.server.inversion.lane import Ended
+from medxgan.server.inversion.lane import Ended, Lane
 from medxgan.server.inversion.solver import Row, Solver, Start
 
 CODES = [(0.5, -1.0, 0.25, 2.0, 0.1 * i, 0.3) for i in range(8)]
@@ -63,6 +63,28 @@ def serve(engine, maximum_rows: int, scenario: Callable[[Bench], Awaitable[None]
             await bench.thread.stop()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("step", ["prepare", "take", "settle"])
+def test_a_fault_in_the_books_is_told_to_all_who_are_in_them_and_to_nobody_else(
+    linear_engine, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        def fail(lane: Lane, *arguments: object) -> None:
+            raise ZeroDivisionError
+
+        linear_engine.gate.clear()
+        waiting = [asyncio.create_task(bench.invert(index, urgent=index == 2)) for index in range(3)]
+        await bench.at_gate()
+        with monkeypatch.context() as patched:
+            patched.setattr(Lane, step, fail)
+            linear_engine.gate.set()
+            assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
+                ZeroDivisionError
+            ] * 3
+        assert (await bench.invert(0)).row.steps_taken == 30
+
+    serve(linear_engine, 1, scenario)
 
 
 def alone(engine, index: int, steps: int = 30) -> np.ndarray:

@@ -74,6 +74,24 @@ def test_the_bytes_are_apart_and_the_rest_stays() -> None:
     assert detached(inference.ServerLiveRequest()) == (inference.ServerLiveRequest(), b"")
 
 
+@pytest.mark.parametrize("content", [None, bytes(12)])
+def test_fields_that_the_server_does_not_know_are_not_kept(content: bytes | None) -> None:
+    unknown = b"\xfa\x3e" + bytes([0x80, 0x80, 0x01]) + bytes(2**14)
+    asked = request("UINT8", [3, 4], content).SerializeToString() + unknown
+    small, _ = detached(inference.ModelInferRequest.FromString(asked))
+    assert small.ByteSize() < 100
+
+
+@pytest.mark.parametrize("field", ["id", "model_name"])
+def test_what_every_response_repeats_is_short(field: str) -> None:
+    asked = request("UINT8", [3, 4], bytes(12))
+    setattr(asked, field, "é" * 256)
+    assert getattr(detached(asked)[0], field) == "é" * 256
+    setattr(asked, field, "x" * 257)
+    with pytest.raises(InvalidRequestError, match=f"^{field}: expected at most 256 characters, got 257"):
+        detached(asked)
+
+
 @pytest.mark.parametrize(
     ("asked", "text"),
     [

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from medxgan.server.open_inference.messages import DESCRIPTOR, SERVICE, inference, shown
+from medxgan.server.open_inference.messages import DESCRIPTOR, SERVICE, inference
 
 FILES = (service_pb2.DESCRIPTOR, model_config_pb2.DESCRIPTOR)
 
@@ -88,8 +88,3 @@ def test_what_one_side_writes_the_other_reads() -> None:
     ours = inference.ModelInferRequest.FromString(theirs.SerializeToString())
     assert type(ours) is not type(theirs)
     assert service_pb2.ModelInferRequest.FromString(ours.SerializeToString()) == theirs
-
-
-def test_a_long_name_is_cut() -> None:
-    assert shown("chest") == "chest"
-    assert len(shown("n" * 10_000)) < 100

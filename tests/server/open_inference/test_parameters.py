@@ -126,7 +126,9 @@ def test_an_empty_last_response_is_asked_for_by_a_truth_value() -> None:
         ),
         (ImageError("image.frame", "expected 1 to 3, got 7"), "parameters.frame: expected 1 to 3"),
         (ImageError("image.tensor.data", "expected 12 bytes"), "inputs.image: expected 12 bytes"),
-        (InvalidRequestError("maps[0].kind", "expected restarts"), "model_name: expected restarts"),
+        (ImageError("image.pixel_spacing", "expected none"), "parameters.pixel_spacing_row_mm: expected none"),
+        (ImageError("image", "expected one"), "inputs.image: expected one"),
+        (InvalidRequestError("maps[0].kind", "expected another"), "model_name: expected another"),
         (InvalidRequestError("outputs", "expected others"), "outputs: expected others"),
     ],
 )

@@ -44,6 +44,24 @@ def test_a_region_is_a_part_of_an_object(regions: SharedMemory, folder: Path) ->
     assert (folder / "object").read_bytes() == CONTENT[:27] + b"end" + CONTENT[30:]
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_what_has_no_room_in_memory_is_not_cut_in_silence(
+    regions: SharedMemory, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """As tmpfs is when it is full: it writes what there is room for, or says that there is none."""
+
+    def full(file: int, content: bytes, offset: int) -> int:
+        if not left:
+            raise OSError(28, "No space left on device")
+        return left
+
+    regions.register("part", "/object", 0, 20)
+    (region,) = regions.status("")
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(InvalidRequestError, match=r"^outputs\.score: expected room for 8 bytes, but shared memory is"):
+        region.write(0, bytes(8), "outputs.score")
+
+
 KEYS = ["/", ".", "..", "../secret", "/../secret", "//object", "folder/object", ".hidden", "object\0"]
 
 

@@ -13,7 +13,7 @@ from medxgan.server.identity.authentication import Authentication
 from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.tokens import digest
 from medxgan.server.telemetry.metrics import Metrics
-from medxgan.server.wire.access import AccessInterceptor
+from medxgan.server.wire.access import Access, AccessInterceptor
 
 TOKENS = {role: secrets.token_hex(32) for role in ("explain", "admin")}
 
@@ -60,8 +60,8 @@ def ask(address: str, method: str, token: str) -> bytes | grpc.StatusCode:
 
 async def called(method: str, token: str, file: Path, metrics: Metrics) -> bytes | grpc.StatusCode:
     """What comes of a method of a service that is new."""
-    access = AccessInterceptor(Authentication(file), CallerLimits(8, 0, 1), 60, metrics)
-    server = grpc.aio.server(interceptors=[access])
+    access = Access(Authentication(file), CallerLimits(8, 0, 1), metrics)
+    server = grpc.aio.server(interceptors=[AccessInterceptor(access)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("new.Service", HANDLERS),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -83,6 +83,9 @@ def test_a_method_that_the_table_does_not_have_is_for_administrators(method: str
     assert asyncio.run(called(method, TOKENS["admin"], file, metrics)) == b"sent"
     for reason in ("ForbiddenError", "UnauthenticatedError"):
         assert metrics.registry.get_sample_value("medxgan_refused_total", {"reason": reason}) == 1
+    # Alerts look at the codes of all requests.
+    for code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        assert metrics.registry.get_sample_value("medxgan_requests_total", {"method": method, "code": code}) == 1
 
 
 def test_places_are_given_back_however_a_request_ends() -> None:

@@ -31,6 +31,15 @@ def test_the_bytes_are_apart_and_the_rest_stays(form: str) -> None:
     assert sent.take() == b""
 
 
+def test_fields_that_the_server_does_not_know_are_not_kept() -> None:
+    unknown = b"\xfa\x3e" + bytes([0x80, 0x80, 0x01]) + bytes(2**14)
+    for request in (ExplainRequest(image=Image(encoded=CONTENT)), ClassifyRequest(), ListModelsRequest()):
+        sent = type(request).FromString(request.SerializeToString() + unknown)
+        assert sent.ByteSize() > 2**14
+        small, _ = detached(sent)
+        assert small.ByteSize() < 100
+
+
 @pytest.mark.parametrize("request_", [ClassifyRequest(), ClassifyRequest(image=Image()), ListModelsRequest()])
 def test_what_has_no_bytes_is_left_alone(request_) -> None:
     assert detached(request_) == (request_, b"")

@@ -24,13 +24,14 @@ from medxgan.server.errors import (
     InvalidRequestError,
     MedxganError,
     UnknownModelError,
+    shown,
 )
 from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.tracing import Traces
 from medxgan.server.wire.interceptor import RequestInterceptor
 from medxgan.server.wire.service import SERVICE_NAME
-from medxgan.server.wire.status import known_status, status_code
+from medxgan.server.wire.status import known_status, status_code, to_wire
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1.explanation_pb2 import ExplainRequest, ListModelsRequest, ListModelsResponse
 from medxgan.v1.explanation_pb2_grpc import (
@@ -77,6 +78,22 @@ def test_a_wrong_request_names_its_field() -> None:
 def test_a_busy_server_says_when_to_come_back() -> None:
     detail = detail_of(BusyError("full", retry_delay=2.5), error_details_pb2.RetryInfo)
     assert detail.retry_delay.ToMilliseconds() == 2500
+
+
+def test_a_long_name_is_cut() -> None:
+    assert shown("chest") == "chest"
+    assert len(shown("n" * 10_000)) < 100
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f9e0"])
+def test_a_status_has_room_in_the_headers_of_an_answer_whatever_it_says(letter: str) -> None:
+    long = letter * 20_000
+    for error in (InvalidRequestError(long, long), UnknownModelError(long)):
+        answer = to_wire(known_status(error))
+        # As gRPC sends them: what is not ASCII in percent, what is binary in base64.
+        sent = 3 * len(answer.details.encode()) + sum(len(value) * 4 / 3 for _, value in answer.trailing_metadata)
+        assert sent < 8 * 2**10
+    assert known_status(UnknownModelError("as it is")).message == "as it is"
 
 
 class Film:

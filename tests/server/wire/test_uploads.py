@@ -303,6 +303,26 @@ def test_what_is_fetched_from_elsewhere_counts_too() -> None:
     run(scenario)
 
 
+def test_what_is_to_be_fetched_waits_neither_for_its_own_bytes_nor_for_those_of_who_waits_like_it() -> None:
+    async def scenario() -> None:
+        uploads, comes, go = Uploads(limits(maximum_bytes_per_caller=10)), asyncio.Event(), asyncio.Event()
+        alone = in_stream(uploads, "a", bytes(10), go, fetched=50)
+        go.set()
+        assert await alone == 10
+
+        async def fetch() -> None:
+            async with uploads.received(message(bytes(10), comes), "a"):
+                await uploads.hold(50)
+
+        several = [asyncio.create_task(fetch()) for _ in range(2)]
+        await settled()
+        comes.set()
+        await asyncio.gather(*several)
+        assert uploads_hold(uploads, "a") == 0
+
+    run(scenario)
+
+
 async def ended() -> bytes | None:
     """A stream without a further message."""
     return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from medxgan.bundle.graphs import output_names
-from medxgan.server.errors import InvalidRequestError, SettingsError
+from medxgan.server.errors import InvalidRequestError, SettingsError, shown
 from medxgan.server.explanation.settings import DEFAULT_PATH_STEPS, ExplanationSettings
 from medxgan.server.explanation.table import MAPS, served_maps
 from medxgan.server.inversion.settings import InversionSettings, resolve_inversion_settings
@@ -49,7 +49,7 @@ def resolve_settings(request: explanation_pb2.ExplainRequest, bundle: bundle_pb2
     target = settings.target_class or bundle.classification.positive_class
     names = output_names(bundle.classification)
     if target not in names:
-        raise SettingsError("settings.target_class", f"expected one of {', '.join(names)}, got {target}")
+        raise SettingsError("settings.target_class", f"expected one of {', '.join(names)}, got {shown(target)}")
     _check_maps(wanted, target, bundle)
     inverts = frames > 0 or any(MAP_NEED_INVERSION in MAPS[kind].needs for kind in wanted)
     if frames and not bundle.HasField("latent"):
@@ -93,16 +93,14 @@ def _check_maps(wanted: Sequence[MapKind], target: str, bundle: bundle_pb2.Bundl
             raise SettingsError(
                 "settings.target_class",
                 f"expected {bundle.classification.positive_class}, the class that {MapKind.Name(kind)} explains, "
-                f"got {target}",
+                f"got {shown(target)}",
             )
 
 
 def _check_restarts(wanted: Sequence[MapKind], inversion: InversionSettings | None) -> None:
-    for index, kind in enumerate(wanted):
+    for kind in wanted:
         if MAP_NEED_RESTARTS in MAPS[kind].needs and (inversion is None or inversion.restarts < 2):
-            raise SettingsError(
-                f"maps[{index}].kind", f"expected settings.inversion.restarts of 2 or more for {MapKind.Name(kind)}"
-            )
+            raise SettingsError("settings.inversion.restarts", f"expected 2 or more for {MapKind.Name(kind)}")
 
 
 def _windows(requested: explanation_pb2.OcclusionSettings, side: int) -> tuple[int, int]:

@@ -58,7 +58,8 @@ METHOD_ROLES: dict[str, Role | None] = {
 
 
 STREAMS_OF_REQUESTS = frozenset({_OPEN_INFERENCE + "ModelStreamInfer"})
-"""Methods that answer request after request for as long as their caller has some; reflection has no such need."""
+"""Methods that answer request after request for as long as their caller has some, each as if it had come alone;
+reflection has no such need."""
 
 
 def role_of(method: str) -> Role | None:

@@ -1,7 +1,8 @@
 """The batch that the inversions of concurrent requests share: it advances block by block, and rows join and leave.
 
 The event loop keeps the books: before each block it drops the rows whose caller has gone and lets waiting ones join;
-after it, it reports progress and hands out what has ended. The blocks run on the model's device thread.
+after it, it reports progress and hands out what has ended. The blocks run on the model's device thread. Where the books
+themselves go wrong, all who are in them hear of it, and new ones are begun.
 
 Urgent requests have blocks of their own: they wait for no full batch, and the others stay where they are on the device.
 While others wait, every fourth block is theirs: whoever calls all of his requests urgent does not stop the rest.
@@ -10,6 +11,7 @@ While others wait, every fourth block is theirs: whoever calls all of his reques
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from medxgan.server.engine.device_thread import DeviceThread, not_served
@@ -18,6 +20,12 @@ from medxgan.server.engine.precedence import Precedence
 from medxgan.server.inversion.block import Block
 from medxgan.server.inversion.lane import Ended, Lane, OnRows
 from medxgan.server.inversion.solver import Solver, Start
+from medxgan.server.log import get_logger
+
+_log = get_logger(__name__)
+
+_PAUSE_SECONDS = 0.1
+"""After the books of the batch went wrong: if they do so again at once, others than inversions are to be served."""
 
 
 class InversionBatch:
@@ -37,8 +45,8 @@ class InversionBatch:
     def __init__(self, solver: Solver, engine: Engine, thread: DeviceThread, maximum_rows: int, quantum: int) -> None:
         self.solver = solver
         self._thread = thread
-        self._urgent = Lane(solver, engine, maximum_rows, quantum)
-        self._others = Lane(solver, engine, maximum_rows, quantum)
+        self._new_lane = partial(Lane, solver, engine, maximum_rows, quantum)
+        self._urgent, self._others = self._new_lane(), self._new_lane()
         self._precedence = Precedence()
         self._expected: set[object] = set()
         self._arrival = asyncio.Event()
@@ -56,8 +64,7 @@ class InversionBatch:
         worker, self._worker = self._worker, None
         worker.cancel()
         await asyncio.wait([worker])
-        for lane in (self._urgent, self._others):
-            lane.stop(not_served())
+        self._tell_all(not_served())
 
     async def run(
         self, starts: Sequence[Start], caller: str, on_rows: OnRows | None = None, *, urgent: bool = False
@@ -96,7 +103,17 @@ class InversionBatch:
 
     async def _work(self) -> None:
         while True:
-            await self._advance(await self._next_lane())
+            try:
+                await self._advance(await self._next_lane())
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody shall wait for ever
+                _log.error("inversions_failed", error=type(error).__qualname__)
+                self._tell_all(error)
+                self._urgent, self._others = self._new_lane(), self._new_lane()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _tell_all(self, error: Exception) -> None:
+        for lane in (self._urgent, self._others):
+            lane.stop(error)
 
     async def _advance(self, lane: Lane) -> None:
         block = self._thread.submit(lane.prepare(), urgent=lane is self._urgent)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 
 from medxgan.server.errors import TimedOutError
@@ -66,9 +67,10 @@ class Inferences:
             MedxganError: any that errors.py has; fields are named as the caller knows them.
         """
         counted = self._statistics.counted((model.name, model.version))
-        with model.served.held(), counted as course, parameters.named_as_sent():
+        with ExitStack() as holding, counted as course, parameters.named_as_sent():
+            holding.enter_context(model.served.held())
             seconds = parameters.timeout_seconds(request.parameters)
-            start = partial(self._explain, request, model, caller, course)
+            start = partial(self._explain, request, model, caller, course, holding)
             try:
                 async with asyncio.timeout(seconds) as limit:
                     if tell is None or not model.decoupled:
@@ -82,6 +84,19 @@ class Inferences:
                 ) from error
 
     async def _explain(
+        self,
+        request: inference.ModelInferRequest,
+        model: InferenceModel,
+        caller: str,
+        course: Course,
+        holding: ExitStack,
+        on_progress: OnProgress | None,
+    ) -> inference.ModelInferResponse:
+        # Who is slow to read the progress holds the model no longer than it takes to explain.
+        with holding:
+            return await self._answer(request, model, caller, course, on_progress)
+
+    async def _answer(
         self,
         request: inference.ModelInferRequest,
         model: InferenceModel,

@@ -4,9 +4,9 @@ import copy
 
 from google.protobuf.message import Message
 
-from medxgan.server.errors import ImageError, ImageTooLargeError, InvalidRequestError
+from medxgan.server.errors import ImageError, ImageTooLargeError, InvalidRequestError, shown
 from medxgan.server.images.dicom_start import dicom_start
-from medxgan.server.open_inference.messages import inference, shown
+from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import IMAGE
 from medxgan.server.open_inference.shared_memory import SharedMemory
 from medxgan.server.open_inference.tensors import Place, only_element, place_of, typed_contents
@@ -22,16 +22,23 @@ _DATA_TYPES = {
 }
 _EXPECTED = "expected BYTES [1], a PNG, JPEG, TIFF or DICOM file, or UINT8, UINT16 or FP32 [H, W], grey levels"
 _LARGEST_EXTENT = 2**32 - 1
+_MOST_CHARACTERS = 256
 
 
 def detached(request: Message) -> tuple[Message, bytes]:
     """A copy of a request with a stand-in for its image's bytes, and these bytes, as `wire.detaching.detached`.
 
     Raises:
-        InvalidRequestError: the contents of the image are not of its type.
+        InvalidRequestError: the contents of the image are not of its type, or a text that responses repeat is too long.
     """
-    if not isinstance(request, inference.ModelInferRequest) or not request.inputs:
-        return request, b""
+    request.DiscardUnknownFields()  # type: ignore[attr-defined]
+    if not isinstance(request, inference.ModelInferRequest):
+        return copy.deepcopy(request), b""
+    for field in ("id", "model_name"):
+        if (length := len(getattr(request, field))) > _MOST_CHARACTERS:
+            raise InvalidRequestError(field, f"expected at most {_MOST_CHARACTERS} characters, got {length}")
+    if not request.inputs:
+        return copy.deepcopy(request), b""
     first = request.inputs[0]
     if request.raw_input_contents:
         content = request.raw_input_contents[0]
@@ -41,7 +48,7 @@ def detached(request: Message) -> tuple[Message, bytes]:
         first.ClearField("contents")
         request.raw_input_contents.append(STAND_IN)
     else:
-        return request, b""
+        return copy.deepcopy(request), b""
     return copy.deepcopy(request), content
 
 

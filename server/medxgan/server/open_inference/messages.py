@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
 
-__all__ = ["DESCRIPTOR", "SERVICE", "inference", "shown"]
+__all__ = ["DESCRIPTOR", "SERVICE", "inference"]
 
 _POOL = DescriptorPool()
 _SET = FileDescriptorSet.FromString(files("medxgan.open_inference").joinpath("descriptors.binpb").read_bytes())
@@ -32,10 +32,3 @@ else:
         **{name: EnumTypeWrapper(each) for name, each in DESCRIPTOR.enum_types_by_name.items()},
     )
     """The messages and enums by name: `inference.ModelInferRequest`."""
-
-_SHOWN = 64
-
-
-def shown(name: str) -> str:
-    """A name that a caller gave, cut to what a status has room for."""
-    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
-from medxgan.server.errors import InvalidRequestError, UnknownModelError
+from medxgan.server.errors import InvalidRequestError, UnknownModelError, shown
 from medxgan.server.explanation.request import default_maps
 from medxgan.server.explanation.table import MAPS, map_name, served_maps
 from medxgan.server.models.repository import ModelRepository, ModelStatus
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.models.version_policy import VersionPolicies
-from medxgan.server.open_inference.messages import shown
 from medxgan.v1.explanation_pb2 import MAP_NEED_INVERSION, MAP_NEED_RESTARTS, MapKind
 
 IMAGE = "image"

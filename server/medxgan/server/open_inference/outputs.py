@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from google.protobuf import json_format
 
-from medxgan.server.errors import InvalidRequestError
+from medxgan.server.errors import InvalidRequestError, shown
 from medxgan.server.explanation.explain import Progress
 from medxgan.server.explanation.table import map_name
-from medxgan.server.open_inference.messages import inference, shown
+from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.models import InferenceModel
 from medxgan.server.open_inference.parameters import FINAL_RESPONSE
 from medxgan.server.open_inference.shared_memory import SharedMemory

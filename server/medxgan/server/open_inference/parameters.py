@@ -7,8 +7,8 @@ from functools import reduce
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from medxgan.server.errors import InvalidRequestError
-from medxgan.server.open_inference.messages import inference, shown
+from medxgan.server.errors import InvalidRequestError, shown
+from medxgan.server.open_inference.messages import inference
 from medxgan.v1 import explanation_pb2
 
 SETTINGS: Mapping[str, str] = {
@@ -105,7 +105,8 @@ def named_as_sent() -> Iterator[None]:
 
 def _sent_name(field: str) -> str:
     for name, path in SETTINGS.items():
-        if path == field:
+        # Of a message that several parameters set, the first one.
+        if path == field or (path.startswith(f"{field}.") and field != "image"):
             return f"parameters.{name}"
     if field.startswith("image"):
         return "inputs.image"

@@ -4,13 +4,13 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from medxgan.server.errors import InvalidRequestError, UnknownRegionError, UnsupportedError
+from medxgan.server.errors import InvalidRequestError, UnknownRegionError, UnsupportedError, shown
 from medxgan.server.explanation.explain import Progress
 from medxgan.server.models.control import ModelControl
 from medxgan.server.models.repository import ModelState
 from medxgan.server.open_inference import descriptions, parameters
 from medxgan.server.open_inference.inference import Inferences
-from medxgan.server.open_inference.messages import SERVICE, inference, shown
+from medxgan.server.open_inference.messages import SERVICE, inference
 from medxgan.server.open_inference.models import Catalogue
 from medxgan.server.open_inference.outputs import final_response, progress_response
 from medxgan.server.open_inference.shared_memory import SharedMemory
@@ -19,7 +19,7 @@ from medxgan.server.settings import ServerSettings
 from medxgan.server.telemetry.statistics import Statistics
 from medxgan.server.wire.callers import caller_of
 from medxgan.server.wire.explaining import Explaining
-from medxgan.server.wire.streams import RequestStream
+from medxgan.server.wire.streams import AnswerStream
 from medxgan.server.wire.uploads import Uploads
 
 SERVICE_NAME = SERVICE.full_name
@@ -141,7 +141,7 @@ class OpenInferenceService:
         model = self._catalogue.find(request.model_name, request.model_version)
         return await self._inferences.infer(request, model, caller_of(context))
 
-    async def ModelStreamInfer(self, request: inference.ModelInferRequest, context: RequestStream) -> None:
+    async def ModelStreamInfer(self, request: inference.ModelInferRequest, context: AnswerStream) -> None:
         model = self._catalogue.find(request.model_name, request.model_version)
 
         async def tell(progress: Progress) -> None:

@@ -7,8 +7,7 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
-from medxgan.server.errors import InvalidRequestError, RegionExistsError, UnknownRegionError, UnsupportedError
-from medxgan.server.open_inference.messages import shown
+from medxgan.server.errors import InvalidRequestError, RegionExistsError, UnknownRegionError, UnsupportedError, shown
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory objects lie on Linux
 """The folder of the shared memory objects."""
@@ -63,12 +62,17 @@ class Region:
         """Write a part.
 
         Raises:
-            InvalidRequestError: naming the field, where the part does not lie in the region.
+            InvalidRequestError: naming the field, where the part is not in the region, or has no memory behind it.
         """
         self.check(offset, len(content), field)
         if os.fstat(self.file).st_size < self.offset + offset + len(content):
             raise InvalidRequestError(field, f"expected room for {len(content)} bytes, but its object was shortened")
-        os.pwrite(self.file, content, self.offset + offset)
+        try:
+            written = os.pwrite(self.file, content, self.offset + offset)
+        except OSError:  # an object has pages where something was written, for as long as there is memory
+            written = 0
+        if written != len(content):
+            raise InvalidRequestError(field, f"expected room for {len(content)} bytes, but shared memory is full")
 
     def check(self, offset: int, byte_size: int, field: str) -> None:
         """Refuse a part that does not lie in the region.

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from medxgan.server.errors import InvalidRequestError
-from medxgan.server.open_inference.messages import inference, shown
+from medxgan.server.errors import InvalidRequestError, shown
+from medxgan.server.open_inference.messages import inference
 from medxgan.server.open_inference.parameters import text, whole_number
 from medxgan.server.open_inference.shared_memory import Region, SharedMemory
 

@@ -125,6 +125,17 @@ class Metrics:
         """A request was refused, for a reason that is one of ours."""
         self._refused.labels(reason).inc()
 
+    def turned_away(self, method: str, code: str, reason: str) -> None:
+        """A request was refused for who asked, or how often, before it was received.
+
+        Args:
+            method: of the service.
+            code: name of the gRPC status.
+            reason: kind of the error.
+        """
+        self._requests.labels(method, code).inc()
+        self.refused(reason)
+
     def explained(self, model: str, milliseconds: Mapping[Phase, float], steps: int | None, verdict: str) -> None:
         """An image was explained.
 

@@ -23,7 +23,7 @@ class RequestTrace:
 
         Args:
             form: `tensor`, `encoded` or `dicom`.
-            began: `time.perf_counter()` when the image's turn to be decoded was waited for.
+            began: `time.perf_counter()` when it was the image's turn to be decoded.
         """
 
     def answered(self, model: str, verdict: str = "", steps: int | None = None) -> None:

@@ -1,21 +1,20 @@
 """Before every request: who calls, whether it may, and how much of it."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import grpc
 
-from medxgan.server.errors import DeadlineError, MedxganError
+from medxgan.server.errors import MedxganError
 from medxgan.server.identity.authentication import Authentication, authorize
 from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.roles import STREAMS_OF_REQUESTS, role_of
 from medxgan.server.log import get_logger
 from medxgan.server.telemetry.metrics import Metrics
-from medxgan.server.wire.callers import caller_of, known_as
-from medxgan.server.wire.status import known_status, status_code, to_wire
+from medxgan.server.wire.callers import caller_of, counted_as, known_as
+from medxgan.server.wire.status import abort, status_code
 
 _log = get_logger(__name__)
 
@@ -30,24 +29,64 @@ _KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., grpc.RpcMethodHandler]]
 """By whether requests and responses are streams: where a handler has its behaviour, and what makes a handler of one."""
 
 
-class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Lets those methods of all services through that the caller may call. The outermost interceptor.
+class Access:
+    """Says who calls and whether it may, and counts its requests.
 
     Args:
         authentication: finds out who calls; None: anybody may call, and is told from others by the address.
         limits: of each caller.
-        deadline_ceiling: seconds that an answer may take at most, whatever deadline the caller set. A stream of
-            requests is not an answer.
         metrics: counts what is refused.
     """
 
-    def __init__(
-        self, authentication: Authentication | None, limits: CallerLimits, deadline_ceiling: float, metrics: Metrics
-    ) -> None:
+    def __init__(self, authentication: Authentication | None, limits: CallerLimits, metrics: Metrics) -> None:
         self._authentication = authentication
         self._limits = limits
-        self._deadline_ceiling = deadline_ceiling
         self._metrics = metrics
+
+    async def known(self, method: str, context: grpc.aio.ServicerContext, admitted: ExitStack) -> None:
+        """Find out who calls, by what proves it now, and whether it may.
+
+        Args:
+            method: as the table of roles names it.
+            context: of the call.
+            admitted: for as long as it is open the call is known to come from whom it comes.
+
+        Raises:
+            UnauthenticatedError: from nobody that the server knows.
+            IssuerAwayError: that can't be said at the moment.
+            ForbiddenError: it may not.
+        """
+        if self._authentication is not None:
+            identity = await self._authentication.identity(context.invocation_metadata() or (), context.auth_context())
+            admitted.enter_context(known_as(identity.name))
+            authorize(identity, method)
+
+    def request(self, context: grpc.aio.ServicerContext) -> AbstractContextManager[None]:
+        """One request of who calls, while it is answered.
+
+        Raises:
+            BusyError: the caller has, or had, too many.
+        """
+        return self._limits.request(counted_as(caller_of(context)))
+
+    def refused(self, method: str, context: grpc.aio.ServicerContext, error: MedxganError) -> None:
+        """Count and log a call, or a request of a stream, that is refused before it is a request."""
+        code = status_code(type(error)).name
+        self._metrics.turned_away(method.rpartition("/")[2], code, type(error).__name__)
+        _log.info("refused", method=method, code=code, caller=caller_of(context))
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """Lets those methods of all services through that the caller may call. The outermost interceptor.
+
+    A stream of requests is no request: whoever answers it asks `access` before each of them.
+
+    Args:
+        access: says who calls and whether it may.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def intercept_service(
         self,
@@ -70,26 +109,16 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
             with ExitStack() as admitted:
                 try:
-                    await self._admit(method, context, admitted)
+                    await self._access.known(method, context, admitted)
+                    if method not in STREAMS_OF_REQUESTS:
+                        admitted.enter_context(self._access.request(context))
                 except MedxganError as error:
-                    self._metrics.refused(type(error).__name__)
-                    _log.info("refused", method=method, code=status_code(type(error)).name, caller=caller_of(context))
-                    await _abort(context, error)
-                try:
-                    async with asyncio.timeout(None if method in STREAMS_OF_REQUESTS else self._deadline_ceiling):
-                        return await _answered(behaviour(request, context), context)
-                except TimeoutError:
-                    most = f"{self._deadline_ceiling:g} seconds"
-                    await _abort(context, DeadlineError(f"the answer took longer than {most}, which is the most here"))
+                    self._access.refused(method, context, error)
+                    await abort(context, error)
+                    return None
+                return await _answered(behaviour(request, context), context)
 
         return answer
-
-    async def _admit(self, method: str, context: grpc.aio.ServicerContext, admitted: ExitStack) -> None:
-        if self._authentication is not None:
-            identity = await self._authentication.identity(context.invocation_metadata() or (), context.auth_context())
-            admitted.enter_context(known_as(identity.name))
-            authorize(identity, method)
-        admitted.enter_context(self._limits.request(caller_of(context)))
 
 
 async def _answered(answer: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -99,8 +128,3 @@ async def _answered(answer: Any, context: grpc.aio.ServicerContext) -> Any:
     async for message in answer:
         await context.write(message)
     return None
-
-
-async def _abort(context: grpc.aio.ServicerContext, error: MedxganError) -> None:
-    status = to_wire(known_status(error))
-    await context.abort(status.code, status.details, status.trailing_metadata)

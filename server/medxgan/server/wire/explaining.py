@@ -21,6 +21,7 @@ from medxgan.server.stopwatch import Phase, Stopwatch
 from medxgan.server.telemetry.statistics import Course
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.telemetry.tracing import current_trace
+from medxgan.server.wire.callers import counted_as
 from medxgan.server.wire.uploads import Uploads
 from medxgan.server.wire.validation import validate
 from medxgan.v1 import explanation_pb2
@@ -79,21 +80,21 @@ class Explaining:
         Raises:
             MedxganError: any that errors.py has.
         """
-        stopwatch = course.stopwatch
+        stopwatch, share = course.stopwatch, counted_as(caller)
         current_trace().follow(stopwatch)
         try:
             validate(request)
             model = await self.find(request.model, course) if model is None else _named_in_log(model)
             settings = resolve_settings(request, model.bundle.description)
             cost = request_cost(settings, model.bundle.description)
-            with model.held(), model.admission.enter(caller, cost), model.place(cost) as replica:
+            with model.held(), model.admission.enter(share, cost), model.place(cost) as replica:
                 stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
                 urgent = request.priority == explanation_pb2.PRIORITY_STAT
                 inverts = settings.inversion is not None
-                opened = await self._open(model, replica, image, caller, stopwatch, inverts=inverts, urgent=urgent)
+                opened = await self._open(model, replica, image, share, stopwatch, inverts=inverts, urgent=urgent)
                 explanation = await replica.explainer.explain(
-                    opened, settings, caller, stopwatch, on_progress, urgent=urgent
+                    opened, settings, share, stopwatch, on_progress, urgent=urgent
                 )
                 began = time.perf_counter()
                 answer = await asyncio.to_thread(respond, model, explanation)
@@ -108,13 +109,14 @@ class Explaining:
     ) -> tuple[ServedModel, OpenedImage]:
         """Open one image with the model that a request names; as `explain`."""
         current_trace().follow(course.stopwatch)
+        share = counted_as(caller)
         try:
             validate(request)
             model = await self.find(request.model, course)
-            with model.held(), model.admission.enter(caller), model.place() as replica:
+            with model.held(), model.admission.enter(share), model.place() as replica:
                 course.stopwatch.switch(Phase.PREPROCESS)
                 digest = await self._telemetry.digest(image)
-                opened = await self._open(model, replica, image, caller, course.stopwatch, inverts=False)
+                opened = await self._open(model, replica, image, share, course.stopwatch, inverts=False)
                 await self._telemetry.classified(caller, digest, model)
                 return model, opened
         finally:
@@ -143,7 +145,7 @@ class Explaining:
         model: ServedModel,
         replica: Replica,
         sent: SentImage,
-        caller: str,
+        share: str,
         stopwatch: Stopwatch,
         *,
         inverts: bool,
@@ -151,9 +153,16 @@ class Explaining:
     ) -> OpenedImage:
         """Read an image, drop it, and make of it what the networks see: what waits from here on is small."""
         # A film is large: as many are there at a time as there are decoders, the others wait as they were sent.
+        stopwatch.switch(Phase.QUEUED)
         began = time.perf_counter()
+
+        def on_turn() -> None:
+            nonlocal began
+            stopwatch.switch(Phase.PREPROCESS)
+            began = time.perf_counter()
+
         try:
-            async with self._decoder.film(sent, model.reduction, caller, urgent=urgent) as film:
+            async with self._decoder.film(sent, model.reduction, share, urgent=urgent, on_turn=on_turn) as film:
                 self._telemetry.metrics.decoded(sent.form, time.perf_counter() - began)
                 current_trace().decoded(sent.form, began)
                 self._uploads.release()

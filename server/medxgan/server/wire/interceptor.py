@@ -5,7 +5,9 @@ import secrets
 import time
 import traceback
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -20,15 +22,17 @@ from medxgan.server.log import get_logger
 from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.tracing import UNTRACED, RequestTrace, Traces, current_trace, enter_trace
-from medxgan.server.wire.callers import caller_of, current_identity
+from medxgan.server.wire.access import Access
+from medxgan.server.wire.callers import caller_of, counted_as, current_identity
+from medxgan.server.wire.ceiling import at_most
 from medxgan.server.wire.detaching import detached
-from medxgan.server.wire.status import internal_status, known_status, to_wire
-from medxgan.server.wire.streams import RequestStream, answer_each
+from medxgan.server.wire.status import end, internal_status, known_status, to_wire
+from medxgan.server.wire.streams import AnswerStream, answer_each
 from medxgan.server.wire.uploads import Upload, Uploads
 
 _log = get_logger(__name__)
 
-Handler = Callable[[Message, grpc.aio.ServicerContext | RequestStream], Awaitable[Message | None]]
+Handler = Callable[[Message, grpc.aio.ServicerContext | AnswerStream], Awaitable[Message | None]]
 RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitable[Message | None]]
 Deserialize = Callable[[bytes], Message]
 Detach = Callable[[Message], tuple[Message, bytes]]
@@ -39,21 +43,50 @@ _LARGE_BYTES = 2**20
 """Messages above this size are parsed off the event loop."""
 
 
+@dataclass(frozen=True)
+class AnswerLimits:
+    """How long answers may take.
+
+    Attributes:
+        seconds: that one may take in all, whatever deadline its caller sets.
+        unread_seconds: after which one of several messages is given up that the caller does not take.
+    """
+
+    seconds: float = 900.0
+    unread_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Streams:
+    """How a service answers streams of requests.
+
+    Attributes:
+        access: says before each request who sends it, and whether it may.
+        error: what is answered to a request that fails, of the status and of the request, where it could be read: the
+            others go on.
+        idle_seconds: after which a stream is ended that sends nothing and waits for nothing.
+    """
+
+    access: Access
+    error: StreamError
+    idle_seconds: float
+
+
 class RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the methods of one service. They are coroutines; one that streams writes to its context.
 
-    A method that takes a stream of requests is called for each of them, with a context that they share.
+    A method that takes a stream of requests is called for each of them, with a context that they share. Those that are
+    open to all are left alone: they are probes.
 
     Args:
         service: full name of the service; other services' methods are left alone.
         uploads: receives the requests.
         metrics: counts the requests.
-        shedding: refuses requests while memory is short, but for those that are open to all: probes.
+        shedding: refuses requests while memory is short.
         traces: are told of the requests.
+        limits: of the answers.
         detach: takes the bytes of its image out of a request.
-        stream_error: what a stream of requests answers to one that fails, of the status and of the request, where it
-            could be read: the others go on. Not needed by a service without such streams.
-        stream_idle_seconds: after which a stream of requests is ended that sends nothing and waits for nothing.
+        streams: of requests; None: the service takes none.
     """
 
     def __init__(
@@ -63,9 +96,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         metrics: Metrics,
         shedding: Shedding,
         traces: Traces,
+        limits: AnswerLimits = AnswerLimits(),
         detach: Detach = detached,
-        stream_error: StreamError | None = None,
-        stream_idle_seconds: float = 600.0,
+        streams: Streams | None = None,
     ) -> None:
         self._metrics = metrics
         self._service = service
@@ -74,8 +107,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._detach = detach
         self._shedding = shedding
         self._traces = traces
-        self._stream_error = stream_error
-        self._stream_idle_seconds = stream_idle_seconds
+        self._limits = limits
+        self._streams = streams
         self._running = 0
         self._refuses = False
         self._idle = asyncio.Event()
@@ -102,12 +135,14 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         """Called by gRPC for every request, before its message has come."""
         handler = await continuation(handler_call_details)
         path = handler_call_details.method
-        if handler is None or not path.startswith(self._prefix):
+        if handler is None or not path.startswith(self._prefix) or role_of(path) is None:
             return handler
         name = path.removeprefix(self._prefix)
         if handler.request_streaming:
+            if self._streams is None:
+                raise TypeError(f"{path} takes a stream, and nothing says how its requests are answered")
             return grpc.stream_stream_rpc_method_handler(
-                self._answered_each(handler.stream_stream, handler.request_deserializer, name),
+                self._answered_each(handler.stream_stream, handler.request_deserializer, name, self._streams),
                 request_deserializer=None,
                 response_serializer=handler.response_serializer,
             )
@@ -117,46 +152,74 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         wrap = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
         method = handler.unary_stream if streams else handler.unary_unary
         return wrap(
-            self._answered(method, handler.request_deserializer, name),
+            self._answered(method, handler.request_deserializer, name, streams=streams),
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
-    def _answered(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
+    def _answered(self, method: Handler, deserialize: Deserialize, name: str, *, streams: bool) -> RawHandler:
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> Message | None:
+            written = AnswerStream(context, self._limits.unread_seconds) if streams else context
+            refuse = written.end if isinstance(written, AnswerStream) else partial(end, context)
             with self._counted():
-                async with self._answer(name, context, _aborting(context)):
-                    with self._let_in(name):
-                        async with self._uploads.received(messages, caller_of(context), context.peer()) as upload:
-                            return await method(await self._parsed(deserialize, upload), context)
+                async with self._answer(name, context, refuse), at_most(self._limits.seconds):
+                    with self._let_in():
+                        caller = counted_as(caller_of(context))
+                        async with self._uploads.received(messages, caller, context.peer()) as upload:
+                            return await method(await self._parsed(deserialize, upload), written)
             return None
 
         return answer
 
-    def _answered_each(self, method: Handler, deserialize: Deserialize, name: str) -> RawHandler:
+    def _answered_each(self, method: Handler, deserialize: Deserialize, name: str, streams: Streams) -> RawHandler:
+        path = self._prefix + name
+
         async def answer(messages: AsyncIterable[bytes], context: grpc.aio.ServicerContext) -> None:  # noqa: ARG001
-            stream, caller = RequestStream(context), caller_of(context)
+            answers = AnswerStream(context, self._limits.unread_seconds)
+            caller = counted_as(caller_of(context))
+            unknown: list[MedxganError] = []
+
+            async def read() -> bytes | None:
+                message: bytes = await context.read()
+                return None if message is grpc.aio.EOF else message
+
+            async def is_known(admitted: ExitStack) -> bool:
+                try:
+                    await streams.access.known(path, context, admitted)
+                except MedxganError as error:
+                    streams.access.refused(path, context, error)
+                    unknown.append(error)
+                return not unknown
 
             async def answer_one(arrived: "asyncio.Future[bool]") -> None:
-                async with self._uploads.received_in_stream(stream.read, caller) as upload:
-                    arrived.set_result(upload is not None)
-                    if upload is None:
-                        return
-                    request: Message | None = None
+                async with self._uploads.received_in_stream(read, caller) as upload:
+                    with ExitStack() as admitted:
+                        # Of one who may send no request any more no further one is read.
+                        goes_on = upload is not None and await is_known(admitted)
+                        arrived.set_result(goes_on)
+                        if upload is not None and goes_on:
+                            await answer_request(upload)
 
-                    async def refuse(status: status_pb2.Status) -> None:
-                        if self._stream_error is not None:
-                            await stream.write(self._stream_error(status, request))
+            async def answer_request(upload: Upload) -> None:
+                request: Message | None = None
 
-                    with self._counted():
-                        async with self._answer(name, context, refuse):
-                            with self._let_in(name):
-                                request = await self._parsed(deserialize, upload)
-                                await method(request, stream)
+                async def refuse(status: status_pb2.Status) -> None:
+                    await answers.write(streams.error(status, request))
 
-            async with _Answer("stream", name, context, _aborting(context)):
+                with self._counted():
+                    async with self._answer(name, context, refuse), at_most(self._limits.seconds):
+                        with streams.access.request(context), self._let_in():
+                            request = await self._parsed(deserialize, upload)
+                            await method(request, answers)
+
+            async with _Answer("stream", name, context, answers.end):
                 with self._uploads.stream(caller):
-                    await answer_each(answer_one, self._stream_idle_seconds)
+                    try:
+                        await answer_each(answer_one, streams.idle_seconds)
+                    except ExceptionGroup as several:
+                        raise several.exceptions[0] from None
+                if unknown:
+                    raise unknown[0]
 
         return answer
 
@@ -176,12 +239,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             if self._running == 0:
                 self._idle.set()
 
-    def _let_in(self, name: str) -> AbstractContextManager[None]:
+    def _let_in(self) -> AbstractContextManager[None]:
         """The time in which one request is answered, if it may be."""
         if self._refuses:
             raise StoppingError("the server is stopping")
-        is_probe = role_of(self._prefix + name) is None
-        return nullcontext() if is_probe else self._shedding.request()
+        return self._shedding.request()
 
     async def _parsed(self, deserialize: Deserialize, upload: Upload) -> Message:
         """The request, without the bytes of its image, which stay with the upload."""
@@ -200,16 +262,6 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             return request
         except DecodeError as error:
             raise InvalidRequestError("", f"expected a message of {self._service}, got other bytes") from error
-
-
-def _aborting(context: grpc.aio.ServicerContext) -> Refuse:
-    """Ends a call with a status."""
-
-    async def abort(status: status_pb2.Status) -> None:
-        answer = to_wire(status)
-        await context.abort(answer.code, answer.details, answer.trailing_metadata)
-
-    return abort
 
 
 class _Answer:

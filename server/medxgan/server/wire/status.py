@@ -4,12 +4,16 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import Status, StatusCode
+from grpc.aio import ServicerContext
 from grpc_status import rpc_status
 
 from medxgan.server.errors import STATUS_CODES, BusyError, InvalidRequestError, MedxganError
 
 DETAILS_KEY = "grpc-status-details-bin"
 """The trailing header that holds a google.rpc.Status."""
+
+_MOST_BYTES = 1024
+"""Of each text of a status, which has it up to four times over: clients take 8 KiB of headers."""
 
 
 def status_code(kind: type[MedxganError]) -> StatusCode:
@@ -21,7 +25,9 @@ def known_status(error: MedxganError) -> status_pb2.Status:
     """What a caller hears of an error of ours: its own text, and the field or the delay as a detail."""
     match error:
         case InvalidRequestError():
-            violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.expected)
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=_cut(error.field), description=_cut(error.expected)
+            )
             return _status(
                 status_code(type(error)), str(error), error_details_pb2.BadRequest(field_violations=[violation])
             )
@@ -48,8 +54,24 @@ def to_wire(status: status_pb2.Status) -> Status:
     return answer
 
 
+async def abort(context: ServicerContext, error: MedxganError) -> None:
+    """End a call with an error of ours."""
+    await end(context, known_status(error))
+
+
+async def end(context: ServicerContext, status: status_pb2.Status) -> None:
+    """End a call with a status other than OK."""
+    answer = to_wire(status)
+    await context.abort(answer.code, answer.details, answer.trailing_metadata)
+
+
+def _cut(text: str) -> str:
+    content = text.encode()
+    return text if len(content) <= _MOST_BYTES else content[:_MOST_BYTES].decode(errors="ignore") + "…"
+
+
 def _status(code: StatusCode, text: str, *details: Message) -> status_pb2.Status:
-    status = status_pb2.Status(code=code.value[0], message=text)
+    status = status_pb2.Status(code=code.value[0], message=_cut(text))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)

@@ -2,42 +2,81 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc import status_pb2
 
-from medxgan.server.errors import SlowUploadError
+from medxgan.server.errors import SlowUploadError, UnreadError
+from medxgan.server.wire.status import end
 
 MAXIMUM_AT_ONCE = 8
 """Requests of one stream that are answered at once; a further one is read when one of them is."""
 
 
-class RequestStream:
-    """The context of every request of one stream: what they write goes out one after the other.
+class AnswerStream:
+    """The context of requests that are answered by several messages: they go out one after the other, each in time.
 
     Args:
-        context: of the stream.
+        context: of the call.
+        seconds: that a message may take to be taken by the caller.
     """
 
-    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext, seconds: float) -> None:
         self._context = context
+        self._seconds = seconds
         self._writing = asyncio.Lock()
+        self._sending: asyncio.Future[None] | None = None
 
     def peer(self) -> str:
         """Who asks, as gRPC has it."""
         peer: str = self._context.peer()
         return peer
 
-    async def read(self) -> bytes | None:
-        """The next message as it was sent; None where there are no more."""
-        message: bytes = await self._context.read()
-        return None if message is grpc.aio.EOF else message
-
     async def write(self, message: Message) -> None:
-        """Send one response."""
+        """Send one response.
+
+        Raises:
+            UnreadError: the caller did not take it in time, or one before.
+            asyncio.CancelledError: the caller has left.
+        """
         async with self._writing:
-            await self._context.write(message)
+            # gRPC has one message on its way, also where who wrote it was cancelled.
+            await self._sent()
+            self._sending = asyncio.ensure_future(self._context.write(message))
+            self._sending.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
+            await self._sent()
+
+    async def end(self, status: status_pb2.Status) -> None:
+        """End the call with a status other than OK, which comes behind what is still on its way.
+
+        Raises:
+            asyncio.CancelledError: something is on its way. Nothing else waits for the caller to take it.
+        """
+        if self._sending is None or self._sending.done():
+            await end(self._context, status)
+        else:
+            self._ending = asyncio.create_task(self._end_later(self._sending, status))
+            raise asyncio.CancelledError
+
+    async def _end_later(self, sending: "asyncio.Future[None]", status: status_pb2.Status) -> None:
+        await asyncio.wait([sending])
+        with suppress(grpc.aio.BaseError):  # the end of the call, or that it has gone
+            await end(self._context, status)
+
+    async def _sent(self) -> None:
+        if self._sending is None:
+            return
+        if not (await asyncio.wait([self._sending], timeout=self._seconds))[0]:
+            self._seconds = 0.0  # those that wait behind it do not wait as long again
+            raise UnreadError("the caller took no message of the answer for too long")
+        try:
+            self._sending.result()
+        except grpc.aio.InternalError:
+            # What can't be sent has nobody to go to; gRPC's own cancellation comes a moment later.
+            raise asyncio.CancelledError from None
 
 
 async def answer_each(answer: Callable[["asyncio.Future[bool]"], Awaitable[None]], idle_seconds: float) -> None:

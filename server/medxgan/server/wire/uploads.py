@@ -13,7 +13,7 @@ streams are bounded in number: a message of theirs is received beside those of s
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ _LARGE_BYTES = 4 * 2**20
 _SMALL_BYTES = 2**20
 _REMEMBERED = 1024
 """Connections whose last message was small."""
+_NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Uploads:
         self._arriving: Counter[str] = Counter()
         self._small: OrderedDict[str, None] = OrderedDict()
         self._bytes: Counter[str] = Counter()
+        self._fetching: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._giving_back: asyncio.Future[None] | None = None
@@ -88,7 +90,7 @@ class Uploads:
         with self._place(caller, connection in self._small):
             # Known again once it has come: one at a time of a connection is taken to be small.
             self._small.pop(connection, None)
-            content = await self._message(messages)
+            content = await first_message(messages, self._limits.timeout_seconds)
             self._remember(connection, len(content))
             upload = self._holding(caller, content)
             del content
@@ -140,12 +142,20 @@ class Uploads:
             yield upload
 
     async def hold(self, size: int) -> None:
-        """Count further bytes of the current request, which it is about to fetch from elsewhere, once there is room."""
+        """Count further bytes of the current request, which it is about to fetch from elsewhere, once there is room.
+
+        It waits for the bytes of others that go on: neither for its own, nor for those of who waits like it.
+        """
         upload = _current.get(None)
         if upload is None:
             return
-        while not self._has_bytes(upload.caller):
-            await self._told()
+        self._fetching[upload.caller] += upload.held
+        self._tell()
+        try:
+            while not self._has_bytes(upload.caller, self._fetching):
+                await self._told()
+        finally:
+            self._fetching[upload.caller] -= upload.held
         upload.held += size
         self._bytes[upload.caller] += size
 
@@ -183,22 +193,6 @@ class Uploads:
         self._waiting.append(turn)
         await turn
 
-    async def _message(self, messages: AsyncIterable[bytes]) -> bytes:
-        stream = aiter(messages)
-        try:
-            async with asyncio.timeout(self._limits.timeout_seconds):
-                return await anext(stream)
-        except TimeoutError as error:
-            raise SlowUploadError(
-                f"the request did not arrive within {self._limits.timeout_seconds:g} seconds"
-            ) from error
-        except StopAsyncIteration as error:
-            raise InvalidRequestError("", "expected one message, got none") from error
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                # gRPC's generator keeps the message it gave last, and itself in a circle that only a collection ends.
-                await stream.aclose()
-
     def _release(self, upload: "Upload") -> None:
         if upload.held:
             self._bytes[upload.caller] -= upload.held
@@ -218,11 +212,12 @@ class Uploads:
             return False
         return small or (not self._arriving[caller] and self._has_bytes(caller))
 
-    def _has_bytes(self, caller: str) -> bool:
+    def _has_bytes(self, caller: str, apart: Mapping[str, int] = _NOTHING) -> bool:
+        """Whether there is room in bytes, those of every caller counted but for some that are left apart."""
         most = self._limits.maximum_bytes_per_caller
         # One message may bring a caller over its share. What is beyond it takes nothing from the others.
-        counted = sum(min(held, most) for held in self._bytes.values())
-        return counted < self._limits.maximum_bytes and self._bytes[caller] < most
+        counted = sum(min(held - apart.get(name, 0), most) for name, held in self._bytes.items())
+        return counted < self._limits.maximum_bytes and self._bytes[caller] - apart.get(caller, 0) < most
 
     @contextmanager
     def _place(self, caller: str, small: bool) -> Iterator[None]:
@@ -254,13 +249,38 @@ class Uploads:
     def _tell(self) -> None:
         """Let those who wait look again."""
         # What is at 0 is forgotten, or the counters would grow with every caller there ever was.
-        for counter in (*self._receiving.values(), self._arriving, self._bytes, self._streams):
+        for counter in (*self._receiving.values(), self._arriving, self._bytes, self._fetching, self._streams):
             for name in [name for name, count in counter.items() if not count]:
                 del counter[name]
         waiting, self._waiting = self._waiting, deque()
         for turn in waiting:
             if not turn.done():
                 turn.set_result(None)
+
+
+async def first_message(messages: AsyncIterable[bytes], seconds: float) -> bytes:
+    """The message of a call.
+
+    Args:
+        messages: of the call.
+        seconds: that it may take to arrive.
+
+    Raises:
+        SlowUploadError: it took longer.
+        InvalidRequestError: the call ended without a message.
+    """
+    stream = aiter(messages)
+    try:
+        async with asyncio.timeout(seconds):
+            return await anext(stream)
+    except TimeoutError as error:
+        raise SlowUploadError(f"the request did not arrive within {seconds:g} seconds") from error
+    except StopAsyncIteration as error:
+        raise InvalidRequestError("", "expected one message, got none") from error
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            # gRPC's generator keeps the message it gave last, and itself in a circle that only a collection ends.
+            await stream.aclose()
 
 
 @dataclass(eq=False)

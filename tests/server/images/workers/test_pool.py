@@ -162,6 +162,24 @@ def test_no_more_films_than_there_are_places_exist_at_a_time(running, image: Ima
     assert highest == most
 
 
+def test_a_film_is_told_that_its_turn_has_come(running) -> None:
+    tensor = Tensor(shape=SMOOTH.shape, data_type=bundle_pb2.DATA_TYPE_UINT8, data=SMOOTH.tobytes())
+    for image in (Image(tensor=tensor), Image(encoded=tiff())):
+
+        async def wait(image: Image = image) -> None:
+            turn, wanted = asyncio.Event(), SentImage.of(image)
+            async with running.pool.film(SentImage.of(image), urgent=True):
+                second = running.pool.film(wanted, urgent=True, on_turn=turn.set)
+                waiting = asyncio.create_task(second.__aenter__())
+                await asyncio.sleep(0.01)
+                assert not turn.is_set()
+            await waiting
+            assert turn.is_set()
+            await second.__aexit__(None, None, None)
+
+        running.runner.run(wait())
+
+
 @pytest.mark.parametrize("form", ["encoded", "tensor"])
 def test_an_urgent_film_waits_for_urgent_ones_alone(running, form: str) -> None:
     tensor = Tensor(shape=SMOOTH.shape, data_type=bundle_pb2.DATA_TYPE_UINT8, data=SMOOTH.tobytes())

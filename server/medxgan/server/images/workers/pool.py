@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
@@ -129,7 +129,13 @@ class DecoderPool:
 
     @contextlib.asynccontextmanager
     async def film(
-        self, sent: SentImage, reduction: Reduction | None = None, caller: str = "", *, urgent: bool = False
+        self,
+        sent: SentImage,
+        reduction: Reduction | None = None,
+        caller: str = "",
+        *,
+        urgent: bool = False,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Film]:
         """Decode an image, and keep its place until the film is no longer needed.
 
@@ -141,6 +147,7 @@ class DecoderPool:
             reduction: what to reduce the film to, where only that is wanted of it. A small tensor stays whole.
             caller: who sent it.
             urgent: whether it waits for urgent ones alone.
+            on_turn: called when its turn has come.
 
         Raises:
             As `decode`.
@@ -148,9 +155,11 @@ class DecoderPool:
         sent.check()
         if sent.form == "tensor" and sent.size > _LARGE_TENSOR_BYTES:
             async with self._large_tensor_places[urgent].place(caller):
+                on_turn()
                 yield await asyncio.to_thread(_tensor_film, sent, self._limits, reduction)
         elif sent.form == "tensor":
             async with self._small_tensor_places[urgent].place(caller):
+                on_turn()
                 yield _tensor_film(sent, self._limits, None)
         else:
             if sent.size > self._maximum_file_bytes:
@@ -158,6 +167,7 @@ class DecoderPool:
                     f"image.{sent.form}", f"expected at most {self._maximum_file_bytes} bytes, got {sent.size}"
                 )
             async with self._places[urgent].place(caller):
+                on_turn()
                 yield await self._decode_file(sent, reduction)
 
     async def _decode_file(self, sent: SentImage, reduction: Reduction | None) -> Film:
