@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -364,6 +365,20 @@ def service() -> Iterator[FakeService]:
 def grey() -> NDArray[np.uint8]:
     """A small grey picture, [9, 8] uint8."""
     return np.arange(72, dtype=np.uint8).reshape(9, 8)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A film of the command's."""
+    path = tmp_path / "film.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sheets are laid out and not drawn, which takes longer than all else."""
+    monkeypatch.setattr("medxgan.client.pictures.sheet.Figure.savefig", lambda _, file, **__: Path(file).touch())
 
 
 @pytest.fixture(autouse=True)
