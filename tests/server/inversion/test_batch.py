@@ -1,77 +1,18 @@
-"""Concurrent inversions on one engine: joining, leaving, cancelling, failing, stopping."""
+"""Concurrent inversions on one engine: joining, leaving, cancelling, stopping."""
 
 import asyncio
-import math
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.server.linear import LinearRun
+from tests.server.inversion.bench import Bench, alone, serve, starts
 
-from medxgan.server.engine.device_thread import DeviceThread
-from medxgan.server.engine.port import InversionState
 from medxgan.server.errors import BusyError
-from medxgan.server.inversion.batch import InversionBatch
 from medxgan.server.inversion.lane import Ended
-from medxgan.server.inversion.solver import Row, Solver, Start
-
-CODES = [(0.5, -1.0, 0.25, 2.0, 0.1 * i, 0.3) for i in range(8)]
-
-
-def started(engine, index: int, steps: int = 30, seed: int | None = None) -> Start:
-    """A row with the image of that number, from a code drawn by the seed."""
-    z = np.random.default_rng(index if seed is None else seed).standard_normal((1, 6), np.float32)
-    rates = np.full((1, 6), 0.05, np.float32)
-    return Solver(engine.bundle.inversion).init(Row(steps, 4.0), z, engine.image(*CODES[index]), 0.6, rates)
-
-
-class Bench:
-    """A batch on the engine, and short ways to use it."""
-
-    def __init__(self, engine, maximum_rows: int) -> None:
-        self.engine = engine
-        self.thread = DeviceThread()
-        self.batch = InversionBatch(Solver(engine.bundle.inversion), engine, self.thread, maximum_rows, quantum=1000)
-
-    async def invert(self, index: int, steps: int = 30, on_rows=None, *, urgent: bool = False) -> Ended:
-        (ended,) = await self.batch.run([started(self.engine, index, steps)], "caller", on_rows, urgent=urgent)
-        return ended
-
-    async def blocks(self) -> list[tuple[int, int]]:
-        """The blocks taken so far, after whatever runs."""
-        return await self.thread.call(lambda: list(self.engine.blocks))
-
-    async def at_gate(self) -> None:
-        """Wait until the engine is about to take a block, with the gate shut."""
-        await asyncio.to_thread(self.engine.at_gate.wait)
-
-
-def serve(engine, maximum_rows: int, scenario: Callable[[Bench], Awaitable[None]]) -> None:
-    async def run() -> None:
-        bench = Bench(engine, maximum_rows)
-        bench.thread.start()
-        bench.batch.start()
-        try:
-            await asyncio.wait_for(scenario(bench), timeout=30)
-        finally:
-            engine.gate.set()
-            await bench.batch.stop()
-            await bench.thread.stop()
-
-    asyncio.run(run())
-
-
-def alone(engine, index: int, steps: int = 30) -> np.ndarray:
-    solver = Solver(engine.bundle.inversion)
-    row, state = started(engine, index, steps)
-    run = engine.start(state)
-    while not solver.terminate(row):
-        (row,) = solver.step([row], run)
-    return run.state().z
+from medxgan.server.inversion.solver import Row
 
 
 def test_rows_are_told_on_the_event_loop_after_every_block(linear_engine):
@@ -207,138 +148,6 @@ def test_a_row_cancelled_while_it_waits_never_joins(linear_engine):
     serve(linear_engine, 8, scenario)
 
 
-def test_a_fault_of_the_engine_reaches_its_batch_only_and_the_batch_survives(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        linear_engine.gate.clear()
-        doomed = asyncio.create_task(bench.invert(0))
-        await bench.at_gate()
-        waiting = asyncio.create_task(bench.invert(1))
-        await asyncio.sleep(0)
-        linear_engine.fault = RuntimeError("out of memory")
-        linear_engine.gate.set()
-        with pytest.raises(RuntimeError, match="out of memory"):
-            await doomed
-        assert (await waiting).row.steps_taken == 30
-        assert (await bench.invert(2)).row.steps_taken == 30
-
-    serve(linear_engine, 1, scenario)
-
-
-@pytest.mark.parametrize("spoils", [0, 10, 20])
-def test_a_row_that_the_engine_can_not_take_fails_alone_wherever_that_is(linear_engine, spoils: int):
-    """The row of one image makes every block fail from its step `spoils` on, whoever is in it."""
-    marked = linear_engine.image(*CODES[3])
-    faults = []
-
-    def check(state: InversionState) -> None:
-        of_marked = [bool((image == marked[0]).all()) for image in state.image]
-        if any(at >= spoils and is_marked for at, is_marked in zip(state.step, of_marked, strict=True)):
-            faults.append(len(state.z))
-            raise RuntimeError("too much")
-
-    async def scenario(bench: Bench) -> None:
-        expected = [await bench.invert(index) for index in range(3)]
-        linear_engine.on_block = check
-        ended = await asyncio.gather(*(bench.invert(index) for index in (0, 3, 1, 2)), return_exceptions=True)
-        assert isinstance(ended.pop(1), RuntimeError)
-        assert faults == [4, 1]
-        for ours, alone in zip(ended, expected, strict=True):
-            assert ours.row == alone.row
-            np.testing.assert_array_equal(ours.state.z, alone.state.z)
-        assert (await bench.invert(0)).row == expected[0].row
-
-    serve(linear_engine, 8, scenario)
-
-
-def test_a_row_that_is_no_number_any_more_harms_no_other_and_ends_by_its_steps(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        expected = [await bench.invert(index) for index in range(3)]
-        row, state = started(linear_engine, 3)
-        lost = bench.batch.run([(row, replace(state, z=np.full_like(state.z, np.nan)))], "caller")
-        (spoilt,), *ended = await asyncio.gather(lost, *(bench.invert(index) for index in range(3)))
-        assert spoilt.row.steps_taken == 30
-        assert math.isnan(spoilt.row.reconstruction_mse)
-        for ours, alone in zip(ended, expected, strict=True):
-            assert ours.row == alone.row
-            np.testing.assert_array_equal(ours.state.z, alone.state.z)
-
-    serve(linear_engine, 8, scenario)
-
-
-def test_a_fault_that_passes_is_felt_by_nobody_who_shared_the_block(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        expected = [await bench.invert(index) for index in range(3)]
-        linear_engine.fault = RuntimeError("once")
-        ended = await asyncio.gather(*(bench.invert(index) for index in range(3)))
-        assert [each.row for each in ended] == [each.row for each in expected]
-
-    serve(linear_engine, 8, scenario)
-
-
-def test_who_leaves_while_rows_go_on_apart_is_not_waited_for(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        linear_engine.gate.clear()
-        first, second = (asyncio.create_task(bench.invert(index, 500)) for index in (0, 1))
-        await bench.at_gate()
-        linear_engine.fault = RuntimeError("once")
-        linear_engine.at_gate.clear()
-        linear_engine.gate.set()
-        await bench.at_gate()
-        second.cancel()
-        assert (await first).row.steps_taken == 500
-        with pytest.raises(asyncio.CancelledError):
-            await second
-        assert (await bench.invert(2)).row.steps_taken == 30
-
-    serve(linear_engine, 8, scenario)
-
-
-def test_a_row_that_can_not_be_brought_back_fails_alone_too(linear_engine, monkeypatch):
-    brought, failures = LinearRun.state, [RuntimeError("lost")]
-
-    def state(run: LinearRun) -> InversionState:
-        if failures:
-            raise failures.pop()
-        return brought(run)
-
-    async def scenario(bench: Bench) -> None:
-        linear_engine.fault = RuntimeError("once")
-        monkeypatch.setattr(LinearRun, "state", state)
-        first, second = await asyncio.gather(bench.invert(0), bench.invert(1), return_exceptions=True)
-        assert str(first) == "lost"
-        assert second.row.steps_taken == 30
-        assert (await bench.invert(2)).row.steps_taken == 30
-
-    serve(linear_engine, 8, scenario)
-
-
-def test_an_engine_that_is_gone_fails_all_and_nobody_waits_for_ever(linear_engine):
-    def gone(state: InversionState) -> None:
-        raise RuntimeError("gone")
-
-    async def scenario(bench: Bench) -> None:
-        linear_engine.on_block = gone
-        ended = await asyncio.gather(*(bench.invert(index) for index in range(3)), return_exceptions=True)
-        assert [str(each) for each in ended] == ["gone"] * 3
-        linear_engine.on_block = lambda state: None
-        assert (await bench.invert(0)).row.steps_taken == 30
-
-    serve(linear_engine, 8, scenario)
-
-
-def test_a_fault_of_a_stateless_call_reaches_its_caller_only(linear_engine):
-    def fail() -> None:
-        raise RuntimeError("bad graph")
-
-    async def scenario(bench: Bench) -> None:
-        inverting = asyncio.create_task(bench.invert(0))
-        with pytest.raises(RuntimeError, match="bad graph"):
-            await bench.thread.call(fail)
-        assert (await inverting).row.steps_taken == 30
-
-    serve(linear_engine, 8, scenario)
-
-
 def test_stateless_calls_run_between_blocks(linear_engine):
     async def scenario(bench: Bench) -> None:
         linear_engine.gate.clear()
@@ -382,11 +191,6 @@ def test_stopping_tells_those_who_wait_and_refuses_newcomers(linear_engine):
         await bench.batch.stop()  # may be called again
 
     serve(linear_engine, 8, scenario)
-
-
-def starts(bench: Bench, index: int, count: int, steps: int = 30) -> list[Start]:
-    """Several rows of one request."""
-    return [started(bench.engine, index, steps, index + seed) for seed in range(count)]
 
 
 def test_the_rows_of_a_request_end_together_in_their_order(linear_engine):
@@ -441,121 +245,3 @@ def test_cancelling_a_request_drops_all_its_rows(linear_engine):
         assert await bench.blocks() == [(3, 10)]
 
     serve(linear_engine, 3, scenario)
-
-
-def test_a_fault_ends_the_whole_request_with_one_error(linear_engine):
-    def fail(state: InversionState) -> None:
-        raise RuntimeError("out of memory")
-
-    async def scenario(bench: Bench) -> None:
-        linear_engine.on_block = fail
-        with pytest.raises(RuntimeError, match="out of memory"):
-            await bench.batch.run(starts(bench, 0, 5), "caller")
-        linear_engine.on_block = lambda state: None
-        blocks = len(linear_engine.blocks)
-        assert (await bench.invert(1)).row.steps_taken == 30
-        assert {size for size, _ in linear_engine.blocks[blocks:]} == {1}, "the rows that waited are not run any more"
-
-    serve(linear_engine, 3, scenario)
-
-
-def test_an_urgent_row_advances_alone_after_the_block_that_runs(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        linear_engine.gate.clear()
-        others = [asyncio.create_task(bench.invert(index, 60)) for index in range(3)]
-        await bench.at_gate()
-        urgent = asyncio.create_task(bench.invert(3, 20, urgent=True))
-        await asyncio.sleep(0)
-        linear_engine.gate.set()
-        found = await urgent
-        assert await bench.blocks() >= [(3, 10), (1, 10), (1, 10)]
-        assert not any(other.done() for other in others)
-        for index, other in enumerate(others):
-            np.testing.assert_array_equal((await other).state.z, alone(linear_engine, index, 60))
-        np.testing.assert_array_equal(found.state.z, alone(linear_engine, 3, 20))
-
-    serve(linear_engine, 3, scenario)
-
-
-def test_an_urgent_row_does_not_wait_with_a_block_that_waits_behind_other_calls(linear_engine):
-    """As those of others do when many images come at once, which are all opened before the block."""
-
-    async def scenario(bench: Bench) -> None:
-        begin = threading.Event()
-        calls = [asyncio.create_task(bench.thread.call(begin.wait))]
-        calls += [asyncio.create_task(bench.thread.call(lambda: len(linear_engine.blocks))) for _ in range(20)]
-        await asyncio.sleep(0)
-        routine = asyncio.create_task(bench.invert(0, 10))
-        for _ in range(10):
-            await asyncio.sleep(0)  # its block is on the thread
-        urgent = asyncio.create_task(bench.invert(1, 10, urgent=True))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        begin.set()
-        await urgent
-        blocks_before = [await call for call in calls[1:]]
-        assert blocks_before == [1] * 20, "its block is done before them, and that of the others after them"
-        np.testing.assert_array_equal((await routine).state.z, alone(linear_engine, 0, 10))
-
-    serve(linear_engine, 4, scenario)
-
-
-def test_every_fourth_block_is_for_those_that_are_not_urgent(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        linear_engine.gate.clear()
-        urgent = [asyncio.create_task(bench.invert(index, 50, urgent=True)) for index in range(2)]
-        await bench.at_gate()
-        routine = asyncio.create_task(bench.invert(2, 20))
-        await asyncio.sleep(0)
-        linear_engine.gate.set()
-        await asyncio.gather(*urgent, routine)
-        assert [rows for rows, _ in await bench.blocks()] == [2, 2, 2, 1, 2, 2, 1]
-
-    serve(linear_engine, 4, scenario)
-
-
-def test_no_block_of_others_begins_while_an_urgent_request_is_expected(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        linear_engine.gate.clear()
-        routine = asyncio.create_task(bench.invert(0, 40))
-        await bench.at_gate()
-        with bench.batch.expecting():
-            linear_engine.gate.set()
-            assert await bench.blocks() == [(1, 10)]
-            for _ in range(10):
-                await asyncio.sleep(0)
-            assert await bench.blocks() == [(1, 10)]
-        await bench.invert(1, 20, urgent=True)
-        assert not routine.done()
-        await routine
-
-    serve(linear_engine, 1, scenario)
-
-
-def test_expecting_requests_that_never_join_stops_nobody(linear_engine):
-    """As urgent requests do that are cancelled while they are opened, one after the other without end."""
-
-    async def scenario(bench: Bench) -> None:
-        routine = asyncio.create_task(bench.invert(0, 60))
-        while not routine.done():
-            with bench.batch.expecting():
-                await asyncio.sleep(0)
-        await routine
-
-    serve(linear_engine, 1, scenario)
-
-
-def test_overlapping_expectations_stop_nobody(linear_engine):
-    async def scenario(bench: Bench) -> None:
-        routine = asyncio.create_task(bench.invert(0, 60))
-
-        async def opened() -> None:
-            while not routine.done():
-                with bench.batch.expecting():
-                    for _ in range(3):
-                        await asyncio.sleep(0)
-
-        await asyncio.gather(*(opened() for _ in range(3)))
-        await routine
-
-    serve(linear_engine, 1, scenario)
