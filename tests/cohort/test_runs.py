@@ -15,7 +15,7 @@ from tests.gateway.films import PATIENT, PATIENT_ID
 
 from medxgan.client import Client, InversionSettings, MapKind, Settings
 
-pytestmark = pytest.mark.usefixtures("plain_terminal")
+pytestmark = pytest.mark.usefixtures("plain_terminal", "quick_runs")
 
 
 def words(text: str) -> str:
