@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Networks are imported where they are used: the process that shares the tests out runs none.
 
-SLOW_FIXTURES = {"mounted", "orthanc", "plain_models", "tiny_bundle"}
+SLOW_FIXTURES = {"mounted", "orthanc", "plain_models", "small_run", "tiny_bundle"}
 """Fixtures that export a network, which takes half a minute of processor time, or start an archive or a browser."""
 
 SLOW_MODULES = {
@@ -148,3 +148,12 @@ def plain_models(tiny_model: "TrainedModel", made_once: MadeOnce) -> Path:
 
     classifier = replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
     return made_once("plain", lambda folder: export_bundle(classifier, folder / "plain" / "1"))
+
+
+@pytest.fixture(scope="session")
+def small_run(made_once: MadeOnce) -> Path:
+    """The folder "phantom" of a run with a generator and its draft, trained in seconds and evaluated: to read, not to
+    change."""
+    from tests.training.small import make_small_run
+
+    return made_once("run", lambda folder: make_small_run(folder / "phantom")) / "phantom"
