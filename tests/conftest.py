@@ -3,8 +3,10 @@
 import fcntl
 import gc
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +102,20 @@ def prompt_ends() -> Iterator[None]:
     """Servers of the standard library look every hundredth of a second whether they are to end, not every half."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socketserver.BaseServer.serve_forever.__defaults__", (0.01,))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def translations_read_once() -> Iterator[None]:
+    """PyTorch's exporter reads the source of all its translations for every graph that it writes, which takes most of a
+    second: here once."""
+    if "onnxscript" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal._lazy_import import onnxscript_apis
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxscript_apis, "get_torchlib_ops", cache(onnxscript_apis.get_torchlib_ops))
         yield
 
 
