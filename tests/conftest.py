@@ -1,9 +1,12 @@
 """What all tests share: which are slow, settings that leave none to the speed of the machine, the untrained model."""
 
 import fcntl
+import gc
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 # Networks are imported where they are used: the process that shares the tests out runs none.
 
-SLOW_FIXTURES = {"mounted", "orthanc", "plain_models", "tiny_bundle"}
+SLOW_FIXTURES = {"mounted", "orthanc", "plain_models", "small_run", "tiny_bundle"}
 """Fixtures that export a network, which takes half a minute of processor time, or start an archive or a browser."""
 
 SLOW_MODULES = {
@@ -85,11 +88,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (module_of(item.path) not in SLOW_MODULES, item.path not in slow))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import all modules without looking for garbage among what they make, and never look at that again: it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def prompt_ends() -> Iterator[None]:
     """Servers of the standard library look every hundredth of a second whether they are to end, not every half."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socketserver.BaseServer.serve_forever.__defaults__", (0.01,))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def translations_read_once() -> Iterator[None]:
+    """PyTorch's exporter reads the source of all its translations for every graph that it writes, which takes most of a
+    second: here once."""
+    if "onnxscript" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal._lazy_import import onnxscript_apis
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxscript_apis, "get_torchlib_ops", cache(onnxscript_apis.get_torchlib_ops))
         yield
 
 
@@ -150,3 +178,12 @@ def plain_models(tiny_model: "TrainedModel", made_once: MadeOnce) -> Path:
 
     classifier = replace(tiny_model, generator=None, encoder=None, inversion=None, reliability=None)
     return made_once("plain", lambda folder: export_bundle(classifier, folder / "plain" / "1"))
+
+
+@pytest.fixture(scope="session")
+def small_run(made_once: MadeOnce) -> Path:
+    """The folder "phantom" of a run with a generator and its draft, trained in seconds and evaluated: to read, not to
+    change."""
+    from tests.training.small import make_small_run
+
+    return made_once("run", lambda folder: make_small_run(folder / "phantom")) / "phantom"

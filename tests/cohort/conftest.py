@@ -38,3 +38,12 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(listed: Path, server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run of these films, to read and not to change."""
     return succeed(listed, tmp_path_factory.mktemp("cohort_run") / "run", "--server", server)
+
+
+@pytest.fixture
+def quick_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without what takes longer than their films: the pictures of their reports, and patience with a server that
+    is away before they begin."""
+    for kind in ("_svg", "_png"):
+        monkeypatch.setattr(f"medxgan.cohort.report.plots.{kind}", lambda _: "data:,")
+    monkeypatch.setattr("medxgan.cohort.endpoint.FIRST_PATIENCE", 0.1)

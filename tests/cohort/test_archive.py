@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dicomweb_client.web import DICOMwebClient
 from tests.cohort.runs import cohort, rows_of, succeed
 from tests.gateway.films import PATIENT, content, film
 from tests.gateway.orthanc import MISSING, Orthanc
@@ -12,7 +13,7 @@ from medxgan.cohort.film_list import FilmList
 
 pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
-    pytest.mark.usefixtures("plain_terminal"),
+    pytest.mark.usefixtures("plain_terminal", "quick_runs"),
 ]
 
 
@@ -50,7 +51,11 @@ def test_a_query_finds_and_a_run_explains(archive: Orthanc, server: str, tmp_pat
     assert codes == {**{each.SOPInstanceUID: None for each in wanted}, gone.SOPInstanceUID: "missing"}
 
 
-def test_an_archive_that_is_away_is_named(server: str, tmp_path: Path) -> None:
+def test_an_archive_that_is_away_is_named(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It is asked five times, in the end after 16 seconds: here of a hundredth.
+    setting = DICOMwebClient.set_http_retry_params
+    retry, attempts, milliseconds, codes = setting.__defaults__
+    monkeypatch.setattr(setting, "__defaults__", (retry, attempts, milliseconds // 100, codes))
     result = cohort("http://127.0.0.1:1/dicom-web?StudyDate=20260101", tmp_path / "run", "--server", server)
     assert result.exit_code == 1
     assert "the archive does not answer" in " ".join(result.output.split())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.cohort.runs import assert_same, cohort, succeed
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal", "quick_runs")]
 
 
 def test_workers_change_nothing(listed: Path, finished: Path, models: Path, tmp_path: Path) -> None:

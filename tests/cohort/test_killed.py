@@ -11,7 +11,7 @@ from tests.cohort.runs import QUICK, assert_same, succeed, table_of
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal", "quick_runs")]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -19,7 +19,7 @@ from medxgan.client import Client, InversionSettings, MapKind, Settings
 from medxgan.cohort import durable, map_store
 from medxgan.cohort.report import page
 
-pytestmark = pytest.mark.usefixtures("plain_terminal")
+pytestmark = pytest.mark.usefixtures("plain_terminal", "quick_runs")
 
 
 def words(text: str) -> str:

@@ -1,8 +1,10 @@
 """A newcomer's first hour: the shell and the Python of every document are run as they stand, in a folder of their own.
 
 A server answers where the text says localhost:50051, or the text's own `medxgan serve` does; the port is a free one.
-`training/configs` holds one small training under every name, since no data set lies here. `pip` and `make` do nothing:
-`tests/test_documents.py` compares what the first installs with what is imported, and `make` only says what it would do.
+`training/configs` holds one small training under every name, since no data set lies here. A text that goes on from a
+run has one of it, measured already: that of `models/` makes its own. A report is of few images where the text does not
+say of how many. `pip` and `make` do nothing: `tests/test_documents.py` compares what the first installs with what is
+imported, and `make` only says what it would do.
 """
 
 import json
@@ -11,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from importlib.resources import files
@@ -25,13 +26,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.ports import free_port
+from tests.training.small import small_content, toml
 from torch import nn
 
 from medxgan.server.embedded import EmbeddedServer
-from medxgan.training.configuration import load_configuration
 from medxgan.training.data import phantoms
-from medxgan.training.train_classifier import train_classifier
-from medxgan.training.train_generator import train_generator
 
 ROOT = Path(__file__).parents[2]
 PORT = "50051"
@@ -72,6 +71,8 @@ set -euo pipefail
 pip() { :; }
 make() { command make --dry-run --directory "$ROOT" "$@" >/dev/null; }
 medxgan() {
+    # The text's own options come last, and so count.
+    if [ "$1" = evaluate ]; then set -- evaluate --images 2 --sanity-images 1 --sheet-images 1 "${@:2}"; fi
     if [ "$1" != serve ]; then command medxgan "$@" </dev/null; return; fi
     command medxgan "$@" &
     until (: </dev/tcp/127.0.0.1/"$PORT") 2>/dev/null; do kill -0 $!; sleep 0.1; done
@@ -112,37 +113,7 @@ def python_of(document: str) -> str:
 
 
 def small_configuration() -> str:
-    """`phantom.toml`, small enough to train in seconds."""
-    content = tomllib.loads((ROOT / "training" / "configs" / "phantom.toml").read_text(encoding="utf-8"))
-    content["data"] |= {"count": 120, "size": 48, "calibration_share": 0.4, "test_share": 0.1}
-    content["classifier"] |= {"width": 6, "epochs": 8}
-    content["generator"] |= {"z1_size": 6, "z2_size": 3, "steps": 2, "checkpoint_interval": 2, "batch_size": 4}
-    content["generator"] |= {"channels": [8, 8, 6], "pathology_channels": [8, 6, 4]}
-    content["generator"] |= {"discriminator_channels": [4, 6, 8], "encoder_channels": [4, 6, 8]}
-    content["inversion"]["steps"] = 5
-    content["familiarity"] = {"steps": 2}
-    return toml(content)
-
-
-def toml(content: dict[str, Any], path: str = "") -> str:
-    """TOML of numbers, strings, lists and tables; the first three are written alike in JSON."""
-    plain = {key: value for key, value in content.items() if not isinstance(value, dict)}
-    lines = [f"[{path}]"] if path else []
-    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
-    tables = [toml(content[key], f"{path}.{key}".strip(".")) for key in content.keys() - plain.keys()]
-    return "\n".join([*lines, *tables]) + "\n"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the small training."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "phantom.toml").write_text(small_configuration(), encoding="utf-8")
-    configuration = load_configuration(folder / "phantom.toml")
-    run = folder / "phantom"
-    train_classifier(configuration, run, run)
-    train_generator(configuration, run, run)
-    return run
+    return toml(small_content())
 
 
 @pytest.fixture
@@ -156,7 +127,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(small_configuration(), encoding="utf-8")
     if "runs/" in text_of(document) and "train generator" not in shell_of(document):
-        shutil.copytree(request.getfixturevalue("trained"), tmp_path / "runs" / "phantom")
+        shutil.copytree(request.getfixturevalue("small_run"), tmp_path / "runs" / "phantom")
     if "more-models.zip" in text_of(document):
         with zipfile.ZipFile(tmp_path / "more-models.zip", "w") as archive:
             for file in (ROOT / "models" / "phantom").rglob("*.*"):
@@ -202,7 +173,7 @@ def classifier_of_ones_own(folder: Path) -> None:
         "classes": {"positive": "lesion", "negative": "no lesion"},
         "card": {"data": ["none: random weights"], "license": "Apache-2.0"},
     }
-    small = tomllib.loads(small_configuration())
+    small = small_content()
     # A generator of it, where a text goes on to train one.
     content |= {name: small[name] for name in ("generator", "familiarity", "inversion")}
     (folder / "classifier.toml").write_text(toml(content), encoding="utf-8")

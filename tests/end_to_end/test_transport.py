@@ -6,7 +6,8 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -240,9 +241,18 @@ def served(folder: Path, *options: object) -> Iterator[tuple[subprocess.Popen[st
         yield process, line["address"].replace("127.0.0.1", "localhost").replace("0.0.0.0", "localhost")
 
 
-def medxgan(*arguments: object) -> tuple[int, str, str]:
+IMPATIENT = """
+from medxgan.client.command import main
+from medxgan.client.connection import Connection
+Connection.__init__.__kwdefaults__["patience"] = 0.0
+main()
+"""
+"""The command for a server that is not to be reached, which it would look for again and again."""
+
+
+def medxgan(*arguments: object, command: Sequence[object] = (COMMAND,)) -> tuple[int, str, str]:
     """Exit status, output and errors of a command."""
-    done = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(each) for each in (*command, *arguments)], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, " ".join(done.stderr.replace("│", " ").split())
 
 
@@ -277,7 +287,8 @@ def test_the_command_takes_options_and_environment_and_no_secret_reaches_a_log(
         assert (status, "several 1" in said) == (0, True)
         status, _, said = medxgan(*trusting)
         assert (status, said) == (1, "error: expected 'authorization: Bearer TOKEN', or a client certificate")
-        status, _, said = medxgan("models", "--server", address, "--tls", "--token-file", token_file)
+        asked = ("models", "--server", address, "--tls", "--token-file", token_file)
+        status, _, said = medxgan(*asked, command=(sys.executable, "-c", IMPATIENT))
         assert (status, TOKEN in said) == (1, False)
         for name, value in (("AUTHORITY", authority.file), ("TOKEN", TOKEN), ("SERVER", address)):
             monkeypatch.setenv(f"MEDXGAN_{name}", str(value))

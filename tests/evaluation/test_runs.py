@@ -11,41 +11,9 @@ from medxgan.evaluation.errors import ImagesError, SubjectError
 from medxgan.evaluation.runs import evaluate_run, seal_bundle
 from medxgan.export.errors import DestinationError
 from medxgan.export.sealing import draft_folder, export_measured_run
-from medxgan.training.configuration import TrainingConfig, load_configuration
 from medxgan.training.data.source import PhantomData
 from medxgan.training.model import TrainedModel
 from medxgan.training.runs import RunError
-from medxgan.training.train_classifier import train_classifier
-from medxgan.training.train_generator import train_generator
-
-CONFIGS = Path(__file__).parents[2] / "training" / "configs"
-
-
-def small(**data: object) -> TrainingConfig:
-    """The phantom's configuration, small enough to train in seconds."""
-    whole = load_configuration(CONFIGS / "phantom.toml")
-    sizes = {"z1_size": 6, "z2_size": 3, "channels": (8, 8, 6), "pathology_channels": (8, 6, 4)}
-    networks = {"discriminator_channels": (4, 6, 8), "encoder_channels": (4, 6, 8)}
-    work = {"steps": 2, "checkpoint_interval": 2, "batch_size": 4}
-    return whole.model_copy(
-        update={
-            "data": whole.data.model_copy(update={"count": 200, "size": 48, **data}),
-            "familiarity": whole.familiarity.model_copy(update={"steps": 2}),
-            "classifier": whole.classifier.model_copy(update={"width": 6, "epochs": 8}),
-            "generator": whole.generator.model_copy(update=sizes | networks | work),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run with a generator and calibration patients, evaluated."""
-    folder = tmp_path_factory.mktemp("runs") / "Small run"
-    configuration = small(calibration_share=0.4)
-    train_classifier(configuration, folder, folder)
-    train_generator(configuration, folder, folder)
-    evaluate_run(folder, folder, "cpu", 1)
-    return folder
 
 
 @pytest.fixture
@@ -60,8 +28,8 @@ def draft(phantom_bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_with_lesion_masks_has_every_figure(run: Path) -> None:
-    description = load_bundle(draft_folder(run)).description
+def test_a_run_with_lesion_masks_has_every_figure(small_run: Path) -> None:
+    description = load_bundle(draft_folder(small_run)).description
     figures = {metric.name: metric for metric in description.metrics}
     assert figures.keys() >= {
         "classifier_auc",
@@ -82,27 +50,31 @@ def test_a_run_with_lesion_masks_has_every_figure(run: Path) -> None:
     assert (whole.coverage, whole.images) == (1, explained)
     assert whole.applied_negative_called_negative == figures["applied_negative_called_negative"].value
     assert whole.residual_average_precision == pytest.approx(figures["residual_average_precision"].value)
-    stored = json.loads((run / "evaluation.json").read_text())
+    stored = json.loads((small_run / "evaluation.json").read_text())
     assert stored["reliability"]["method"] == reliability.method
     assert [each["name"] for each in stored["metrics"]] == list(figures)
 
 
-def test_the_bundle_of_a_run_is_its_draft_under_another_name(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "phantom" / "7"
-    export_measured_run(run, out)
-    made, draft = load_bundle(out), load_bundle(draft_folder(run))
-    assert made.name == "phantom/7"
-    assert draft.name == "small-run/1"
+def test_the_bundle_of_a_run_is_its_draft_under_another_name(small_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "drawn" / "7"
+    export_measured_run(small_run, out)
+    made, draft = load_bundle(out), load_bundle(draft_folder(small_run))
+    assert made.name == "drawn/7"
+    assert draft.name == "phantom/1"
     assert list(made.description.graphs) == list(draft.description.graphs)
     assert list(made.description.metrics) == list(draft.description.metrics)
     card = (out / "MODEL_CARD.md").read_text()
-    assert "phantom" in card.splitlines()[0]
+    assert card.startswith("# drawn, version 7\n")
     with pytest.raises(DestinationError, match="exists already"):
-        export_measured_run(run, out)
+        export_measured_run(small_run, out)
 
 
-def test_a_run_that_has_changed_since_is_not_exported(run: Path, tmp_path: Path) -> None:
-    changed = shutil.copytree(run, tmp_path / run.name)
+def test_a_draft_has_its_run_s_name_as_a_bundle_may_have_it(tmp_path: Path) -> None:
+    assert draft_folder(tmp_path / "Small run") == tmp_path / "Small run" / "draft" / "small-run" / "1"
+
+
+def test_a_run_that_has_changed_since_is_not_exported(small_run: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(small_run, tmp_path / small_run.name)
     with (changed / "options.json").open("a") as options:
         options.write("\n")
     with pytest.raises(RunError, match="has not been evaluated as it is now"):
@@ -114,14 +86,14 @@ class ExportedAgainError(Exception):
 
 
 def test_a_run_is_not_measured_twice_unless_it_is_asked_for(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def export(model: TrainedModel, out: Path) -> None:
         raise ExportedAgainError
 
     monkeypatch.setattr("medxgan.evaluation.runs.export_bundle", export)
-    again = shutil.copytree(run, tmp_path / run.name)
-    assert evaluate_run(again, again, "cpu", 1).description == load_bundle(draft_folder(run)).description
+    again = shutil.copytree(small_run, tmp_path / small_run.name)
+    assert evaluate_run(again, again, "cpu", 1).description == load_bundle(draft_folder(small_run)).description
     with pytest.raises(ExportedAgainError):
         evaluate_run(again, again, "cpu", 1, fresh=True)
 

@@ -1,9 +1,11 @@
-"""How much a graph is tried, and that every batch size is tried with rows of the same draws."""
+"""How much a graph is tried, and with what: rows of the same draws, and steps that PyTorch has taken once."""
 
 import pytest
 import torch
 from torch import nn
 
+from medxgan.export.freezing import frozen
+from medxgan.export.step_verification import Course, Inverted
 from medxgan.export.trials import SPARING, THOROUGH, Effort, Trials, effort
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
@@ -37,3 +39,19 @@ def test_a_smaller_batch_is_the_first_rows_of_the_largest(tiny_model: TrainedMod
         assert float(small["logit"]) == float(large["logit"][0])
         if role == GRAPH_ROLE_OPEN:
             assert torch.equal(small["box"], large["box"])
+
+
+def test_each_step_of_a_course_goes_on_from_the_one_before(tiny_model: TrainedModel) -> None:
+    assert tiny_model.generator is not None
+    assert tiny_model.inversion is not None
+    course = Course(Inverted(frozen(tiny_model.generator), frozen(tiny_model.classifier), tiny_model.inversion), 2, 3)
+    assert len(course.states) == len(course.results) == 3
+    for before, result, after in zip(course.states, course.results, course.states[1:], strict=False):
+        assert torch.equal(after.z, result.tensors["next_z"])
+        assert not torch.equal(after.z, before.z)
+    assert course.losses.shape == (2, 3)
+    # In double precision it is the same, to rounding.
+    torch.testing.assert_close(course.losses.double(), course.exact_losses, rtol=1e-3, atol=0)
+    for result, exact in zip(course.results, course.exact, strict=True):
+        found, wanted = (each["reconstruction_loss"] for each in (result.tensors, exact))
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=0)

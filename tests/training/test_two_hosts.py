@@ -180,11 +180,31 @@ def assert_same_figures(one: Path, other: Path, part: str) -> None:
         assert same == pytest.approx(row, rel=1e-5, abs=1e-5)
 
 
+def has_checkpoint(run: Path) -> bool:
+    return (run / "generator" / "checkpoint.safetensors").exists()
+
+
 def wait_for_checkpoint(run: Path, both: list[Command]) -> None:
     """Until training is under way; a test that waits too long ends by its own limit."""
-    while not (run / "generator" / "checkpoint.safetensors").exists():
+    while not has_checkpoint(run):
         assert all(command.is_running() for command in both), "\n".join(command.said() for command in both)
         time.sleep(0.2)
+
+
+def training_with_little_patience(hosts: Hosts, alone: Path, folder: Path) -> list[Command]:
+    """One that is under way, with as little patience as lets its processes start side by side on this machine now."""
+    seconds = 10
+    while True:
+        run = folder / f"patience-{seconds}"
+        shutil.copytree(alone / "classifier", run / "classifier")
+        both = hosts.train("generator", config_of(folder, ENDLESS, patience=seconds / 60), run)
+        while all(command.is_running() for command in both):
+            if has_checkpoint(run):
+                return both
+            time.sleep(0.2)
+        said = "\n".join(command.ended()[1] for command in both)
+        assert LOST in said, said
+        seconds *= 2
 
 
 @pytest.mark.slow
@@ -229,11 +249,7 @@ def test_when_a_host_dies_the_other_says_so_and_a_second_start_goes_on(
 def test_a_cable_that_is_cut_is_given_up_after_the_patience(
     hosts: Hosts, alone: Path, folder: Path, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(alone / "classifier", run / "classifier")
-    # Long enough for the processes to start side by side on a busy machine.
-    both = hosts.train("generator", config_of(tmp_path, ENDLESS, patience=0.75), run)
-    wait_for_checkpoint(run, both)
+    both = training_with_little_patience(hosts, alone, tmp_path)
     ip("-n", hosts.names[1], "link", "set", "eth0", "down")
     status, told = both[0].ended()
     assert status != 0

@@ -19,6 +19,9 @@ PATIENCE = 300.0
 TIMEOUT = 900.0
 """Seconds for one film, of which a server may be away for `PATIENCE`."""
 
+FIRST_PATIENCE = 5.0
+"""Seconds for which one may be away before a run begins."""
+
 NAMED_REQUESTS = 24
 """Films that are with a named server at once: three of its full batches, and less than it takes from one caller."""
 
@@ -103,5 +106,5 @@ def describe(address: str, arguments: dict[str, Any], model: str, version: str) 
     Raises:
         MedxganClientError: it has no such model, or can't be had.
     """
-    with Client(address, **arguments | {"patience": 5.0}) as client:
+    with Client(address, **arguments | {"patience": FIRST_PATIENCE}) as client:
         return client.model(model, version)

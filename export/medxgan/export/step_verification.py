@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,7 +24,10 @@ from medxgan.training.networks import ExplainedClassifier, Generator
 from medxgan.training.networks.classifier import probability
 from medxgan.v1.bundle_pb2 import InversionSpecification
 
-Runner = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+Tensors = dict[str, Tensor]
+"""Inputs or outputs of a graph, by name."""
+
+Runner = Callable[[Mapping[str, Tensor]], Tensors]
 """Runs a stored graph: inputs and outputs by name."""
 
 STEP_OUTPUTS = (*(f"next_{name}" for name in STATE), *LOSSES)
@@ -45,42 +49,83 @@ class Inverted:
     inversion: InversionSpecification
 
 
-def verify_step(model: Inverted, graph: str, run: Runner, batch: int, steps: int) -> None:
+class Course:
+    """Steps that PyTorch takes one after the other, made once for every graph of them.
+
+    Args:
+        model: what takes them.
+        batch: rows.
+        steps: how many.
+
+    Attributes:
+        model: what takes them.
+        states: before each step.
+        results: of each.
+    """
+
+    def __init__(self, model: Inverted, batch: int, steps: int) -> None:
+        self.model = model
+        self.states: list[StepState] = []
+        self.results: list[StepResult] = []
+        state = _start(model, batch, torch.Generator().manual_seed(batch))
+        for _ in range(steps):
+            self.states.append(state)
+            self.results.append(reference_step(model.generator, model.classifier, model.inversion, state))
+            state = _advance(state, self.results[-1].tensors)
+
+    @property
+    def losses(self) -> Tensor:
+        """[B, steps] the loss before each step."""
+        pairs = zip(self.states, self.results, strict=True)
+        return torch.stack([_loss(state, result.tensors) for state, result in pairs], 1)
+
+    @cached_property
+    def exact(self) -> list[Tensors]:
+        """What each step gives in double precision."""
+        return [self._exact_step(state.tensors()) for state in self.states]
+
+    @cached_property
+    def exact_losses(self) -> Tensor:
+        """[B, steps] the loss before each of as many steps that are taken in double precision."""
+        return _losses(self._exact_step, self.states[0], len(self.states))
+
+    @cached_property
+    def _doubled(self) -> Inverted:
+        generator = copy.deepcopy(self.model.generator).double()
+        classifier = copy.deepcopy(self.model.classifier).double()
+        return replace(self.model, generator=generator, classifier=classifier)
+
+    def _exact_step(self, tensors: Mapping[str, Tensor]) -> Tensors:
+        model, state = self._doubled, StepState(**{name: value.double() for name, value in tensors.items()})
+        return reference_step(model.generator, model.classifier, model.inversion, state).tensors
+
+
+def verify_step(course: Course, graph: str, run: Runner) -> None:
     """Check the step graph at one batch size.
 
     Args:
-        model: what it ought to compute with.
+        course: what it ought to compute.
         graph: file name, for messages.
         run: runs the stored graph.
-        batch: rows.
-        steps: how many to take.
 
     Raises:
         VerificationError: it disagrees.
     """
-    random = torch.Generator().manual_seed(batch)
-    start = _start(model, batch, random)
-    _verify_each_step(model, graph, run, start, steps)
-    _verify_trajectory(model, graph, run, start, steps)
-    _verify_dependence(graph, run, start)
+    _verify_each_step(course, graph, run)
+    _verify_trajectory(course, graph, run)
+    _verify_dependence(graph, run, course.states[0])
 
 
-def _verify_each_step(model: Inverted, graph: str, run: Runner, start: StepState, steps: int) -> None:
+def _verify_each_step(course: Course, graph: str, run: Runner) -> None:
     """Both sides get the same state before each step, so that differences do not pile up."""
-    states: list[StepState] = []
-    computed: list[dict[str, Tensor]] = []
-    expected: list[dict[str, Tensor]] = []
-    scales: list[dict[str, Tensor]] = []
-    state = start
-    for _ in range(steps):
-        reference = reference_step(model.generator, model.classifier, model.inversion, state)
-        states.append(state)
-        computed.append(run(state.tensors()))
-        expected.append(reference.tensors)
-        scales.append(_scales(reference, state.learning_rate, model.inversion))
-        state = _advance(state, reference.tensors)
+    computed = [run(state.tensors()) for state in course.states]
+    expected = [result.tensors for result in course.results]
+    scales = [
+        _scales(result, state.learning_rate, course.model.inversion)
+        for state, result in zip(course.states, course.results, strict=True)
+    ]
     for name in STEP_OUTPUTS:
-        output = Output(graph, name, len(start.z))
+        output = Output(graph, name, len(course.states[0].z))
         found, wanted, scale = (
             torch.cat([result[name] for result in results]) for results in (computed, expected, scales)
         )
@@ -91,30 +136,21 @@ def _verify_each_step(model: Inverted, graph: str, run: Runner, start: StepState
             require_agreement(output, found, wanted, scale, GRADIENT)
         except VerificationError:
             # A graph is not blamed for being as far off as PyTorch itself is.
-            precise = torch.cat([_in_double_precision(model, each)[name] for each in states])
+            precise = torch.cat([result[name] for result in course.exact])
             require_agreement(output, found, wanted, scale, measured_tolerance(wanted, precise, scale))
 
 
-def _in_double_precision(model: Inverted, state: StepState) -> dict[str, Tensor]:
-    generator, classifier = copy.deepcopy(model.generator).double(), copy.deepcopy(model.classifier).double()
-    doubled = StepState(**{name: value.double() for name, value in state.tensors().items()})
-    return reference_step(generator, classifier, model.inversion, doubled).tensors
-
-
-def _verify_trajectory(model: Inverted, graph: str, run: Runner, start: StepState, steps: int) -> None:
+def _verify_trajectory(course: Course, graph: str, run: Runner) -> None:
     """Each side goes its own way."""
-
-    def reference(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return reference_step(model.generator, model.classifier, model.inversion, StepState(**tensors)).tensors
-
-    computed, expected = _losses(run, start, steps), _losses(reference, start, steps)
+    start, steps = course.states[0], len(course.states)
+    computed, expected = _losses(run, start, steps), course.losses
     output, scale = Output(graph, f"loss over {steps} steps", len(start.z)), expected[:, :1]
     try:
         require_agreement(output, computed, expected, scale, Tolerance(usual=TRAJECTORY, utmost=TRAJECTORY))
     except VerificationError:
         # Where PyTorch strays as far from itself by rounding alone, the trajectory is no steadier than that.
-        precise = _losses(lambda tensors: _in_double_precision(model, StepState(**tensors)), start, steps)
-        require_agreement(output, computed, expected, scale, measured_tolerance(expected, precise, scale))
+        tolerance = measured_tolerance(expected, course.exact_losses, scale)
+        require_agreement(output, computed, expected, scale, tolerance)
 
 
 def _losses(step: Runner, start: StepState, steps: int) -> Tensor:
@@ -122,9 +158,13 @@ def _losses(step: Runner, start: StepState, steps: int) -> Tensor:
     state, way = start, []
     for _ in range(steps):
         result = step(state.tensors())
-        way.append(state.reconstruction_weight * result["reconstruction_loss"] + result["classification_loss"])
+        way.append(_loss(state, result))
         state = _advance(state, result)
     return torch.stack(way, 1)
+
+
+def _loss(state: StepState, result: Mapping[str, Tensor]) -> Tensor:
+    return state.reconstruction_weight * result["reconstruction_loss"] + result["classification_loss"]
 
 
 def _verify_dependence(graph: str, run: Runner, start: StepState) -> None:

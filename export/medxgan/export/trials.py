@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from medxgan.export.reference import reference_attribution, reference_closing, reference_opening
-from medxgan.export.step_verification import Inverted, likely_images
+from medxgan.export.step_verification import Inverted, Tensors, likely_images
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExplainedClassifier
 from medxgan.v1.bundle_pb2 import (
@@ -25,9 +25,6 @@ from medxgan.v1.bundle_pb2 import (
     GRAPH_ROLE_OPEN,
     GraphRole,
 )
-
-Tensors = dict[str, Tensor]
-"""Inputs or outputs of a graph, by name."""
 
 OF_ALL_ROWS = frozenset({"pixel_aspect", "box"})
 """Tensors that a batch has one of, and not one for each row."""

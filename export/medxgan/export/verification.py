@@ -31,7 +31,7 @@ from medxgan.export.comparison import (
 from medxgan.export.errors import VerificationError
 from medxgan.export.freezing import frozen
 from medxgan.export.programs import read_program
-from medxgan.export.step_verification import Runner, verify_step
+from medxgan.export.step_verification import Course, Runner, verify_step
 from medxgan.export.trials import OF_ALL_ROWS, THOROUGH, Trials, effort, inverted, steps
 from medxgan.training.model import TrainedModel
 from medxgan.training.networks import ExternalClassifier
@@ -68,11 +68,14 @@ def verify(model: TrainedModel, graphs: list[Graph], folder: Path) -> None:
     )
     tried = effort(model.classifier, model.image.height)
     trials: dict[GraphRole, Trials] = {}
+    courses: dict[int, Course] = {}
     for graph in graphs:
         run = onnx_runner(graph, folder) if graph.format == GRAPH_FORMAT_ONNX else _program_runner(graph, folder)
         if graph.role == GRAPH_ROLE_INVERSION_STEP:
             for batch in THOROUGH.batches:
-                verify_step(inverted(model), graph.file, run, batch, steps(inverted(model), model.image.height))
+                if batch not in courses:
+                    courses[batch] = Course(inverted(model), batch, steps(inverted(model), model.image.height))
+                verify_step(courses[batch], graph.file, run)
             continue
         if graph.role not in trials:
             trials[graph.role] = Trials(model, graph.role, tried)

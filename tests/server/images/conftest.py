@@ -16,14 +16,27 @@ from pydicom.uid import (
     UID_dictionary,
 )
 
+from medxgan.server.images.encoded.decoding import decode_encoded
+from medxgan.server.images.film import Film
 from medxgan.server.images.limits import ImageLimits
 
+Read = Callable[..., Film]
 Write = Callable[..., bytes]
 
 
 @pytest.fixture(scope="session")
 def limits() -> ImageLimits:
     return ImageLimits(maximum_side=4096, maximum_pixels=2**22, maximum_decompressed_bytes=2**24)
+
+
+@pytest.fixture(scope="session")
+def read(limits: ImageLimits) -> Read:
+    """Reads a file that is no DICOM object; of several pages, the one of a number."""
+
+    def decode(content: bytes, frame: int = 0) -> Film:
+        return decode_encoded(content, frame, limits)
+
+    return decode
 
 
 def cells_of(values: np.ndarray, allocated: int, stored: int, high_bit: int, garbage: int = 0) -> np.ndarray:
