@@ -8,7 +8,7 @@ negatives are negative:
 
 - passes (ReStyle; Alaluf et al., ICCV 2021): image, picture, code and scores to a move of the code, several times. A
   pass costs a drawing and the network, and no gradient;
-- learned steps: a gradient, times a preconditioner of each step's own, to a move.
+- learned steps: Adam's, with a preconditioner of each step's own.
 
 Cost is processor time on ONNX Runtime with one thread, beyond the guess. Quality is measured on calibration images as
 in `solvers.py` and, for what generalises, on training images too. Checkpoints lie in RUNS; a training that was
@@ -122,7 +122,7 @@ def learned(
     """Both networks, trained from a seed."""
     parts = CodeParts.of(bundle.description)
     torch.manual_seed(seed)
-    found = Learned(seed, ResidualEncoder(parts), LearnedStep(parts, STEPS))
+    found = Learned(seed, ResidualEncoder(parts), LearnedStep(parts, STEPS, bundle.description.inversion))
     rows = partial(training_rows, problem, torch.from_numpy(known.x))
     step_objective = steps_objective(problem, found.step)
     train(found.step, step_objective, rows, batches, seed, runs / f"step-{seed}.safetensors")

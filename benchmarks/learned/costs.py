@@ -30,10 +30,9 @@ class NumberedStep(nn.Module):
         super().__init__()
         self.step, self.number = step, number
 
-    def forward(self, gradient: Tensor, losses: Tensor, before: Tensor) -> Tensor:
-        """The move [B, D]."""
-        move: Tensor = self.step(self.number, gradient, losses, before)
-        return move
+    def forward(self, gradient: Tensor, losses: Tensor, first_moment: Tensor, second_moment: Tensor) -> Tensor:
+        """The code's move and Adam's next moments, [B, 3 D]."""
+        return torch.cat(self.step(self.number, gradient, losses, first_moment, second_moment), 1)
 
 
 def exported(network: nn.Module, inputs: Mapping[str, Tensor]) -> onnxruntime.InferenceSession:
@@ -54,9 +53,9 @@ def exported(network: nn.Module, inputs: Mapping[str, Tensor]) -> onnxruntime.In
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
-    (move,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     with torch.no_grad():
-        np.testing.assert_allclose(move, network(**inputs).numpy(), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found, network(**inputs).numpy(), rtol=1e-3, atol=1e-5)
     return session
 
 
@@ -73,7 +72,8 @@ def costs(
     run, z = engine.start(concatenate(states)), codes(states)
     logit, picture = np.zeros(rows, np.float32), alone.x
     seen = {"x": alone.x, "drawn": picture, "z": z, "wanted": logit, "logit": logit}
-    felt = {"gradient": z, "losses": np.full((rows, 2), 0.1, np.float32), "before": z}
+    losses = np.full((rows, 2), 0.1, np.float32)
+    felt = {"gradient": z, "losses": losses, "first_moment": z, "second_moment": np.square(z)}
     encoding, stepping = (
         exported(network, {name: torch.from_numpy(value) for name, value in inputs.items()})
         for network, inputs in ((encoder, seen), (NumberedStep(step, 0), felt))

@@ -20,13 +20,13 @@ def by_passes(problem: Problem, encoder: ResidualEncoder, rows: Rows, passes: in
 
 def by_steps(problem: Problem, step: LearnedStep, rows: Rows) -> list[Tensor]:
     """The codes [B, D] after each step; a gradient each."""
-    z, move, found = rows.guess, torch.zeros_like(rows.guess), []
+    z, moments, found = rows.guess, (torch.zeros_like(rows.guess),) * 2, []
     for number in range(step.steps):
         place = z.detach().requires_grad_()
         drawn = problem.drawn(rows, place)
         (gradient,) = torch.autograd.grad(problem.loss(drawn).sum(), place)
         with torch.no_grad():
-            move = step(number, gradient, drawn.losses, move)
+            move, *moments = step(number, gradient, drawn.losses, *moments)
         z = z + move
         found.append(z)
     return found

@@ -5,14 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learned.codes import CodeParts
+from medxgan.v1 import bundle_pb2
 
 RESIDUAL_SCALE = 5.0
 """Residuals are about a fifth of a picture's grey levels at most."""
 LOGIT_SCALE = 0.2
 """Logits lie within about five of 0."""
 RANK = 24
-FIRST_LENGTH = 0.03
-"""Of a step, as the root of the mean square of its latents, before anything is learned: Adam's first has 0.05."""
+HIDDEN = 16
 
 
 class ResidualEncoder(nn.Module):
@@ -66,49 +66,69 @@ class ResidualEncoder(nn.Module):
 
 
 class LearnedStep(nn.Module):
-    """The n-th step from a gradient: a preconditioner of its own for each n, and a length by what the row is like.
+    """Adam's steps, with a preconditioner for each that is learned; before that, they are Adam's.
 
-    The preconditioner is diagonal, plus one of low rank, plus a convolution over the grid of the fine codes; a share of
-    the move before is taken again. The length comes of the gradient's size and of the losses, for z1 and z2 apart, by
-    a small network that all steps share.
+    What is preconditioned is Adam's own direction and, beside it, the gradient over its size. The preconditioner is
+    diagonal, plus one of low rank, plus a convolution over the grid of the fine codes. The length comes of the
+    gradient's size and of the losses, for z1 and z2 apart, by a small network that all steps share.
 
     Args:
         parts: of the code.
         steps: how many there are.
+        adam: whose steps they are at first.
     """
 
-    def __init__(self, parts: CodeParts, steps: int) -> None:
+    def __init__(self, parts: CodeParts, steps: int, adam: bundle_pb2.InversionSpecification) -> None:
         super().__init__()
         self.parts, self.steps = parts, steps
+        self.rate, self.betas, self.epsilon = adam.default_learning_rate, (adam.beta1, adam.beta2), adam.epsilon
         channels = sum(parts.fine)
-        self.diagonal = nn.Parameter(torch.full((steps, parts.size), FIRST_LENGTH))
+        self.log_diagonal = nn.Parameter(torch.zeros(steps, parts.size))
+        self.of_gradient = nn.Parameter(torch.zeros(steps, parts.size))
         self.left = nn.Parameter(torch.zeros(steps, RANK, parts.size))
-        self.right = nn.Parameter(torch.randn(steps, RANK, parts.size) / parts.size**0.5)
-        self.convolution = nn.Parameter(torch.zeros(steps, channels, channels, 3, 3))
-        self.momentum = nn.Parameter(torch.zeros(steps))
-        self.step_bias = nn.Parameter(torch.zeros(steps, 16))
-        self.features = nn.Linear(4, 16)
-        self.length = nn.Linear(16, 2)
+        self.right = nn.Parameter(torch.randn(steps, RANK, 2 * parts.size) / parts.size**0.5)
+        self.convolution = nn.Parameter(torch.zeros(steps, channels, 2 * channels, 3, 3))
+        self.step_bias = nn.Parameter(torch.zeros(steps, HIDDEN))
+        self.features = nn.Linear(4, HIDDEN)
+        self.length = nn.Linear(HIDDEN, 2)
         nn.init.zeros_(self.length.weight)
         nn.init.zeros_(self.length.bias)
 
-    def forward(self, step: int, gradient: Tensor, losses: Tensor, before: Tensor) -> Tensor:
-        """The move [B, D].
+    def forward(
+        self, step: int, gradient: Tensor, losses: Tensor, first_moment: Tensor, second_moment: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The move [B, D], and Adam's next moments.
 
         Args:
             step: its number, from 0.
             gradient: [B, D] of the loss.
             losses: [B, 2] MSE and BCE.
-            before: [B, D] the move of the step before; 0 at the first.
+            first_moment: [B, D] Adam's running mean of the gradient; 0 before the first step, as is the next.
+            second_moment: [B, D] of the squared gradient.
         """
-        size = gradient.square().mean(1, keepdim=True).add(1e-16).sqrt()
-        own = gradient / size
-        low_rank = own @ self.right[step].T @ self.left[step]
-        coarse, grid = self.parts.split(own)
-        smooth = self.parts.joined(torch.zeros_like(coarse), F.conv2d(grid, self.convolution[step], padding=1))
-        z1, z2 = torch.split(gradient, [self.parts.z1_size, self.parts.size - self.parts.z1_size], 1)
-        sizes = [part.square().mean(1).add(1e-16).sqrt() for part in (z1, z2)]
-        told = torch.stack([*sizes, losses[:, 0], losses[:, 1] + 1e-3], 1).log10() + 3
-        length_1, length_2 = self.length(torch.tanh(self.features(told) + self.step_bias[step])).exp().split(1, 1)
-        length = torch.cat([length_1.expand_as(z1), length_2.expand_as(z2)], 1)
-        return self.momentum[step] * before - length * (self.diagonal[step] * own + low_rank + smooth)
+        beta_1, beta_2 = self.betas
+        first_moment = first_moment.lerp(gradient, 1 - beta_1)
+        second_moment = second_moment.lerp(gradient.square(), 1 - beta_2)
+        size = (second_moment / (1 - beta_2 ** (step + 1))).sqrt()
+        adam = first_moment / (1 - beta_1 ** (step + 1)) / (size + self.epsilon)
+        own = gradient / _size(gradient)[:, None]
+        low_rank = torch.cat([adam, own], 1) @ self.right[step].T @ self.left[step]
+        (coarse, grid), (_, own_grid) = self.parts.split(adam), self.parts.split(own)
+        near = F.conv2d(torch.cat([grid, own_grid], 1), self.convolution[step], padding=1)
+        diagonal = self.log_diagonal[step].exp() * adam + self.of_gradient[step] * own
+        direction = diagonal + low_rank + self.parts.joined(torch.zeros_like(coarse), near)
+        return -self.rate * self._length(step, gradient, losses) * direction, first_moment, second_moment
+
+    def _length(self, step: int, gradient: Tensor, losses: Tensor) -> Tensor:
+        """[B, D] over Adam's, one for z1 and one for z2."""
+        sizes = [self.parts.z1_size, self.parts.size - self.parts.z1_size]
+        felt = [_size(part) for part in torch.split(gradient, sizes, 1)]
+        told = torch.stack([*felt, losses[:, 0], losses[:, 1] + 1e-3], 1).log10() + 3
+        each = self.length(torch.tanh(self.features(told) + self.step_bias[step])).exp()
+        z1, z2 = (length.expand(-1, size) for length, size in zip(each.split(1, 1), sizes, strict=True))
+        return torch.cat([z1, z2], 1)
+
+
+def _size(gradient: Tensor) -> Tensor:
+    """[B] the root of the mean square."""
+    return gradient.square().mean(1).add(1e-16).sqrt()

@@ -15,7 +15,7 @@ from medxgan.training.averaging import remaining
 from medxgan.training.checkpoint import resume, save_checkpoint
 
 BATCH = 8
-LEARNING_RATE = 1e-3
+LEARNING_RATES = {ResidualEncoder: 1e-3, LearnedStep: 3e-3}
 DECAY = 0.5
 TURN, ZOOM = 12.0, 0.1
 """Half as much again as the encoder was trained with: its guesses are then as far off as for patients it never saw."""
@@ -58,13 +58,13 @@ def steps_objective(problem: Problem, step: LearnedStep) -> Objective:
     """
 
     def objective(rows: Rows) -> tuple[Tensor, list[Closed]]:
-        z, move, courses = rows.guess, torch.zeros_like(rows.guess), []
+        z, moments, courses = rows.guess, (torch.zeros_like(rows.guess),) * 2, []
         place = z.detach().requires_grad_()
         drawn = problem.drawn(rows, place)
         (gradient,) = torch.autograd.grad(problem.loss(drawn).sum(), place)
         total = torch.zeros(())
         for number in range(step.steps):
-            move = step(number, gradient, drawn.losses.detach(), move)
+            move, *moments = step(number, gradient, drawn.losses.detach(), *moments)
             z = z + move
             place = z.detach().requires_grad_()
             drawn = problem.closed(rows, place)
@@ -78,7 +78,12 @@ def steps_objective(problem: Problem, step: LearnedStep) -> Objective:
 
 
 def train(
-    network: nn.Module, objective: Objective, batches: Callable[[], Iterator[Rows]], count: int, seed: int, file: Path
+    network: ResidualEncoder | LearnedStep,
+    objective: Objective,
+    batches: Callable[[], Iterator[Rows]],
+    count: int,
+    seed: int,
+    file: Path,
 ) -> None:
     """Train a network by so many batches, or go on from its checkpoint.
 
@@ -91,12 +96,13 @@ def train(
         file: the checkpoint; losses are written beside it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    rate = LEARNING_RATES[type(network)]
+    optimizer = torch.optim.Adam(network.parameters(), rate)
     torch.manual_seed(seed)
     first = resume(file, {"network": network}, {"optimizer": optimizer})
     drawn_rows = batches()
     for number in track(range(first + 1, count + 1), file.stem):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * remaining(number / count, DECAY)
+        optimizer.param_groups[0]["lr"] = rate * remaining(number / count, DECAY)
         value, courses = objective(next(drawn_rows))
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
