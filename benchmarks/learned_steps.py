@@ -12,7 +12,7 @@ negatives are negative:
 
 Cost is processor time on ONNX Runtime with one thread, beyond the guess. Quality is measured on calibration images as
 in `solvers.py` and, for what generalises, on training images too. Checkpoints lie in RUNS; a training that was
-interrupted goes on. Writes learned_steps-NAME.json and .md.
+interrupted goes on. Each seed takes some ten minutes of a core. Writes learned_steps-NAME.json and .md.
 """
 
 from collections.abc import Callable, Mapping
@@ -119,7 +119,13 @@ def main(
 
 
 def learned(
-    problem: Problem, bundle: LoadedBundle, known: Images, seed: int, runs: Path, encoder_batches: int, batches: int
+    problem: Problem,
+    bundle: LoadedBundle,
+    known: Images,
+    seed: int,
+    runs: Path,
+    encoder_batches: int,
+    step_batches: int,
 ) -> Learned:
     """Both networks, trained from a seed."""
     parts = CodeParts.of(bundle.description)
@@ -127,7 +133,7 @@ def learned(
     found = Learned(seed, ResidualEncoder(parts), LearnedStep(parts, STEPS, bundle.description.inversion))
     rows = partial(training_rows, problem, torch.from_numpy(known.x))
     step_objective = steps_objective(problem, found.step)
-    train(found.step, step_objective, rows, batches, seed, runs / f"step-{seed}.safetensors")
+    train(found.step, step_objective, rows, step_batches, seed, runs / f"step-{seed}.safetensors")
     objective = passes_objective(problem, found.encoder, TRAINED_PASSES)
     train(found.encoder, objective, rows, encoder_batches, seed, runs / f"encoder-{seed}.safetensors")
     for network in (found.encoder, found.step):

@@ -20,13 +20,14 @@ def by_passes(problem: Problem, encoder: ResidualEncoder, rows: Rows, passes: in
 
 def by_steps(problem: Problem, step: LearnedStep, rows: Rows) -> list[Tensor]:
     """The codes [B, D] after each step; a gradient each."""
-    z, moments, found = rows.guess, (torch.zeros_like(rows.guess),) * 2, []
+    z, found = rows.guess, []
+    first = second = torch.zeros_like(z)
     for number in range(step.steps):
         place = z.detach().requires_grad_()
         drawn = problem.drawn(rows, place)
         (gradient,) = torch.autograd.grad(problem.loss(drawn).sum(), place)
         with torch.no_grad():
-            move, *moments = step(number, gradient, drawn.losses, *moments)
+            move, first, second = step(number, gradient, drawn.losses, first, second)
         z = z + move
         found.append(z)
     return found

@@ -58,13 +58,14 @@ def steps_objective(problem: Problem, step: LearnedStep) -> Objective:
     """
 
     def objective(rows: Rows) -> tuple[Tensor, list[Closed]]:
-        z, moments, courses = rows.guess, (torch.zeros_like(rows.guess),) * 2, []
+        z, courses = rows.guess, []
+        first = second = torch.zeros_like(z)
         place = z.detach().requires_grad_()
         drawn = problem.drawn(rows, place)
         (gradient,) = torch.autograd.grad(problem.loss(drawn).sum(), place)
         total = torch.zeros(())
         for number in range(step.steps):
-            move, *moments = step(number, gradient, drawn.losses.detach(), *moments)
+            move, first, second = step(number, gradient, drawn.losses.detach(), first, second)
             z = z + move
             place = z.detach().requires_grad_()
             drawn = problem.closed(rows, place)
