@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.dicom_films import levels, write_film
 
 from medxgan.evaluation.images import labelled_images
@@ -22,14 +23,18 @@ FILMS = {
 }
 
 
-def test_what_is_measured_is_what_is_served(phantom_bundle: Path, tmp_path: Path) -> None:
+BUNDLE = Path(__file__).parents[2] / "models" / "phantom" / "3"
+
+
+@pytest.mark.slow
+def test_what_is_measured_is_what_is_served(tmp_path: Path) -> None:
     for name, elements in FILMS.items():
         write_film(tmp_path / name, **elements)
     (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},1\n" for name in FILMS))
     section = DicomData(kind="dicom", path=Path(), labels=Path("labels.csv"), test_share=1.0)
 
     async def opened() -> None:
-        async with served(phantom_bundle, "cpu", 1) as model:
+        async with served(BUNDLE, "cpu", 1) as model:
             images = labelled_images(section.load(tmp_path), "test", model.bundle.description.image)
             assert [image.id for image in images] == list(FILMS)
             assert model.reduction is not None
