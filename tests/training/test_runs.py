@@ -91,7 +91,7 @@ def test_a_run_folder_says_what_was_done(run: Path, configuration: TrainingConfi
 def test_an_auc_that_there_is_not_is_null(configuration: TrainingConfig, tmp_path: Path) -> None:
     nobody = configuration.model_copy(
         update={
-            "data": configuration.data.model_copy(update={"count": 20, "test_share": 0.0}),
+            "data": configuration.data.model_copy(update={"count": 20, "test_share": 0.0, "calibration_share": 0.0}),
             "classifier": configuration.classifier.model_copy(update={"epochs": 1}),
         }
     )
