@@ -52,7 +52,7 @@ APART = {
     "server/medxgan/server/images/dicom/*.py": "dicom",
     "server/medxgan/server/telemetry/spans.py": "tracing",
     "server/medxgan/server/triton/model.py": "triton",
-    "training/medxgan/training/data/dicom_folder.py": "dicom",
+    "training/medxgan/training/data/dicom_*.py": "dicom",
     "training/medxgan/training/networks/onnx_*.py": "export",
     "web/medxgan/web/decoding/dicom.py": "web",
     "web/medxgan/web/dicom_results.py": "gateway",

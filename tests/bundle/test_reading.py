@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import json_format
 
 from medxgan.bundle import LoadedBundle, load_bundle
-from medxgan.bundle.graphs import ATTRIBUTION_PARTS, output_names, positive_output, signature
+from medxgan.bundle.graphs import ATTRIBUTION_PARTS, output_names, signature
 from medxgan.bundle.hashing import sha256_of
 from medxgan.bundle.schema import description_json, parse_description
 from medxgan.v1 import bundle_pb2
@@ -117,9 +117,6 @@ def test_the_card_may_be_missing(folder: Path) -> None:
 def test_classes_are_named_in_the_order_of_the_outputs(folder: Path) -> None:
     classification = load_bundle(folder).description.classification
     assert output_names(classification) == ["lesion", "effusion"]
-    assert positive_output(classification) == 0
-    classification.positive_class = "effusion"
-    assert positive_output(classification) == 1
 
 
 def test_an_attribution_of_one_output_takes_no_target(folder: Path) -> None:

@@ -1,11 +1,12 @@
 """What a bundle states of itself: on explanations whose every figure can be worked out by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from medxgan.evaluation.bundle_figures import curve_points, explanation_metrics, localise
+from medxgan.evaluation.bundle_figures import classifier_aucs, curve_points, explanation_metrics, localise
 from medxgan.evaluation.cohort import Cohort, Explained
 from medxgan.evaluation.images import EvaluatedImage
 from medxgan.evaluation.saliency import saliency
@@ -134,6 +135,14 @@ def test_an_image_of_an_unknown_patient_counts_by_itself_and_no_number_of_patien
 # --- Metrics ---
 
 
+def test_an_auc_is_left_out_where_a_class_is_missing() -> None:
+    some = cohort("a", "b")
+    assert not some.has_both_classes
+    assert classifier_aucs(some) == []
+    both = Cohort("test", "images", [some.images[0], replace(some.images[1], positive=False)], some.opened)
+    assert [(metric.name, metric.value) for metric in classifier_aucs(both)] == [("classifier_auc", 0.5)]
+
+
 def test_the_share_of_applied_negatives_that_are_negative() -> None:
     figures = metrics_of(explained([0.1] * 4, applied=[0.1, 0.49, 0.5, 0.9], negative=[0.0, 0.9, 0.0, 0.0]))
     assert figures["applied_negative_called_negative"].value == 0.5
@@ -231,7 +240,9 @@ def test_a_weak_difference_is_given_up_where_that_makes_the_rest_point_at_the_le
     # The worst reconstruction, here the strongest patch, is not reliable for its error.
     assert judged.reliable.tolist() == [False, True, True, True, True, False, False]
     assert description.reliability.promise.difference_pointing == 1
-    assert description.reliability.promise.difference_pointing_lower_bound == pytest.approx(wilson_lower_bound(1, 4))
+    bound = description.reliability.promise.difference_pointing_lower_bound
+    assert bound == pytest.approx(wilson_lower_bound(1, 4, chosen_among=3)), "of six, 4, 5 or 6 may be kept"
+    assert bound < wilson_lower_bound(1, 4)
     assert metrics_of(judged)["reliable_difference_pointing"].value == 1
 
 

@@ -1,6 +1,7 @@
 """A whole evaluation of a tiny bundle: the same however often it is interrupted, and honest about what it compares."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from medxgan.evaluation.errors import ImagesError, MethodError, RecordsError
 from medxgan.evaluation.evaluation import RECORDS_FILE, Outcome
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
+from medxgan.evaluation.report.markdown import markdown
 from medxgan.evaluation.report.writing import write_report
 from medxgan.evaluation.saliency import BASELINES
 from medxgan.evaluation.summary import summarise
@@ -31,6 +33,14 @@ def without_times(report: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def report(outcome: Outcome) -> dict[str, Any]:
     return summarise(outcome, "medxgan evaluate tiny/1")
+
+
+def test_patients_that_are_not_known_are_not_counted(outcome: Outcome, report: dict[str, Any]) -> None:
+    assert report["images"]["patients"] == len(outcome.images)
+    someone = [replace(each, patient_known=row > 0) for row, each in enumerate(outcome.images)]
+    unknown = summarise(replace(outcome, images=someone), "medxgan evaluate tiny/1")
+    assert unknown["images"]["patients"] is None
+    assert "images of an unknown number of patients" in markdown(unknown, [])
 
 
 def stop_after(count: int) -> Any:

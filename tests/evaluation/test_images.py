@@ -14,12 +14,15 @@ from medxgan.evaluation.images import (
     data_of_bundle,
     data_of_file,
     fingerprint,
+    fingerprint_of_data,
+    in_pixels_of_x,
     labelled_images,
     patient_balanced,
 )
 from medxgan.server.images.film import Film
+from medxgan.training.data.samples import LabelledImages
 from medxgan.training.data.source import PhantomData, load
-from medxgan.v1.bundle_pb2 import ASPECT_CROP, Bundle, ImageSpecification
+from medxgan.v1.bundle_pb2 import ASPECT_CROP, ASPECT_PAD, ASPECT_STRETCH, Aspect, Bundle, ImageSpecification
 
 SPECIFICATION = ImageSpecification(height=32, width=32, channels=1, aspect=ASPECT_CROP)
 
@@ -49,6 +52,56 @@ def test_masks_are_in_the_pixels_of_x_and_only_where_there_is_a_lesion(phantom_d
     for each in images:
         assert (each.mask is not None) == each.positive
         assert each.mask is None or each.mask.shape == (32, 32)
+
+
+@pytest.mark.parametrize("aspect", [ASPECT_CROP, ASPECT_PAD, ASPECT_STRETCH])
+def test_a_mask_of_the_whole_picture_is_whole(aspect: Aspect) -> None:
+    specification = ImageSpecification(height=32, width=32, channels=1, aspect=aspect)
+    for shape in ((64, 64), (20, 20)):
+        assert in_pixels_of_x(np.ones(shape, np.bool_), specification).all()
+        assert not in_pixels_of_x(np.zeros(shape, np.bool_), specification).any()
+    half = np.zeros((64, 64), np.bool_)
+    half[:, 32:] = True
+    np.testing.assert_array_equal(in_pixels_of_x(half, specification), np.repeat([np.arange(32) >= 16], 32, 0))
+
+
+def test_a_mask_ends_where_the_picture_does_and_heeds_the_shape_of_its_pixels() -> None:
+    specification = ImageSpecification(height=32, width=32, channels=1, aspect=ASPECT_PAD)
+    wide = in_pixels_of_x(np.ones((32, 64), np.bool_), specification)
+    assert wide[8:24].all()
+    assert not wide[:7].any()
+    assert not wide[25:].any()
+    assert in_pixels_of_x(np.ones((32, 64), np.bool_), specification, pixel_aspect=2).all()
+
+
+def test_what_is_known_of_a_films_pixels_comes_along() -> None:
+    padding = np.zeros((8, 8), np.bool_)
+    padding[:, 0] = True
+    images = LabelledImages(
+        images=[np.eye(8, dtype=np.float32)] * 2,
+        labels=np.ones(2, np.uint8),
+        patients=("a", "b"),
+        sources=("", ""),
+        ids=("0", "1"),
+        inverted=np.zeros(2, np.bool_),
+        pixel_aspects=np.array([2.0, 1.0]),
+        paddings=(None, padding),
+    )
+    split = images.split(np.ones(2, np.bool_))
+    tall, padded = labelled_images(split, "test", SPECIFICATION)
+    assert (tall.film.pixel_aspect, tall.film.padding) == (2, None)
+    assert padded.film.pixel_aspect == 1
+    assert padded.film.padding is padding
+    square = replace(images, pixel_aspects=None, paddings=None).split(np.ones(2, np.bool_))
+    assert fingerprint([tall, padded]) != fingerprint(labelled_images(square, "test", SPECIFICATION))
+    assert fingerprint_of_data(split) != fingerprint_of_data(square)
+
+
+def test_the_fingerprint_of_data_follows_what_figures_are_measured_on(phantom_data: PhantomData) -> None:
+    data = load(phantom_data, Path())
+    test = replace(data.test, images=[data.test.images[0] + 1, *data.test.images[1:]])
+    assert fingerprint_of_data(data) == fingerprint_of_data(load(phantom_data, Path()))
+    assert fingerprint_of_data(replace(data, test=test)) != fingerprint_of_data(data)
 
 
 def test_the_fingerprint_follows_the_pixels(phantom_data: PhantomData) -> None:
@@ -87,11 +140,13 @@ def test_a_training_file_with_all_its_sections_will_do() -> None:
         ("[image]\n", r"\[data\]"),
         ('[data]\nkind = "phantom"\n', "count"),
         ("[data\n", "line 1"),
+        ('extends = "base.toml"\n', r"base\.toml: not TOML: .*line 1"),
         (None, "can't be read"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str | None, told: str) -> None:
     file = tmp_path / "data.toml"
+    (tmp_path / "base.toml").write_text("[data\n")
     if content is not None:
         file.write_text(content)
     with pytest.raises(SubjectError, match=told):

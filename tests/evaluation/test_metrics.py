@@ -1,5 +1,8 @@
 """Metrics on cases that were worked out by hand, and against torchmetrics."""
 
+from collections.abc import Callable
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_auroc
 
+from medxgan.evaluation.errors import NotFiniteError
 from medxgan.evaluation.metrics.deletion_insertion import (
     SHARES,
     area_under_curve,
@@ -19,6 +23,7 @@ from medxgan.evaluation.metrics.localisation import (
     dice,
     intersection_over_union,
     lesion_recall,
+    mass_over_area,
     otsu_region,
     pointing_game,
     separate_parts,
@@ -66,6 +71,25 @@ def test_ranked_pixels_fall_in_saliency_and_hold_each_once(seed: int) -> None:
 def test_equal_pixels_come_in_no_fixed_order() -> None:
     first = {int(ranked_pixels(np.zeros((6, 6)), random(seed))[0]) for seed in range(40)}
     assert len(first) > 15
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        saliency,
+        otsu_region,
+        lambda values: average_precision(values, picture("xx", "..")),
+        lambda values: pointing_game(values, picture("xx", "..")),
+        lambda values: mass_over_area(values, picture("xx", "..")),
+        lambda values: similarity(values, np.eye(2)),
+        lambda values: similarity(np.eye(2), values),
+    ],
+)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_nothing_is_measured_of_a_map_that_is_not_finite(metric: Callable[[np.ndarray], object], wrong: float) -> None:
+    metric(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    with pytest.raises(NotFiniteError, match="got 1 of 4 pixels that are none"):
+        metric(np.array([[1.0, 2.0], [wrong, 4.0]]))
 
 
 def test_average_precision_of_a_map_that_has_one_pixel_wrong() -> None:
@@ -202,6 +226,14 @@ def test_the_auc_of_one_class_is_not_a_number() -> None:
 )
 def test_wilson_s_lower_bound(share: float, count: int, expected: float) -> None:
     assert wilson_lower_bound(share, count) == pytest.approx(expected, abs=5e-5)
+
+
+def test_a_share_that_was_chosen_among_several_promises_less() -> None:
+    bounds = [wilson_lower_bound(0.9, 50, chosen_among=choices) for choices in (1, 2, 10, 40)]
+    assert bounds == sorted(bounds, reverse=True)
+    # Of 97.5 % is the second: the share is so many deviations above it as leave 1.25 % on that side.
+    deviations = (0.9 - bounds[1]) / np.sqrt(bounds[1] * (1 - bounds[1]) / 50)
+    assert deviations == pytest.approx(NormalDist().inv_cdf(0.9875))
 
 
 def test_few_successes_promise_little() -> None:

@@ -31,6 +31,17 @@ def test_what_was_added_is_there_again(path: Path) -> None:
     assert "c" not in records
 
 
+def test_a_name_may_hold_what_ends_a_line_elsewhere(path: Path) -> None:
+    names = ["b\u2028c", "d\u0085", "e\x0bf", "g\rh", "ü"]
+    records = Records(path, HEADER)
+    for name in names:
+        records.add(name, of(name))
+    again = Records(path, HEADER)
+    assert all(again[name] == of(name) for name in names)
+    path.write_bytes(path.read_bytes()[:-1] + "\u00fc".encode()[:1])
+    assert "ü" not in Records(path, HEADER), "torn in the middle of a character"
+
+
 @pytest.mark.parametrize("cut", [1, 20, 60, 100])
 def test_a_torn_end_costs_the_last_image_alone(path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])

@@ -94,6 +94,10 @@ def test_a_run_is_not_measured_twice_unless_it_is_asked_for(
     monkeypatch.setattr("medxgan.evaluation.runs.export_bundle", export)
     again = shutil.copytree(small_run, tmp_path / small_run.name)
     assert evaluate_run(again, again, "cpu", 1).description == load_bundle(draft_folder(small_run)).description
+    evaluation = again / "evaluation.json"
+    evaluation.write_text(json.dumps(json.loads(evaluation.read_text()) | {"data": "of other images"}))
+    with pytest.raises(ExportedAgainError):
+        evaluate_run(again, again, "cpu", 1)
     with pytest.raises(ExportedAgainError):
         evaluate_run(again, again, "cpu", 1, fresh=True)
 
@@ -129,6 +133,23 @@ def test_a_classifier_alone_is_measured_for_its_auc(
     measured = seal_bundle(folder, phantom_data, tmp_path, "cpu", 1, again=True)
     assert [metric.name for metric in measured.metrics] == ["classifier_auc"]
     assert not measured.HasField("reliability")
+
+
+def test_a_classifier_alone_is_not_measured_on_one_class(
+    bundle_without_generator: Path, phantom_data: PhantomData, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(bundle_without_generator, tmp_path / "tiny" / "1")
+    positives = phantom_data.model_copy(update={"positive_share": 1.0})
+    with pytest.raises(ImagesError, match="test split: expected images of both classes, found one"):
+        seal_bundle(folder, positives, tmp_path, "cpu", 1, again=True)
+
+
+def test_a_draft_is_measured_on_one_class_but_for_its_auc(
+    draft: Path, phantom_data: PhantomData, tmp_path: Path
+) -> None:
+    measured = seal_bundle(draft, phantom_data.model_copy(update={"positive_share": 1.0}), tmp_path, "cpu", 1)
+    assert "classifier_auc" not in {metric.name for metric in measured.metrics}
+    assert "reliable_share" in {metric.name for metric in measured.metrics}
 
 
 def test_a_classifier_that_finds_nothing_is_said(draft: Path, phantom_data: PhantomData, tmp_path: Path) -> None:

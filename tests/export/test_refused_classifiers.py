@@ -25,6 +25,30 @@ def net(*tail, pool=None):
     )
 
 def probability(): return net(nn.Sigmoid())
+def sigmoid():
+    class Sigmoid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = net()
+        def forward(self, x):
+            return torch.sigmoid(self.network(x)).clamp(1e-7, 1 - 1e-7)
+    return Sigmoid()
+def column():
+    class Column(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = net(nn.Linear(1, 2))
+        def forward(self, x):
+            return torch.softmax(self.network(x), 1)[:, 1]
+    return Column()
+def written_out():
+    class WrittenOut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = net()
+        def forward(self, x):
+            return 1 / (1 + torch.exp(-self.network(x)))
+    return WrittenOut()
 def unsupported(): return net(pool=nn.AdaptiveMaxPool2d(4))
 def infinite():
     network = net()
@@ -74,6 +98,9 @@ constant = 3
         ),
         ('source = "foreign_nets:net"\noutputs = ["a", "b"]', "classes.positive: expected one of a, b, found lesion"),
         ('source = "foreign_nets:probability"', "expected logits"),
+        ('source = "foreign_nets:sigmoid"', "the outputs are probabilities (of a sigmoid), whose gradients fade"),
+        ('source = "foreign_nets:column"', "(of a softmax), whose gradients fade; expected logits"),
+        ('source = "foreign_nets:written_out"', "if these are logits, state external_classifier.logits = true"),
         ('source = "foreign_nets:infinite"', "not finite"),
         ('source = "foreign_nets:batchwise"', "depend on the others of its batch"),
         (
@@ -122,6 +149,14 @@ def test_weights_of_another_network_are_listed(command: typer.Typer, configurati
         "weights.safetensors is of another network: 1 missing (bn1.weight); 1 unexpected (head.bias); "
         "2 of another shape (fc.bias: expected [2], found [3], fc.weight: expected [2, 512], found [3, 512])"
     ) in outcome.output
+
+
+def test_a_configuration_that_is_not_toml_is_named(command: typer.Typer, tmp_path: Path) -> None:
+    (tmp_path / "classifier.toml").write_text("[image\nmodality = 3")
+    arguments = ["--config", str(tmp_path / "classifier.toml"), "--out", str(tmp_path / "external" / "1")]
+    outcome = CliRunner().invoke(command, arguments)
+    assert outcome.exit_code == 1
+    assert "classifier.toml: not TOML" in outcome.output
 
 
 def test_a_source_on_the_command_line_takes_the_place_of_the_files(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from medxgan.bundle.graphs import ATTRIBUTION_PARTS, positive_output
+from medxgan.bundle.graphs import ATTRIBUTION_PARTS, output_names
 from medxgan.server.engine.port import Execution, FloatArray, InversionState, Losses
 from medxgan.v1 import bundle_pb2
 from medxgan.v1.bundle_pb2 import GraphRole
@@ -91,11 +91,17 @@ class LinearEngine:
         self.basis: FloatArray = columns.T.astype(np.float32)
 
     @property
+    def positive(self) -> int:
+        """Index of the positive class among the classifier's outputs."""
+        classification = self.bundle.classification
+        return output_names(classification).index(classification.positive_class)
+
+    @property
     def weights(self) -> FloatArray:
         """[outputs, S·S]: what the classifier's outputs weigh x by."""
         outputs = self.bundle.classification
         weights = np.random.default_rng(1).normal(0, 0.3, (len(outputs.outputs), SIDE * SIDE)).astype(np.float32)
-        weights[positive_output(outputs)] = 2 * self.basis[Z1:].sum(0)
+        weights[self.positive] = 2 * self.basis[Z1:].sum(0)
         return weights
 
     def image(self, *coordinates: float) -> FloatArray:
@@ -110,7 +116,7 @@ class LinearEngine:
 
     def outputs(self, x: FloatArray) -> FloatArray:
         outputs = by_row(x.reshape(len(x), -1), self.weights.T)
-        outputs[:, positive_output(self.bundle.classification)] = self.logit(x)
+        outputs[:, self.positive] = self.logit(x)
         return outputs
 
     @property

@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer import Typer
+from typer.testing import CliRunner
 
+from medxgan.training.command import data, train
 from medxgan.training.configuration import load_configuration
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
@@ -54,3 +57,19 @@ def test_a_mistake_is_named(tmp_path: Path, change: str, named: str) -> None:
         load_configuration(file)
     told = "; ".join(f"{'.'.join(map(str, error['loc']))} {error['msg']}" for error in caught.value.errors())
     assert named in told
+
+
+@pytest.mark.parametrize(
+    ("app", "arguments"),
+    [(train, ["classifier"]), (train, ["generator"]), (train, ["encoder"]), (data, ["shard"])],
+    ids=["classifier", "generator", "encoder", "shard"],
+)
+@pytest.mark.parametrize("content", [b"[image\n", b"\xff\xfe"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, app: Typer, arguments: list[str], content: bytes) -> None:
+    (tmp_path / "base.toml").write_bytes(content)
+    (tmp_path / "mine.toml").write_text('extends = "base.toml"\n')
+    options = ["--config", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "out")]
+    outcome = CliRunner().invoke(app, [*arguments, *options])
+    assert outcome.exit_code == 1
+    assert "base.toml: not TOML" in outcome.stderr
+    assert not (tmp_path / "out").exists()

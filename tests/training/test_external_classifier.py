@@ -1,5 +1,6 @@
 """A classifier that was trained elsewhere, as C of a generator's training."""
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,17 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from medxgan.training.command import train
-from medxgan.training.configuration import TrainingConfig, load_configuration, load_served_classifier
+from medxgan.training.configuration import (
+    ExternalClassifierConfig,
+    TrainingConfig,
+    load_configuration,
+    load_served_classifier,
+)
+from medxgan.training.load_classifier import ClassifierSourceError, load_external_classifier
 from medxgan.training.networks import ExternalClassifier
 from medxgan.training.networks.layers import LayerError
+from medxgan.training.recipe.budget import RecipeError
+from medxgan.training.recipe.inspection import picture_size
 from medxgan.training.runs import Run, RunError, load_trained_model
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_generator import train_generator
@@ -187,6 +196,36 @@ def test_the_positive_class_is_one_of_the_outputs(foreign: nn.Module, tmp_path: 
     for load in (load_configuration, load_served_classifier):
         with pytest.raises(ValidationError, match=r"classes\.positive: expected one of none, small, large, found huge"):
             load(wrong)
+
+
+def test_a_positive_class_that_is_no_output_is_named_and_not_tried_at_other_sizes(foreign: nn.Module) -> None:
+    section = ExternalClassifierConfig(
+        source="foreign_factory:make", arguments={"width": 5}, channels=3, outputs=("none", "small", "large")
+    )
+    told = r"^classes\.positive: expected one of none, small, large, found larg$"
+    with pytest.raises(ClassifierSourceError, match=told):
+        load_external_classifier(section, 32, "larg")
+    with pytest.raises(RecipeError, match=told):
+        picture_size(section, "larg", 32)
+
+
+def test_outputs_between_0_and_1_are_taken_for_probabilities_unless_they_are_said_to_be_logits(
+    foreign: nn.Module, tmp_path: Path
+) -> None:
+    with (tmp_path / "foreign_factory.py").open("a") as file:
+        file.write(
+            "\nclass Bounded(nn.Module):\n"
+            "    def __init__(self):\n"
+            "        super().__init__()\n"
+            "        self.convolution = nn.Conv2d(1, 1, 3)\n"
+            "    def forward(self, x):\n"
+            "        return self.convolution(x).tanh().square().mean((2, 3))\n"
+        )
+    importlib.reload(sys.modules["foreign_factory"])
+    section = ExternalClassifierConfig(source="foreign_factory:Bounded")
+    with pytest.raises(ClassifierSourceError, match=r"lie between 0 and 1.*state external_classifier\.logits = true"):
+        load_external_classifier(section, 32, "large")
+    load_external_classifier(section.model_copy(update={"logits": True}), 32, "large")
 
 
 def test_outputs_that_do_not_exclude_each_other_stand_for_themselves(foreign: nn.Module) -> None:

@@ -302,6 +302,38 @@ def test_a_last_softmax_or_sigmoid_is_left_out(operator: str) -> None:
     assert not torch.allclose(found, expected)
 
 
+def test_a_sigmoid_is_left_out_together_with_bounds_and_before_a_choice() -> None:
+    graph = model(
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["all"]),
+        helper.make_node("Clip", ["all", "low", "high"], ["bounded"]),
+        helper.make_node("Gather", ["bounded", "column"], ["y"], axis=1),
+        w=weights(288, 3),
+        low=np.float32(1e-3),
+        high=np.float32(1 - 1e-3),
+        column=whole(2),
+    )
+    converted = OnnxModule(graph)
+    x = torch.randn(16, 4, 9, 8, generator=torch.Generator().manual_seed(2))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = torch.from_numpy(session.run(["y"], {"x": x.numpy()})[0])
+    found = converted(x).detach()
+    assert converted.ending == "Sigmoid"
+    torch.testing.assert_close(found.sigmoid().clamp(1e-3, 1 - 1e-3), expected)
+    assert float(found.abs().max()) > 7, "beyond the bounds"
+
+
+def test_one_column_of_a_softmax_stays_what_it_is() -> None:
+    graph = model(
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("Softmax", ["flat"], ["all"], axis=1),
+        helper.make_node("Gather", ["all", "column"], ["y"], axis=1),
+        column=whole(1),
+    )
+    assert OnnxModule(graph).ending is None
+
+
 def test_channels_that_come_last_in_a_file_come_first_in_the_module() -> None:
     graph = onnx.parser.parse_model("""
         <ir_version: 9, opset_import: ["" : 18]>

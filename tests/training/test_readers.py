@@ -64,8 +64,18 @@ class TestLabelledImages:
             rows(**changes)
 
     def test_a_patient_on_both_sides_is_refused(self) -> None:
-        with pytest.raises(DataError, match="'a'"):
-            rows(patients=("a", "b", "a")).split(np.array([True, False, False]))
+        with pytest.raises(DataError, match="expected each patient in one part, got 1 in both") as caught:
+            rows(patients=("SMITH^JOHN", "b", "SMITH^JOHN")).split(np.array([True, False, False]))
+        assert "SMITH" not in str(caught.value)
+
+    def test_what_there_is_to_train_on_is_checked(self) -> None:
+        nobody = rows(2).split(np.ones(2, dtype=np.bool_))
+        with pytest.raises(DataError, match=r"expected images to train on, got none: state a data\.test_share below 1"):
+            nobody.check_training()
+        negatives = rows(2).split(np.zeros(2, dtype=np.bool_))
+        negatives.check_training()
+        with pytest.raises(DataError, match="of both classes to train on, got negative ones alone"):
+            negatives.check_training(both_classes=True)
 
 
 @pytest.fixture
@@ -94,6 +104,16 @@ class TestNpz:
         assert split.test.masks is not None
         assert np.argwhere(split.test.masks.reshape(2, 16)).tolist() == [[0, 1], [1, 3]]
         assert split.test.ids == ("row 1", "row 3")
+
+    def test_a_number_that_is_none_is_an_unknown_patient(self, tmp_path: Path) -> None:
+        np.savez(
+            tmp_path / "set.npz",
+            images=np.zeros((4, 4, 4), dtype=np.uint8),
+            labels=np.zeros(4, dtype=np.uint8),
+            patient=np.array([7, np.nan, np.nan, 8.0]),
+        )
+        samples = load_config(tmp_path, kind="npz", path="set.npz", stated_split=False, test_share=1.0).test
+        assert samples.patients == ("7.0", "", "", "8.0")
 
     def test_rows_are_kept_by_several_columns(self, npz: Path) -> None:
         split = load_config(npz.parent, kind="npz", path="set.npz", keep={"source": ["north"], "core": [1]})

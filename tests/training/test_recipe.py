@@ -248,10 +248,26 @@ def test_the_whole_way_and_a_second_call(call: Callable[..., Result], folder: Pa
     again = call("--yes")
     assert again.exit_code == 0, again.output
     assert "Goes on with the plan of run/recipe.json" in again.stderr
+    for changed, told in ((("--budget", "9"), "--budget was None and is 9.0"), (("--data", "new.npz"), "--data was")):
+        refused = call("--yes", *changed)
+        assert refused.exit_code == 1
+        assert told in refused.stderr
+    assert "generator.steps was 4 and is None" in call("--yes", config="stated.toml").stderr
     steps = [
         json.loads(line)["step"] for line in (folder / "run" / "generator" / "metrics.jsonl").read_text().splitlines()
     ]
     assert steps == [4]
+
+
+def test_a_plan_of_something_else_is_not_gone_on_with(call: Callable[..., Result], folder: Path) -> None:
+    (folder / "run").mkdir()
+    asked = {"external_classifier.source": "other.onnx", "--budget": 2.0}
+    (folder / "run" / "recipe.json").write_text(json.dumps({"asked": asked}))
+    outcome = call("--yes")
+    assert outcome.exit_code == 1
+    assert "run/recipe.json: was planned otherwise" in outcome.stderr
+    assert f"external_classifier.source was 'other.onnx' and is '{folder / 'dark.onnx'}'" in outcome.stderr
+    assert "--budget" not in outcome.stderr, "not stated again"
 
 
 def test_without_a_terminal_nobody_can_agree(call: Callable[..., Result], folder: Path) -> None:

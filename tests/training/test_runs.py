@@ -87,6 +87,29 @@ def test_a_run_folder_says_what_was_done(run: Path, configuration: TrainingConfi
     assert list((run / "generator").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
+def test_an_auc_that_there_is_not_is_null(configuration: TrainingConfig, tmp_path: Path) -> None:
+    nobody = configuration.model_copy(
+        update={
+            "data": configuration.data.model_copy(update={"count": 20, "test_share": 0.0, "calibration_share": 0.0}),
+            "classifier": configuration.classifier.model_copy(update={"epochs": 1}),
+        }
+    )
+    train_classifier(nobody, tmp_path, tmp_path / "run")
+    last = (tmp_path / "run" / "classifier" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last) == {"step": 1, "test_auc": None}
+
+
+def test_what_can_not_be_trained_on_is_said_before_the_training(config: Path, tmp_path: Path) -> None:
+    wrong = {"test_share = 1": "state a data.test_share below 1", "positive_share = 0": "got negative ones alone"}
+    for share, told in wrong.items():
+        file = config.with_name("nobody.toml")
+        file.write_text(f'extends = "small.toml"\n[data]\n{share}\n')
+        outcome = CliRunner().invoke(train, ["classifier", "--config", str(file), "--out", str(tmp_path / "run")])
+        assert outcome.exit_code == 1
+        assert told in outcome.stderr.replace("\n", " ")
+
+
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     run: Path, configuration: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -120,6 +121,16 @@ def test_levels_and_sizes_of_every_kind_come_back(tmp_path: Path) -> None:
     manifest = writer.finish()
     assert manifest.strata == ("AP", "PA")
     assert rows_of(read_shards(tmp_path / "set", manifest.train)) == rows_of(images)
+
+
+def test_shards_of_before_padding_and_the_shape_of_pixels_are_read(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / "set", 2, 0)
+    images = phantoms(2, 32, 0)
+    writer.add(images.split(np.zeros(2, dtype=np.bool_)))
+    (shard,) = writer.finish().train
+    table = pq.read_table(tmp_path / "set" / shard.file)
+    pq.write_table(table.drop_columns(["pixel_aspect", "padding"]), tmp_path / "set" / shard.file)
+    assert rows_of(read_shards(tmp_path / "set", [shard])) == rows_of(images)
 
 
 def portion(patients: tuple[str, str], part: str) -> DataSplit:

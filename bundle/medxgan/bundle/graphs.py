@@ -78,11 +78,6 @@ def output_names(classification: bundle_pb2.Classification) -> list[str]:
     return [output.name for output in classification.outputs]
 
 
-def positive_output(classification: bundle_pb2.Classification) -> int:
-    """Index of the output that is explained."""
-    return output_names(classification).index(classification.positive_class)
-
-
 def signature(role: GraphRole, bundle: bundle_pb2.Bundle) -> Signature:
     """What a graph of this role takes and gives, for the sizes that the bundle states."""
     picture = bundle.image

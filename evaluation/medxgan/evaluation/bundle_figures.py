@@ -69,11 +69,14 @@ async def measure_bundle(model: ServedModel, data: DataSplit) -> Bundle:
         data: that it was trained on a part of.
 
     Raises:
-        ImagesError: there is no image to measure on, or the classifier finds no positive one.
+        ImagesError: there is no image to measure on, or the classifier finds no positive one; or the test split has one
+            class and the bundle no generator, so that there is nothing to measure.
     """
     description = Bundle()
     description.CopyFrom(model.bundle.description)
     test = await open_cohort(model, data, "test")
+    if not (test.has_both_classes or model.bundle.has_generator):
+        raise ImagesError("test split: expected images of both classes, found one: a classifier's AUC needs both")
     measured = Bundle(metrics=classifier_aucs(test))
     if description.HasField("familiarity"):
         measure_familiarity(description, test)
@@ -117,17 +120,19 @@ async def _explained(model: ServedModel, cohort: Cohort, whose: str, most: int |
 
 
 def classifier_aucs(test: Cohort) -> list[Metric]:
-    """Area under the ROC curve on all test images, and within each source that has both classes.
+    """Area under the ROC curve on all test images, and within each source that has both classes; none of one class.
 
     Where label and source go together the figure on all images also rewards telling the sources apart; the one within
     a source does not.
     """
+    if not test.has_both_classes:
+        return []
     metrics = [_auc("classifier_auc", test)]
     for source in sorted({image.source for image in test.images}):
         within = test.select(
             [image.source == source for image in test.images], f"images of the source {source!r} alone"
         )
-        if source and len(within) < len(test) and len({image.positive for image in within.images}) == 2:
+        if source and len(within) < len(test) and within.has_both_classes:
             metrics.append(_auc(f"classifier_auc_within_{source}", within))
     return metrics
 

@@ -65,6 +65,11 @@ class Cohort:
         """Number of patients; 0 where that of some image is unknown."""
         return self.independent if all(image.patient_known for image in self.images) else 0
 
+    @property
+    def has_both_classes(self) -> bool:
+        """Whether there are positive images and negative ones."""
+        return len({image.positive for image in self.images}) == 2
+
     def select(self, chosen: Sequence[bool] | NDArray[np.bool_], part: str) -> "Cohort":
         """The images where `chosen` [N] is True; `part` says which these are."""
         rows = np.flatnonzero(chosen).tolist()

@@ -1,7 +1,7 @@
 """The command `medxgan evaluate`."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -130,11 +130,13 @@ def _command(subject: Path, data: Path, report: Path | None, config: Path | None
     return shlex.join(["medxgan", "evaluate", str(subject), *words])
 
 
-def _print_figures(metrics: Iterable[Metric]) -> None:
+def _print_figures(metrics: Sequence[Metric]) -> None:
     table = Table("figure", "value", "measured on")
     for metric in metrics:
         table.add_row(metric.name, f"{metric.value:.4f}", metric.measured_on)
     Console().print(table)
+    if all(metric.name != "classifier_auc" for metric in metrics):
+        _console().print("classifier_auc is left out: the test split has images of one class", highlight=False)
 
 
 def _report(

@@ -5,6 +5,7 @@ EvaluationError
 ├── MethodError      no such method, or one that the bundle can't serve
 ├── ImagesError      the chosen split has no image to explain
 ├── RecordsError     the report's folder holds records of another evaluation
+├── NotFiniteError   a graph of the bundle gave a map that is not made of finite numbers
 └── SanityError      the classifier's weights can't be randomised in every graph
 """
 
@@ -27,6 +28,10 @@ class ImagesError(EvaluationError):
 
 class RecordsError(EvaluationError):
     """The records in the report's folder were made with other settings, or are no records."""
+
+
+class NotFiniteError(EvaluationError):
+    """A map holds values that are no finite numbers, of which nothing can be measured."""
 
 
 class SanityError(EvaluationError):

@@ -15,7 +15,7 @@ import onnx
 
 from medxgan.bundle import LoadedBundle
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES
-from medxgan.evaluation.errors import ImagesError, MethodError, SanityError
+from medxgan.evaluation.errors import ImagesError, MethodError, NotFiniteError, SanityError
 from medxgan.evaluation.images import EvaluatedImage, fingerprint, labelled_images, patient_balanced
 from medxgan.evaluation.measurement import Laboratory
 from medxgan.evaluation.randomisation import Layer, Stage, cascade, classifier_layers, write_randomised
@@ -130,7 +130,10 @@ async def _evaluate(
 
         for done, image in enumerate(chosen, start=1):
             if image.id in missing:
-                records.add(image.id, await laboratory.measure(image, sanity=image.id in probed))
+                try:
+                    records.add(image.id, await laboratory.measure(image, sanity=image.id in probed))
+                except NotFiniteError as error:
+                    raise NotFiniteError(f"{image.id}: {error}") from error
             on_progress(done, len(chosen))
         return Outcome(
             bundle=bundle,

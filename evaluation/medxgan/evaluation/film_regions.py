@@ -80,7 +80,7 @@ def shortcut_regions(film: Film, specification: bundle_pb2.ImageSpecification) -
     picture = reduced_film(film)
     lungs = lung_fields(picture)
     found = [burnt_in_marks(picture), np.zeros(picture.shape, np.bool_) if lungs is None else lungs]
-    marks, fields = in_pixels_of_x(np.stack(found), specification)
+    marks, fields = (in_pixels_of_x(each, specification, film.upright_pixel_aspect) for each in found)
     regions = {"frame": outer_frame(specification.height)}
     if marks.any():
         regions["marks"] = marks

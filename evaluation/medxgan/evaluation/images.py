@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from medxgan.evaluation.errors import ImagesError, SubjectError
 from medxgan.evaluation.statistics import random_for
 from medxgan.server.images.film import Film
-from medxgan.training.configuration import load_configuration
+from medxgan.training.configuration import ConfigurationError, load_configuration
 from medxgan.training.data.samples import DataSplit, LabelledImages
 from medxgan.training.data.source import DataConfig
 from medxgan.training.preprocessing import Preprocess
@@ -66,7 +66,9 @@ def data_of_file(file: Path) -> DataConfig:
         return _DATA.validate_python(content["data"])
     except OSError as error:
         raise SubjectError(f"{file}: can't be read ({error.strerror})") from error
-    except (ValidationError, tomllib.TOMLDecodeError) as error:
+    except ConfigurationError as error:  # of a file that this one extends
+        raise SubjectError(str(error)) from error
+    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SubjectError(f"{file}: {_problems(error)}") from error
 
 
@@ -109,19 +111,40 @@ def labelled_images(split: DataSplit, part: Part, specification: bundle_pb2.Imag
             patient_known=bool(images.patients[row]),
             source=images.sources[row],
             positive=bool(images.labels[row]),
-            film=Film(np.asarray(images.images[row], np.float32), bool(images.inverted[row])),
+            film=Film(
+                np.asarray(images.images[row], np.float32),
+                inverted=bool(images.inverted[row]),
+                pixel_aspect=images.pixel_aspect(row),
+                padding=None if images.paddings is None else images.paddings[row],
+            ),
             mask=masks[row],
         )
         for row in range(len(images))
     ]
 
 
-def in_pixels_of_x(masks: NDArray[np.bool_], specification: bundle_pb2.ImageSpecification) -> NDArray[np.bool_]:
-    """Masks [N, H, W] of stored images as [N, S, S]: where a pixel of x has at least half as much of it as any has."""
+def in_pixels_of_x(
+    mask: NDArray[np.bool_], specification: bundle_pb2.ImageSpecification, pixel_aspect: float = 1.0
+) -> NDArray[np.bool_]:
+    """A mask [H, W] of a stored image as [S, S]: where a pixel of x has more than half as much of it as any has.
+
+    Args:
+        mask: of the image as stored.
+        specification: of x.
+        pixel_aspect: height of the image's pixels over their width.
+    """
     aspect = bundle_pb2.Aspect.Name(specification.aspect).removeprefix("ASPECT_").lower()
     geometry = Preprocess(specification.height, 0, 100, aspect)  # type: ignore[arg-type]
-    rows = [geometry(torch.from_numpy(mask).float()[None, None], torch.zeros(1))[0, 0].numpy() > 0 for mask in masks]
-    return np.stack(rows)
+    stored, shape_of_pixels = torch.from_numpy(mask).float()[None, None], torch.tensor([pixel_aspect])
+    # What is resized comes without its mean; beyond the image, where x may reach, there is no mask.
+    share = geometry.resize(stored, torch.zeros(1), shape_of_pixels)[0, 0].numpy() + float(mask.mean())
+    top, left, bottom, right = geometry.box(stored, shape_of_pixels).tolist()
+    places = (np.arange(specification.height) + 0.5) / specification.height
+    rows, columns = top + places * (bottom - top), left + places * (right - left)
+    inside = ((rows > 0) & (rows < mask.shape[0]))[:, None] & (columns > 0) & (columns < mask.shape[1])
+    share = np.where(inside, share, 0)
+    found: NDArray[np.bool_] = 2 * share > share.max()
+    return found
 
 
 def fingerprint(images: Sequence[EvaluatedImage]) -> str:
@@ -131,6 +154,28 @@ def fingerprint(images: Sequence[EvaluatedImage]) -> str:
         digest.update(repr((image.id, image.patient, image.source, image.positive, image.film.inverted)).encode())
         digest.update(image.film.levels.tobytes())
         digest.update(b"" if image.mask is None else image.mask.tobytes())
+        if image.film.pixel_aspect != 1:
+            digest.update(repr(image.film.pixel_aspect).encode())
+        if image.film.padding is not None:
+            digest.update(image.film.padding.tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint_of_data(data: DataSplit) -> str:
+    """SHA-256 over every image that a bundle's figures and thresholds come from, lower-case hexadecimal."""
+    digest = hashlib.sha256()
+    for part in (data.test, data.train if data.calibration is None else data.calibration):
+        for row, levels in enumerate(part.images):
+            about = (
+                part.ids[row],
+                part.patients[row],
+                part.sources[row],
+                int(part.labels[row]),
+                part.pixel_aspect(row),
+            )
+            digest.update(repr((*about, bool(part.inverted[row]), levels.shape, levels.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(levels).tobytes())
+            digest.update(b"" if part.masks is None else part.masks[row].tobytes())
     return digest.hexdigest()
 
 
@@ -163,12 +208,11 @@ def _part(split: DataSplit, wanted: Part) -> LabelledImages:
     return part
 
 
-def _masks(
-    images: LabelledImages, specification: bundle_pb2.ImageSpecification
-) -> list[NDArray[np.bool_]] | list[None]:
+def _masks(images: LabelledImages, specification: bundle_pb2.ImageSpecification) -> Sequence[NDArray[np.bool_] | None]:
     if images.masks is None:
         return [None] * len(images)
-    return [mask if mask.any() else None for mask in in_pixels_of_x(images.masks, specification)]
+    found = (in_pixels_of_x(mask, specification, images.pixel_aspect(row)) for row, mask in enumerate(images.masks))
+    return [mask if mask.any() else None for mask in found]
 
 
 def _problems(error: Exception) -> str:

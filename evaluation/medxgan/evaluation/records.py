@@ -81,9 +81,9 @@ def _whole_images(records: Iterable[Record], methods: Iterable[str]) -> dict[str
 
 def _whole_lines(path: Path) -> list[Record]:
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True)):
-        if not text.endswith("\n"):
-            break
+    # By the one byte that ends them: `splitlines` also cuts at U+2028 and its like, which a name may hold. What follows
+    # the last one was torn off.
+    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1]):
         try:
             line = json.loads(text)
         except ValueError as error:

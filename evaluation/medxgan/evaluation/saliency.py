@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.regression import pearson_corrcoef
 
+from medxgan.evaluation.errors import NotFiniteError
 from medxgan.server.engine.port import FloatArray
 from medxgan.server.explanation.maps.residual import smoothing_window
 
@@ -27,6 +28,20 @@ Salience = NDArray[np.float64]
 Baseline = Callable[[FloatArray, np.random.Generator], FloatArray]
 
 
+def check_finite(values: NDArray[np.floating]) -> None:
+    """See that a map can be measured: metrics of NaN look like any others.
+
+    Raises:
+        NotFiniteError: it can't.
+    """
+    wrong = values.size - int(np.isfinite(values).sum())
+    if wrong:
+        raise NotFiniteError(
+            f"expected a map of finite numbers, got {wrong} of {values.size} pixels that are none: a graph of the "
+            "bundle gave them"
+        )
+
+
 def saliency(values: FloatArray) -> Salience:
     """Magnitude of a map, averaged over a window; at the border, over the window's part inside.
 
@@ -35,7 +50,11 @@ def saliency(values: FloatArray) -> Salience:
 
     Returns:
         [S, S], not negative.
+
+    Raises:
+        NotFiniteError: a value is not a finite number.
     """
+    check_finite(values)
     side = len(values)
     reach = smoothing_window(side) // 2
     positions = np.arange(side)
@@ -60,6 +79,8 @@ def similarity(one: Salience, other: Salience) -> float:
 
     A map without contrast resembles nothing: 0, which is what a correlation with noise would be.
     """
+    check_finite(one)
+    check_finite(other)
     if _is_constant(one) or _is_constant(other):
         return 0.0
     # Scaled, so that maps in small units do not drown in the metric's own epsilon.

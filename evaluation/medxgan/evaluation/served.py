@@ -16,10 +16,13 @@ from medxgan.server.engine.providers import ProviderChoice
 from medxgan.server.engine.selection import open_engine
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.explanation.explanation import Explanation, OpenedImage
+from medxgan.server.explanation.opening import reduction_of
 from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.scores import logistic
 from medxgan.server.explanation.settings import ExplanationSettings
 from medxgan.server.explanation.table import MAPS, map_name, served_maps
+from medxgan.server.images.film import Film
+from medxgan.server.images.reduction import Reduction, reduced
 from medxgan.server.models.admission import ModelCapacity
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
@@ -57,7 +60,7 @@ async def served(folder: Path, provider: ProviderChoice, threads: int) -> AsyncI
     picture = bundle.description.image
     rows = max(1, PIXELS_TOGETHER // (picture.height * picture.width))
     engine = open_engine(bundle, EngineSettings(provider, threads, maximum_rows=rows))
-    model = ServedModel(bundle, [engine], ModelCapacity(maximum_rows=rows))
+    model = ServedModel(bundle, [engine], ModelCapacity(maximum_rows=rows), reduction_of(bundle.description, engine))
     await model.start()
     try:
         yield model
@@ -95,7 +98,12 @@ def default_settings(
 
 async def open_images(model: ServedModel, images: Iterable[EvaluatedImage]) -> list[OpenedImage]:
     """The images, each opened by itself: what the networks see, and what a caller would be told at once."""
-    return [await model.explainer.open(image.film, Stopwatch()) for image in images]
+    return [await model.explainer.open(_as_it_comes(image.film, model.reduction), Stopwatch()) for image in images]
+
+
+def _as_it_comes(film: Film, reduction: Reduction | None) -> Film:
+    """The film as the server's model gets it: padding has no part in one that is reduced; others are the same to it."""
+    return film if film.padding is None or reduction is None else reduced(film, reduction)
 
 
 async def explain(model: ServedModel, opened: OpenedImage, settings: ExplanationSettings) -> tuple[Explanation, float]:

@@ -135,7 +135,7 @@ def weighted_auc(
     return areas
 
 
-def wilson_lower_bound(successes: float, count: int) -> float:
+def wilson_lower_bound(successes: float, count: int, chosen_among: int = 1) -> float:
     """Lower end of the 95 % interval of a share (Wilson 1927).
 
     Unlike the bootstrap's it is below 1 where all trials succeeded: few trials prove little.
@@ -143,8 +143,10 @@ def wilson_lower_bound(successes: float, count: int) -> float:
     Args:
         successes: their share, 0 to 1.
         count: number of independent trials, at least 1.
+        chosen_among: selections of trials that this one was chosen among by how they succeed. Each has an interval so
+            much surer that all hold together (Bonferroni), whichever was chosen.
     """
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    z = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / chosen_among)
     centre = successes + z**2 / (2 * count)
     reach = z * sqrt(successes * (1 - successes) / count + z**2 / (4 * count**2))
     return max(0.0, (centre - reach) / (1 + z**2 / count))

@@ -9,6 +9,7 @@ import numpy as np
 from medxgan.evaluation.catalogue import IMAGE_FIGURES, METHOD_FIGURES, Figure
 from medxgan.evaluation.coverage import coverage_curve
 from medxgan.evaluation.evaluation import Outcome
+from medxgan.evaluation.images import EvaluatedImage
 from medxgan.evaluation.lesion_size import by_lesion_size
 from medxgan.evaluation.measurement import is_reliable
 from medxgan.evaluation.metrics.deletion_insertion import SHARES
@@ -109,14 +110,20 @@ def _images(outcome: Outcome) -> Report:
     return {
         "split": outcome.header["split"],
         "images": len(outcome.images),
-        "patients": len({image.patient for image in outcome.images}),
+        "patients": _patients(outcome.images),
         "positive_images": sum(image.positive for image in outcome.images),
         "true_positives": outcome.available,
         "explained": len(explained),
-        "explained_patients": len({image.patient for image in explained}),
+        "explained_patients": _patients(explained),
         "explained_with_mask": sum(image.mask is not None for image in explained),
         "explained_ids": outcome.explained,
     }
+
+
+def _patients(images: Sequence[EvaluatedImage]) -> int | None:
+    """Number of patients; None where whose an image is, is not known of each."""
+    known = all(image.patient_known for image in images)
+    return len({image.patient for image in images}) if known else None
 
 
 def _classifier(outcome: Outcome, seed: int) -> Report:

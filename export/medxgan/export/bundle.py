@@ -1,8 +1,9 @@
 """From a trained model to a bundle: the graphs, their description and the model card in one folder."""
 
 import re
-import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,9 +63,8 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
     description = _describe(model, name=out.parent.name, number=out.name)
     if model.classifier_file is not None and isinstance(model.classifier, ExternalClassifier):
         verify_conversion(model.classifier_file, model.classifier, model.image.height)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / out.parent.name / out.name
-        folder.mkdir(parents=True)
+    with being_written(out) as folder:
+        folder.mkdir()
         weights = WeightFile(folder / WEIGHTS_FILE)
         for computation in computations(model, description):
             graphs = _write_graphs(computation, folder, weights)
@@ -76,10 +76,30 @@ def export_bundle(model: TrainedModel, out: Path) -> None:
         (folder / DESCRIPTION_FILE).write_text(description_json(description), encoding="utf-8")
         (folder / CARD_FILE).write_text(model_card(description), encoding="utf-8")
         load_bundle(folder)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists():
-            out.rmdir()
-        shutil.move(folder, out)
+
+
+@contextmanager
+def being_written(out: Path) -> Iterator[Path]:
+    """A folder NAME/VERSION, still to be made, that becomes `out` in one step when all went well.
+
+    It lies beside `out`, on the same file system: a server that looks for new bundles sees all of one or none.
+
+    Args:
+        out: the bundle's folder, absolute; it must not hold anything.
+    """
+    new = not out.parent.exists()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as temporary:
+            made = Path(temporary) / out.parent.name / out.name
+            made.parent.mkdir()
+            yield made
+            made.replace(out)
+    except BaseException:
+        if new:
+            with suppress(OSError):  # another version came meanwhile
+                out.parent.rmdir()
+        raise
 
 
 def check_destination(out: Path) -> None:

@@ -13,7 +13,7 @@ from medxgan.export.bundle import export_bundle
 from medxgan.export.errors import ExportError
 from medxgan.export.one_file import write_one_file
 from medxgan.export.sealing import export_measured_run
-from medxgan.training.configuration import load_served_classifier
+from medxgan.training.configuration import ConfigurationError, load_served_classifier
 from medxgan.training.load_classifier import ClassifierSourceError
 from medxgan.training.runs import RunError
 from medxgan.training.served_classifier import served_classifier
@@ -56,6 +56,8 @@ def export_classifier(
             for item in error.errors()
         )
         raise _failure(f"{config}: {problems}") from error
+    except ConfigurationError as error:
+        raise _failure(str(error)) from error
     except FileNotFoundError as error:
         raise _failure(f"no such file: {error.filename}") from error
 

@@ -6,19 +6,18 @@ what it serves and seals it there; `medxgan export RUN` gives the sealed bundle 
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from medxgan.bundle import load_bundle
 from medxgan.bundle.hashing import sha256_of
 from medxgan.bundle.schema import CARD_FILE, DESCRIPTION_FILE, description_json, validate_description
-from medxgan.export.bundle import check_destination
+from medxgan.export.bundle import being_written, check_destination
 from medxgan.export.model_card import model_card
 from medxgan.training.runs import Run, RunError
 from medxgan.v1.bundle_pb2 import Bundle
 
 EVALUATION_FILE = "evaluation.json"
-"""In a run's folder: what was measured, in the names of bundle.proto, and under "run" what it was measured on."""
+"""In a run's folder: what was measured, in the names of bundle.proto; and hashes of what of, "run", and on, "data"."""
 
 
 def is_draft(bundle: Bundle) -> bool:
@@ -52,10 +51,20 @@ def draft_folder(run: Path) -> Path:
 
 
 def fingerprint(run: Run) -> dict[str, str]:
-    """SHA-256 of what a bundle of the run is made of, by file: of its options and its checkpoints."""
+    """SHA-256 of what a bundle of the run is made of, by file: its options, checkpoints and external classifier."""
     files = [run.folder / "options.json", *sorted(run.folder.glob("familiarity/*.json"))]
     files += [run.checkpoint(part) for part in ("classifier", "generator", "encoder", "familiarity") if run.has(part)]
-    return {file.relative_to(run.folder).as_posix(): sha256_of(file) for file in files}
+    hashes = {file.relative_to(run.folder).as_posix(): sha256_of(file) for file in files}
+    external = run.configuration.external_classifier
+    if external is not None:
+        named = (external.weights, Path(external.source) if external.from_onnx else None)
+        hashes |= {f"external_classifier: {file.name}": _hash_of(file) for file in named if file is not None}
+    return hashes
+
+
+def _hash_of(file: Path) -> str:
+    """SHA-256 of a file that may have been taken away; then the empty string, which no file has."""
+    return sha256_of(file) if file.is_file() else ""
 
 
 def is_measured(run: Run) -> bool:
@@ -83,16 +92,11 @@ def export_measured_run(folder: Path, out: Path) -> None:
     if not is_measured(Run.open(folder)):
         raise RunError(f"{folder}: has not been evaluated as it is now; run `medxgan evaluate {folder}`")
     draft = load_bundle(draft_folder(folder))
-    with tempfile.TemporaryDirectory() as temporary:
-        made = Path(temporary) / out.parent.name / out.name
+    with being_written(out) as made:
         shutil.copytree(draft.folder, made)
         draft.description.name, draft.description.version = out.parent.name, out.name
         _write(draft.description, made)
         load_bundle(made)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists():
-            out.rmdir()
-        shutil.move(made, out)
 
 
 def _write(description: Bundle, folder: Path) -> None:

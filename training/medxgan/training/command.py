@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from medxgan.training.configuration import load_configuration, load_data_section
+from medxgan.training.configuration import ConfigurationError, load_configuration, load_data_section
 from medxgan.training.data.errors import DataError
 from medxgan.training.data.shards import Shard, ShardWriter
 from medxgan.training.processes import ProcessesError, is_first, leave
@@ -101,7 +101,7 @@ def shard_command(
         manifest = writer.finish()
     except ValidationError as error:
         raise _failure(ValueError(_problems(file, error))) from error
-    except (DataError, FileNotFoundError) as error:
+    except (ConfigurationError, DataError, FileNotFoundError) as error:
         raise _failure(error) from error
     for part in ("train", "calibration", "test"):
         shards: tuple[Shard, ...] = getattr(manifest, part)
@@ -113,7 +113,7 @@ def _train(training: Callable[[], Run], config: Path) -> None:
         run = training()
     except ValidationError as error:
         raise _failure(ValueError(_problems(config, error))) from error
-    except (RunError, DataError, ProcessesError, RecipeError, FileNotFoundError) as error:
+    except (ConfigurationError, RunError, DataError, ProcessesError, RecipeError, FileNotFoundError) as error:
         raise _failure(error) from error
     if is_first():
         Console().print(f"{run.folder}")

@@ -16,6 +16,10 @@ from medxgan.training.preprocessing import Aspect
 Channels = tuple[Annotated[int, Field(ge=1)], ...]
 
 
+class ConfigurationError(Exception):
+    """A file is not TOML; the message names it and the place."""
+
+
 class Section(BaseModel):
     """A section of the file: frozen, and an unknown key is an error."""
 
@@ -103,6 +107,9 @@ class ExternalClassifierConfig(Section):
     outputs: tuple[str, ...] = Field((), description="Names of the outputs, where there is more than one.")
     activation: Literal["softmax", "logistic"] = Field(
         "softmax", description="Whether several outputs exclude each other, or each stands for itself."
+    )
+    logits: bool = Field(
+        False, description="States that outputs which lie between 0 and 1 are logits, and no probabilities."
     )
 
     @model_validator(mode="after")
@@ -325,6 +332,7 @@ def load_configuration(file: Path) -> TrainingConfig:
 
     Raises:
         FileNotFoundError: no such file.
+        ConfigurationError: it is not TOML.
         pydantic.ValidationError: a key that is unknown, missing or out of range, by its path.
     """
     return TrainingConfig.model_validate(_read(file))
@@ -339,6 +347,7 @@ def read_stated(file: Path, source: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
+        ConfigurationError: it is not TOML.
     """
     content = _read(file)
     external = content.get("external_classifier", {})
@@ -365,13 +374,17 @@ def load_data_section(file: Path) -> DataConfig:
 
     Raises:
         FileNotFoundError: no such file.
+        ConfigurationError: it is not TOML.
         pydantic.ValidationError: there is no such section, or something in it is wrong.
     """
     return _DataSection.model_validate(_read(file)).data
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: not TOML: {error}") from error
     if isinstance(external := content.get("external_classifier"), dict):
         content["external_classifier"] = _located(external, file.parent)
     base = content.pop("extends", None)
@@ -390,6 +403,7 @@ def load_served_classifier(
 
     Raises:
         FileNotFoundError: no such file.
+        ConfigurationError: it is not TOML.
         pydantic.ValidationError: a key that is unknown, missing or out of range, by its path.
     """
     content = _read(file)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from medxgan.training.data.errors import DataError
 from medxgan.training.data.samples import LabelledImages
 from medxgan.training.preprocessing import Preprocess
 
@@ -30,9 +31,10 @@ def preprocess_images(preprocess: Preprocess, images: LabelledImages) -> Tensors
     rows = [
         preprocess(
             torch.from_numpy(np.asarray(levels, dtype=np.float32))[None, None],
-            torch.tensor([float(inverted)]),
+            torch.tensor([float(images.inverted[row])]),
+            torch.tensor([images.pixel_aspect(row)]),
         )
-        for levels, inverted in zip(images.images, images.inverted, strict=True)
+        for row, levels in enumerate(images.images)
     ]
     x = torch.cat(rows) if rows else torch.empty(0, 1, preprocess.size, preprocess.size)
     return Tensors(x, torch.from_numpy(images.labels.astype(np.float32)))
@@ -42,11 +44,11 @@ def lesion_masks(images: LabelledImages, size: int) -> Tensor:
     """Share [N, 1, size, size] of each pixel of x that the mask covers, for square pictures; 0 where there are none.
 
     Raises:
-        ValueError: a picture is not square, so that its mask does not lie as x does whatever the aspect's treatment.
+        DataError: a picture is not square, so that its mask does not lie as x does whatever the aspect's treatment.
     """
     if images.masks is None:
         return torch.zeros(len(images), 1, size, size)
     if images.masks.shape[1] != images.masks.shape[2]:
-        raise ValueError(f"masks: expected square pictures, found {list(images.masks.shape[1:])}")
+        raise DataError(f"masks: expected square pictures, found {list(images.masks.shape[1:])}")
     rows = torch.from_numpy(images.masks)[:, None]
     return torch.cat([F.interpolate(part.float(), (size, size), mode="area") for part in torch.split(rows, 256)])

@@ -48,6 +48,7 @@ class Examples:
         self._classifier, self._fabric = classifier, fabric
         preprocess = build_preprocess(configuration)
         self.split = configuration.data.load(data_root) if split is None else split
+        self.split.check_training()
         images = self.split.train
         self._stream: ShardStream | None = None
         self.strata = sorted(set(images.strata or ("",)))

@@ -29,12 +29,6 @@ class InversionResult:
     classification_loss: Tensor
 
 
-def published_start(generator: Generator, count: int, random: torch.Generator) -> Tensor:
-    """z1 = 0 and z2 ~ N(0, I): [count, D]."""
-    z1 = torch.zeros(count, generator.z1_size)
-    return torch.cat([z1, torch.randn(count, generator.z2_size, generator=random)], 1)
-
-
 @torch.no_grad()
 def encoded_start(encoder: Encoder, x: Tensor) -> Tensor:
     """The encoder's guess for x: [B, 1, S, S]; [B, D]."""

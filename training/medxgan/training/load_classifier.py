@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from medxgan.training.configuration import ExternalClassifierConfig
 from medxgan.training.networks import ExternalClassifier
 from medxgan.training.networks.layers import LayerError
+from medxgan.training.networks.probabilities import add_up_to_one, last_activation, lie_between_zero_and_one
 
 PROBES = 3
 """Random pictures that a foreign network is tried with."""
+
+FAR = 1000
+"""How much stronger than any film a picture is that drives logits out of the range of probabilities."""
 
 SHOWN = 4
 """Weights that a message names, of those that are wrong."""
@@ -37,6 +41,10 @@ def load_external_classifier(
     Raises:
         ClassifierSourceError: it can't be had, or does not take or give what the configuration says.
     """
+    try:
+        configuration.check_positive(positive)
+    except ValueError as error:
+        raise ClassifierSourceError(str(error)) from error
     if configuration.from_onnx:
         network = _read_onnx(configuration, configuration.size or image_size)
     else:
@@ -58,7 +66,8 @@ def load_external_classifier(
             picture_size=configuration.size,
         )
         with torch.no_grad():
-            _check_outputs(configuration, network, classifier, image_size)
+            _check_outputs(configuration, classifier, image_size)
+        _check_scale(configuration, classifier, image_size)
     except LayerError as error:
         raise ClassifierSourceError(f"external_classifier.{error}") from error
     except ClassifierSourceError:
@@ -174,11 +183,9 @@ def _read_onnx(configuration: ExternalClassifierConfig, image_size: int) -> nn.M
     return network
 
 
-def _check_outputs(
-    configuration: ExternalClassifierConfig, network: nn.Module, classifier: ExternalClassifier, image_size: int
-) -> None:
-    """See that the outputs are as many as stated, finite, each row's own, and no probabilities."""
-    x = 2 * torch.rand(PROBES, 1, image_size, image_size, generator=torch.Generator().manual_seed(0)) - 1
+def _check_outputs(configuration: ExternalClassifierConfig, classifier: ExternalClassifier, image_size: int) -> None:
+    """See that the outputs are as many as stated, finite, and each row's own."""
+    x = _probes(image_size)
     outputs = classifier.outputs(x)
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != PROBES:
         found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -200,19 +207,45 @@ def _check_outputs(
             "external_classifier: a picture's outputs depend on the others of its batch "
             "(a batch norm without running statistics, or a random layer?)"
         )
-    if _ends_in_probabilities(network, outputs):
+
+
+def _check_scale(configuration: ExternalClassifierConfig, classifier: ExternalClassifier, image_size: int) -> None:
+    """See that the outputs are no probabilities, which would be taken for logits."""
+    x = _probes(image_size).requires_grad_()
+    outputs = classifier.outputs(x)
+    advice = "expected logits: leave the network's last sigmoid or softmax out"
+    activation = last_activation(outputs)
+    if activation is None and add_up_to_one(outputs):
+        activation = "softmax"
+    if activation is not None:
+        several = ", give all that went into it, and name them in external_classifier.outputs"
         raise ClassifierSourceError(
-            "external_classifier: the outputs are probabilities, whose gradients fade; expected logits: "
-            "leave the network's last sigmoid or softmax out"
+            f"external_classifier: the outputs are probabilities (of a {activation}), whose gradients fade; {advice}"
+            + (several if "softmax" in activation else "")
+        )
+    if configuration.logits:
+        return
+    if lie_between_zero_and_one(torch.cat([outputs, _far_outputs(classifier, x)])):
+        raise ClassifierSourceError(
+            f"external_classifier: the outputs lie between 0 and 1, as probabilities do; {advice}, or, if these are "
+            "logits, state external_classifier.logits = true"
         )
 
 
-def _ends_in_probabilities(network: nn.Module, outputs: Tensor) -> bool:
-    """Whether the outputs add up to 1, or the last module that is not inside another gives numbers from 0 to 1."""
-    if outputs.shape[1] > 1 and bool((outputs >= 0).all() & torch.isclose(outputs.sum(1), torch.ones(())).all()):
-        return True
-    last = list(network.modules())[-1]
-    return isinstance(last, nn.Sigmoid | nn.Softmax) and bool(((outputs >= 0) & (outputs <= 1)).all())
+@torch.no_grad()
+def _far_outputs(classifier: ExternalClassifier, x: Tensor) -> Tensor:
+    """Outputs [N, K] for even pictures, and for pictures x [B, 1, S, S] that are made far stronger; those it has."""
+    outputs = classifier.outputs(torch.cat([torch.ones_like(x[:1]), -torch.ones_like(x[:1])]))
+    try:
+        far = classifier.outputs(FAR * x)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):  # not meant for these
+        return outputs
+    return torch.cat([outputs, far[far.isfinite().all(1)]])
+
+
+def _probes(image_size: int) -> Tensor:
+    """Random pictures [PROBES, 1, S, S] in [-1, 1]."""
+    return 2 * torch.rand(PROBES, 1, image_size, image_size, generator=torch.Generator().manual_seed(0)) - 1
 
 
 def _reason(error: Exception) -> str:

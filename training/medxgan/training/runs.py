@@ -210,14 +210,15 @@ class RunLog:
         self._file = folder / "metrics.jsonl"
         self._events = SummaryWriter(str(folder))
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Record the figures of one step."""
+    def write(self, step: int, figures: Mapping[str, float | None]) -> None:
+        """Record the figures of one step; None is one that there is not."""
         if self._events is None:
             return
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         for name, value in figures.items():
-            self._events.add_scalar(name, value, step)
+            if value is not None:
+                self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write what is still in memory."""

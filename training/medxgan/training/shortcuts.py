@@ -6,7 +6,8 @@ Where one of these scores well, a classifier may score well for the same reason:
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc
+
+from medxgan.training.discrimination import area_under_curve
 
 BORDER = 1 / 16
 """Width of the border as a share of the image's side: 16 pixels of 256."""
@@ -64,10 +65,10 @@ def regression_score(train: Tensor, label: Tensor, weights: Tensor, other: Tenso
     return (scored @ slope + offset).detach()
 
 
-def auc_by_stratum(score: Tensor, label: Tensor, strata: tuple[str, ...]) -> dict[str, float]:
-    """Area under the ROC curve within each stratum, and over all rows under "all"."""
-    figures = {"all": binary_auroc(score, label.long()).item()}
+def auc_by_stratum(score: Tensor, label: Tensor, strata: tuple[str, ...]) -> dict[str, float | None]:
+    """Area under the ROC curve within each stratum, and over all rows under "all"; None where a class is missing."""
+    figures = {"all": area_under_curve(score, label)}
     for name in sorted(set(strata)):
         rows = torch.tensor([each == name for each in strata])
-        figures[name] = binary_auroc(score[rows], label[rows].long()).item()
+        figures[name] = area_under_curve(score[rows], label[rows])
     return figures

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from lightning_fabric import seed_everything
 from rich.progress import track
 from torch import Tensor, nn
-from torchmetrics.functional.classification import binary_auroc
 
 from medxgan.training import processes
 from medxgan.training.augmentation import blur, dim, mirror, noise, shift, warp
@@ -19,6 +18,7 @@ from medxgan.training.configuration import AugmentationConfig, TrainingConfig
 from medxgan.training.data.samples import LabelledImages
 from medxgan.training.data.source import ShardsData
 from medxgan.training.dataset import lesion_masks, preprocess_images
+from medxgan.training.discrimination import area_under_curve
 from medxgan.training.networks.classifier import probability
 from medxgan.training.networks.residual_classifier import ResidualClassifier, lesion_loss
 from medxgan.training.preprocessing import Preprocess
@@ -32,7 +32,8 @@ from medxgan.training.train_familiarity import train_familiarity
 def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) -> Run:
     """Train C with AdamW and a one-cycle schedule on the training split; report its AUC on patients kept apart.
 
-    Those of the calibration part where there is one, so that nobody chooses by the test split; else the test split.
+    These are of the calibration part where there is one, so that nobody chooses by the test split, else of the test
+    split; the AUC is null where they are of one class.
 
     The familiarity measures are fitted along, which see the same films.
 
@@ -43,6 +44,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
 
     Raises:
         RunError: the configuration names an external classifier.
+        DataError: the images can't be read, or there are none of a class to train on.
         ProcessesError: the batch can't be shared out over the processes that are running.
     """
     if configuration.external_classifier is not None:
@@ -58,6 +60,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
 
     # --- Data ---
     split = configuration.data.load(data_root)
+    split.check_training(both_classes=True)
     preprocess = build_preprocess(configuration)
     kept, part = (split.test, "test") if split.calibration is None else (split.calibration, "calibration")
     other = preprocess_images(preprocess, kept)
@@ -105,7 +108,7 @@ def train_classifier(configuration: TrainingConfig, data_root: Path, out: Path) 
 
     # --- Result ---
     score = probability(average, fabric.to_device(other.x)).cpu()
-    log.write(settings.epochs, {f"{part}_auc": binary_auroc(score, other.label.long()).item()})
+    log.write(settings.epochs, {f"{part}_auc": area_under_curve(score, other.label)})
     log.close()
     if fabric.is_global_zero:
         train_familiarity(run, split)

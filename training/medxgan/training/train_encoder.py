@@ -77,6 +77,8 @@ def _pictures(configuration: TrainingConfig, data_root: Path, fabric: Fabric) ->
     if isinstance(configuration.data, ShardsData):
         for rows in ShardStream(configuration.data, data_root, preprocess).batches(size, field="encoder.batch_size"):
             yield fabric.to_device(rows.x)
-    x = fabric.to_device(preprocess_images(preprocess, configuration.data.load(data_root).train).x)
+    split = configuration.data.load(data_root)
+    split.check_training()
+    x = fabric.to_device(preprocess_images(preprocess, split.train).x)
     while True:
         yield x[processes.own_rows(torch.randint(0, len(x), (size,)))]

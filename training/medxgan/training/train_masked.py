@@ -82,7 +82,9 @@ class MaskedTraining:
             raise RunError('data.kind: "shards" can\'t feed generator.form = "masked", which holds all images')
         self.classifier = run.classifier()
         fabric.to_device(self.classifier)
-        images = configuration.data.load(data_root).train
+        split = configuration.data.load(data_root)
+        split.check_training()
+        images = split.train
         self.x = fabric.to_device(preprocess_images(build_preprocess(configuration), images).x)
         threshold = configuration.classes.decision_threshold
         if settings.focus == "masks":

@@ -1,4 +1,7 @@
-"""Whether a map points at the lesion that people marked, or at a region of another kind."""
+"""Whether a map points at the lesion that people marked, or at a region of another kind.
+
+What takes a map raises NotFiniteError where a value of it is no finite number.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +12,7 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 from torchmetrics.functional.classification import binary_average_precision
 
-from medxgan.evaluation.saliency import Salience
+from medxgan.evaluation.saliency import Salience, check_finite
 from medxgan.server.engine.port import FloatArray
 
 HIT_SHARE = 0.25
@@ -27,6 +30,7 @@ def average_precision(salience: Salience, mask: Mask) -> float:
         salience: [S, S], not negative.
         mask: [S, S], True on the lesion; not empty.
     """
+    check_finite(salience)
     highest = salience.max()
     # torchmetrics takes values outside [0, 1] for logits.
     scaled = salience / highest if highest > 0 else salience
@@ -42,6 +46,7 @@ def pointing_game(salience: Salience, mask: Mask) -> float:
         salience: [S, S], not negative.
         mask: [S, S].
     """
+    check_finite(salience)
     return float(mask[salience == salience.max()].mean())
 
 
@@ -66,6 +71,7 @@ def otsu_region(salience: Salience) -> Mask:
     Args:
         salience: [S, S], not negative.
     """
+    check_finite(salience)
     if salience.min() == salience.max():
         return np.zeros(salience.shape, np.bool_)
     region: Mask = salience > threshold_otsu(salience)
@@ -109,6 +115,7 @@ def mass_over_area(values: FloatArray, region: Mask) -> float:
         values: [S, S], any unit and sign.
         region: [S, S], not empty.
     """
+    check_finite(values)
     mass = np.abs(values.astype(np.float64))
     total = mass.sum()
     return float(mass[region].sum() / total / region.mean()) if total > 0 else 1.0

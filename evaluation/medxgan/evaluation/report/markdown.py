@@ -64,14 +64,18 @@ def _made(report: Report) -> str:
     lines = {
         "command": f"`{report['command']}`",
         "bundle": f"{model['name']}/{model['version']}, SHA-256 of bundle.json `{model['bundle_sha256']}`",
-        "data": f"{images['split']} split: {images['images']} images of {images['patients']} patients, "
+        "data": f"{images['split']} split: {images['images']} images of {_patients(images['patients'])}, "
         f"{images['positive_images']} positive",
         "explained": f"{images['explained']} of {images['true_positives']} true positives, of "
-        f"{images['explained_patients']} patients{masked}",
+        f"{_patients(images['explained_patients'])}{masked}",
         "seed": made["seed"],
         "run by": f"{made['provider']}, {made['threads'] or 'all'} thread(s)",
     }
     return markdown_table(("", ""), lines.items())
+
+
+def _patients(count: int | None) -> str:
+    return f"{'an unknown number of' if count is None else count} patients"
 
 
 def _ranking(report: Report) -> str:
@@ -235,9 +239,14 @@ def _classifier(report: Report) -> str:
         *((f"AUC within the source {source}", value) for source, value in classifier["auc_within_source"].items()),
         *((name, classifier[name]) for name in ("accuracy", "sensitivity", "specificity")),
     ]
+    known = report["images"]["patients"] is not None
     table = markdown_table(
         ("figure", "value", "images", "patients"),
-        ((name, interval(each), each["images"], each["patients"]) for name, each in rows if each is not None),
+        (
+            (name, interval(each), each["images"], each["patients"] if known else "unknown")
+            for name, each in rows
+            if each is not None
+        ),
     )
     return f"On all images of the split, at the threshold {report['model']['decision_threshold']:g}.\n\n{table}"
 

@@ -115,7 +115,9 @@ class _Table:
         return labels.astype(np.uint8)
 
     def names(self, name: str) -> tuple[str, ...] | None:
-        return tuple(str(value) for value in self.columns[name].tolist()) if name in self.columns else None
+        """A column as text; empty where it is not a number, by which a column of numbers says that nothing is known."""
+        values = self.columns[name].tolist() if name in self.columns else None
+        return None if values is None else tuple("" if value != value else str(value) for value in values)
 
     def in_test(self) -> NDArray[np.bool_]:
         split = self.column("split")

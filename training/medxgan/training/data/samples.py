@@ -26,6 +26,9 @@ class LabelledImages:
         inverted: bool [N], True where a high level means dark (DICOM's MONOCHROME1).
         masks: bool [N, H, W], True on the pathology, or None where the set has no masks.
         strata: what else each image is to be compared within (the projection, say), or None where nothing is known.
+        pixel_aspects: float64 [N] height of an image's pixels over their width, or None where all are square.
+        paddings: bool [H, W] of each image, True where a pixel is none of the picture, which is dark in `images`; None
+            for an image that has none, and where none has.
 
     Raises:
         DataError: a field's length, shape, type or range does not fit.
@@ -39,6 +42,8 @@ class LabelledImages:
     inverted: NDArray[np.bool_]
     masks: NDArray[np.bool_] | None = None
     strata: tuple[str, ...] | None = None
+    pixel_aspects: NDArray[np.float64] | None = None
+    paddings: tuple[NDArray[np.bool_] | None, ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -52,6 +57,9 @@ class LabelledImages:
             raise DataError("inverted: expected bool [N]")
         if self.masks is not None and (self.masks.dtype != np.bool_ or self.masks.ndim != 3):
             raise DataError("masks: expected bool [N, H, W]")
+        aspects = self.pixel_aspects
+        if aspects is not None and not (np.isfinite(aspects).all() and (aspects > 0).all()):
+            raise DataError("pixel_aspects: expected numbers above 0")
         for row, image in enumerate(self.images):
             self._check_image(row, image)
 
@@ -65,9 +73,16 @@ class LabelledImages:
             raise DataError(f"{where}: a level is not a finite number")
         if self.masks is not None and image.shape != self.masks.shape[1:]:
             raise DataError(f"{where}: shape {list(image.shape)}, but its mask has {list(self.masks.shape[1:])}")
+        padding = None if self.paddings is None else self.paddings[row]
+        if padding is not None and image.shape != padding.shape:
+            raise DataError(f"{where}: shape {list(image.shape)}, but its padding has {list(padding.shape)}")
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def pixel_aspect(self, row: int) -> float:
+        """Height of an image's pixels over their width."""
+        return 1.0 if self.pixel_aspects is None else float(self.pixel_aspects[row])
 
     def select(self, chosen: NDArray[np.bool_]) -> "LabelledImages":
         """The rows where `chosen`, bool [N], is True, in their order.
@@ -92,6 +107,8 @@ class LabelledImages:
             inverted=self.inverted[rows],
             masks=None if self.masks is None else self.masks[rows],
             strata=None if self.strata is None else tuple(self.strata[row] for row in rows),
+            pixel_aspects=None if self.pixel_aspects is None else self.pixel_aspects[rows],
+            paddings=None if self.paddings is None else tuple(self.paddings[row] for row in rows),
         )
 
     def split(self, test: NDArray[np.bool_]) -> "DataSplit":
@@ -124,4 +141,20 @@ class DataSplit:
         for one, other in combinations(parts, 2):
             shared = (set(parts[one].patients) & set(parts[other].patients)) - {""}
             if shared:
-                raise DataError(f"{len(shared)} patients are in both {one} and {other}, {min(shared)!r} for one")
+                raise DataError(f"expected each patient in one part, got {len(shared)} in both {one} and {other}")
+
+    def check_training(self, *, both_classes: bool = False) -> None:
+        """See that there is something to train on.
+
+        Args:
+            both_classes: whether positives and negatives are needed.
+
+        Raises:
+            DataError: there is not.
+        """
+        if not len(self.train):
+            raise DataError("train: expected images to train on, got none: state a data.test_share below 1")
+        positives = int(self.train.labels.sum())
+        if both_classes and positives in {0, len(self.train)}:
+            found = "positive" if positives else "negative"
+            raise DataError(f"train: expected images of both classes to train on, got {found} ones alone")

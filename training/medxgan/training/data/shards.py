@@ -37,9 +37,14 @@ SCHEMA = pa.schema(
         ("inverted", pa.bool_()),
         ("mask", pa.binary()),
         ("stratum", pa.string()),
+        ("pixel_aspect", pa.float64()),
+        ("padding", pa.binary()),
     ]
 )
-"""A mask is packed, eight pixels a byte; null where the set has none, as the stratum is."""
+"""A mask is packed, eight pixels a byte; null where the set has none, as the stratum and what follows it are.
+
+Shards of before the last two columns are read as if these were null.
+"""
 
 
 class Shard(BaseModel):
@@ -195,6 +200,7 @@ def read_parts(folder: Path, sample: int) -> DataSplit:
 
 def _row_of(images: LabelledImages, row: int) -> dict[str, Any]:
     levels = images.images[row]
+    padding = None if images.paddings is None else images.paddings[row]
     return {
         "levels": np.ascontiguousarray(levels).tobytes(),
         "type": levels.dtype.name,
@@ -207,6 +213,8 @@ def _row_of(images: LabelledImages, row: int) -> dict[str, Any]:
         "inverted": bool(images.inverted[row]),
         "mask": None if images.masks is None else np.packbits(images.masks[row]).tobytes(),
         "stratum": None if images.strata is None else images.strata[row],
+        "pixel_aspect": None if images.pixel_aspects is None else float(images.pixel_aspects[row]),
+        "padding": None if padding is None else np.packbits(padding).tobytes(),
     }
 
 
@@ -214,8 +222,9 @@ def _images_of(rows: Sequence[dict[str, Any]]) -> LabelledImages:
     def column(name: str) -> tuple[Any, ...]:
         return tuple(row[name] for row in rows)
 
-    masks = [_mask_of(row) for row in rows if row["mask"] is not None]
-    strata = column("stratum")
+    masks = [_mask_of(row, "mask") for row in rows if row["mask"] is not None]
+    paddings = tuple(None if row["padding"] is None else _mask_of(row, "padding") for row in rows)
+    strata, aspects = column("stratum"), column("pixel_aspect")
     return LabelledImages(
         images=[np.frombuffer(row["levels"], row["type"]).reshape(row["height"], row["width"]) for row in rows],
         labels=np.array(column("label"), dtype=np.uint8),
@@ -225,10 +234,12 @@ def _images_of(rows: Sequence[dict[str, Any]]) -> LabelledImages:
         inverted=np.array(column("inverted"), dtype=np.bool_),
         masks=np.stack(masks) if masks else None,
         strata=None if None in strata or not strata else strata,
+        pixel_aspects=None if None in aspects else np.array(aspects, dtype=np.float64),
+        paddings=None if all(padding is None for padding in paddings) else paddings,
     )
 
 
-def _mask_of(row: dict[str, Any]) -> NDArray[np.bool_]:
+def _mask_of(row: dict[str, Any], column: str) -> NDArray[np.bool_]:
     pixels = row["height"] * row["width"]
-    packed = np.frombuffer(row["mask"], np.uint8)
+    packed = np.frombuffer(row[column], np.uint8)
     return np.unpackbits(packed, count=pixels).reshape(row["height"], row["width"]).astype(np.bool_)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torchmetrics.functional.classification import binary_auroc
 
 from medxgan.training.configuration import ExternalClassifierConfig
 from medxgan.training.data.samples import LabelledImages
 from medxgan.training.dataset import preprocess_images
+from medxgan.training.discrimination import area_under_curve
 from medxgan.training.load_classifier import ClassifierSourceError, load_external_classifier
 from medxgan.training.networks import ExternalClassifier
 from medxgan.training.networks.classifier import probability
@@ -107,13 +107,12 @@ def decisions(
         own: those at the classifier's own size; None where it is the same.
         threshold: probability from which an image is positive.
     """
-    label = torch.from_numpy(images.labels).long()
+    label = torch.from_numpy(images.labels)
     scores = [
         probability(classifier, preprocess_images(preprocess, images).x, 32)
         for classifier, preprocess in (shown, *_given(own))
     ]
-    both = bool(0 < int(label.sum()) < len(label))
-    aucs = [binary_auroc(score, label).item() if both else None for score in scores]
+    aucs = [area_under_curve(score, label) for score in scores]
     agreement = ((scores[0] >= threshold) == (scores[-1] >= threshold)).float().mean().item()
     return Decisions(len(images), agreement, aucs[-1], aucs[0], int((scores[0] >= threshold).sum()))
 

@@ -1,9 +1,10 @@
 """What is going to be trained, and what it will cost: to be read before it is begun, and kept with the run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from medxgan.training.configuration import TrainingConfig
 from medxgan.training.recipe.budget import Cost, search_steps
@@ -78,9 +79,10 @@ class Plan:
         )
         return replace(self, configuration=_with_limitations(configuration, said), judgements=tuple(judgements))
 
-    def save(self, folder: Path, seconds_taken: float | None = None) -> None:
-        """Keep it in the run folder, the configuration apart, which `options.json` has."""
+    def save(self, folder: Path, asked: Mapping[str, Any], seconds_taken: float | None = None) -> None:
+        """Keep it in the run folder, the configuration apart, which `options.json` has, with what was asked for."""
         stored = {
+            "asked": asked,
             "estimated_seconds": round(self.seconds, 1),
             "taken_seconds": None if seconds_taken is None else round(seconds_taken, 1),
             "estimated_bytes": self.bytes,

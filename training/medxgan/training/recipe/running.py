@@ -1,5 +1,6 @@
 """A plan, a person's yes, a search, and the training."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,8 @@ def train_by_recipe(
 ) -> Run:
     """Make a plan, show it, and carry it out; goes on with the plan of the run folder where there is one.
 
+    What is asked for must then be what was asked for at first; a budget may be left out.
+
     Args:
         classifier: an ONNX file, or package.module:factory.
         config: what only a person knows, and what is to be otherwise than the recipe has it.
@@ -47,7 +50,7 @@ def train_by_recipe(
         console: where the plan is shown.
 
     Raises:
-        RecipeError: there is no recipe for it.
+        RecipeError: there is no recipe for it, or the run folder's plan is of something else.
         typer.Abort: the person says no.
         pydantic.ValidationError: a key of the configuration is unknown, missing or out of range.
         DataError, RunError, ProcessesError, FileNotFoundError: as of a training.
@@ -60,11 +63,13 @@ def train_by_recipe(
     stated = read_stated(config, classifier)
     root = data if "data" in stated else Path()
     if (out / FILE).exists():
+        _check_same(out / FILE, _asked(stated, data, budget))
         console.print(f"Goes on with the plan of {out / FILE}.", highlight=False, soft_wrap=True)
         return train_generator(Run.open(out).configuration, root, out)
     if processes.are_started():
         raise RecipeError("--classifier: let one process make the plan; torchrun can then go on with its run folder")
     started = time.perf_counter()
+    asked = _asked(stated, data, budget)
     stated["data"] = _with_calibration(stated.get("data") or _section(data))
     with console.status("Reading the images, and training for a few steps to see what it costs"):
         section = _DATA.validate_python(stated["data"])
@@ -80,12 +85,47 @@ def train_by_recipe(
         typer.confirm("Go on?", default=True, abort=True)
     plan = _searched(plan, root, split, isinstance(section, ShardsData), console)
     Run.create(out, plan.configuration)
-    plan.save(out)
+    plan.save(out, asked)
     run = train_generator(plan.configuration, root, out)
     taken = time.perf_counter() - started
-    plan.save(out, taken)
+    plan.save(out, asked, taken)
     console.print(f"Took {taken / 60:.0f} minutes; {plan.seconds / 60:.0f} were estimated.", highlight=False)
     return run
+
+
+def _asked(stated: dict[str, Any], data: Path, budget: float | None) -> dict[str, Any]:
+    """What a plan is made of, by name, as JSON has it."""
+    set_of_images = {} if "data" in stated else {"--data": data.resolve()}
+    asked: dict[str, Any] = {**_flat(stated), **set_of_images, "--budget": budget}
+    return {name: json.loads(json.dumps(value, default=str)) for name, value in asked.items()}
+
+
+def _check_same(file: Path, asked: dict[str, Any]) -> None:
+    """See that a plan was made of what is asked for now.
+
+    Raises:
+        RecipeError: it was not; the message says what differs.
+    """
+    was = json.loads(file.read_text(encoding="utf-8")).get("asked")
+    if was is None:  # of a version that did not keep it
+        return
+    if asked["--budget"] is None:
+        asked = asked | {"--budget": was["--budget"]}
+    differing = [
+        f"{name} was {was.get(name)!r} and is {asked.get(name)!r}"
+        for name in sorted(was.keys() | asked.keys())
+        if was.get(name) != asked.get(name)
+    ]
+    if differing:
+        raise RecipeError(f"{file}: was planned otherwise: {'; '.join(differing)}. Choose another --out")
+
+
+def _flat(section: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """The leaves of nested tables by their path: "external_classifier.source"."""
+    leaves: dict[str, Any] = {}
+    for key, value in section.items():
+        leaves |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return leaves
 
 
 def _section(data: Path) -> dict[str, Any]:
