@@ -17,6 +17,7 @@ from dataclasses import fields
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 
@@ -44,14 +45,15 @@ DECODER: Decoder = decode
 """What runs in the process."""
 
 _context = get_context("forkserver")
-_context.set_forkserver_preload(["__main__", *_LOADED])
+_context.set_forkserver_preload(list(_LOADED))
 _places = threading.BoundedSemaphore(AT_ONCE)
+_starting = threading.Lock()
 
 
 def prepare() -> None:
     """Load the libraries, so that the first film does not wait for them."""
     process = _context.Process(target=_nothing, daemon=True)
-    process.start()
+    _start(process)
     process.join()
 
 
@@ -71,7 +73,7 @@ def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int, side
         ours, theirs = _context.Pipe()
         process = _context.Process(target=_work, args=(theirs, DECODER, frame, maximum_pixels, side), daemon=True)
         try:
-            process.start()
+            _start(process)
             theirs.close()
             ours.send_bytes(content)
             if not ours.poll(WAIT_SECONDS):
@@ -89,6 +91,23 @@ def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int, side
             process.kill()
             process.join()
             process.close()
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process that does not load the main module.
+
+    Each would load it anew, be it the command or a script, for longer than it reads a film.
+    """
+    main = sys.modules["__main__"]
+    with _starting:
+        spec, file = main.__spec__, vars(main).pop("__file__", None)
+        main.__spec__ = None
+        try:
+            process.start()
+        finally:
+            main.__spec__ = spec
+            if file is not None:
+                main.__file__ = file
 
 
 def _nothing() -> None:
