@@ -1,8 +1,10 @@
 """Files are read in a process of their own, which may take so much and no more."""
 
 import os
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -53,3 +55,13 @@ def harm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_file_that_means_harm_ends_its_reader_and_no_other() -> None:
     with pytest.raises(FilmError, match="ends its reader"):
         decode_confined(SAMPLE, maximum_pixels=10**6)
+
+
+def test_the_main_module_is_not_loaded_for_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = ModuleType("__main__")
+    main.__file__ = str(tmp_path / "main.py")
+    Path(main.__file__).write_text(f"open({str(tmp_path / 'loaded')!r}, 'w').close()")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert decode_confined(SAMPLE, maximum_pixels=10**6).levels.shape == (512, 512)
+    assert not (tmp_path / "loaded").exists()
+    assert main.__file__ == str(tmp_path / "main.py")
