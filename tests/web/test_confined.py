@@ -5,10 +5,12 @@ import json
 import multiprocessing
 import os
 import struct
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -116,3 +118,13 @@ def test_films_that_wait_for_a_place_leave_the_room_its_threads(monkeypatch: pyt
     monkeypatch.undo()
     assert decode_confined(SAMPLE, maximum_pixels=10**6).levels.shape == (512, 512)
     assert set(multiprocessing.active_children()) == before
+
+
+def test_the_main_module_is_not_loaded_for_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = ModuleType("__main__")
+    main.__file__ = str(tmp_path / "main.py")
+    Path(main.__file__).write_text(f"open({str(tmp_path / 'loaded')!r}, 'w').close()")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert decode_confined(SAMPLE, maximum_pixels=10**6).levels.shape == (512, 512)
+    assert not (tmp_path / "loaded").exists()
+    assert main.__file__ == str(tmp_path / "main.py")

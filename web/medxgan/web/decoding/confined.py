@@ -20,6 +20,7 @@ from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 
@@ -52,16 +53,17 @@ _KINDS = ("|u1", "<u2", ">u2")
 """Of levels, as numpy names them."""
 
 _context = get_context("forkserver")
-_context.set_forkserver_preload(["__main__", *_LOADED])
+_context.set_forkserver_preload(list(_LOADED))
 _places = threading.BoundedSemaphore(AT_ONCE)
 # Threads of their own: films that wait for a place take none of what the room does besides.
 _waiting = ThreadPoolExecutor(AT_ONCE, "film")
+_starting = threading.Lock()
 
 
 def prepare() -> None:
     """Load the libraries, so that the first film does not wait for them."""
     process = _context.Process(target=_nothing, daemon=True)
-    process.start()
+    _start(process)
     process.join()
 
 
@@ -82,7 +84,7 @@ def decode_confined(content: bytes, *, frame: int = 1, maximum_pixels: int, side
         process = _context.Process(target=_work, args=(theirs, DECODER, frame, maximum_pixels, side), daemon=True)
         # Its end ends whatever is waited for here, in the middle of a message too.
         patience = threading.Timer(WAIT_SECONDS, process.kill)
-        process.start()
+        _start(process)
         patience.start()
         try:
             theirs.close()
@@ -114,6 +116,23 @@ async def decoded(content: bytes, *, frame: int = 1, maximum_pixels: int) -> Fil
     """
     reading = partial(decode_confined, content, frame=frame, maximum_pixels=maximum_pixels)
     return await asyncio.get_running_loop().run_in_executor(_waiting, reading)
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process that does not load the main module.
+
+    Each would load it anew, be it the command or a script, for longer than it reads a film.
+    """
+    main = sys.modules["__main__"]
+    with _starting:
+        spec, file = main.__spec__, vars(main).pop("__file__", None)
+        main.__spec__ = None
+        try:
+            process.start()
+        finally:
+            main.__spec__ = spec
+            if file is not None:
+                main.__file__ = file
 
 
 def _nothing() -> None:
