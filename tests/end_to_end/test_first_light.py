@@ -57,7 +57,7 @@ def test_the_difference_map_finds_lesions(configuration: TrainingConfig, models:
     assert test.masks is not None
     with EmbeddedServer(models) as server, Client(server.address) as client, ThreadPoolExecutor(8) as callers:
         bundle = client.model().bundle
-        masks = in_pixels_of_x(test.masks, bundle.image)
+        masks = np.stack([in_pixels_of_x(mask, bundle.image) for mask in test.masks])
         chosen = np.flatnonzero(masks.any((1, 2)))[:IMAGES]
         explanations = list(callers.map(lambda row: client.explain(test.images[row]), chosen))
 

@@ -190,7 +190,8 @@ def test_pictures_and_evidence_come_from_one_inversion(stub: ExplanationServiceS
 def test_no_uncertainty_without_restarts(stub: ExplanationServiceStub, image: Image) -> None:
     wanted = [MapRequest(kind=MAP_KIND_ORIGINAL), MapRequest(kind=MAP_KIND_UNCERTAINTY)]
     for settings in (ExplainSettings(), inverting(restarts=1)):
-        assert refused_field(stub, ExplainRequest(image=image, maps=wanted, settings=settings)) == "maps[1].kind"
+        request = ExplainRequest(image=image, maps=wanted, settings=settings)
+        assert refused_field(stub, request) == "settings.inversion.restarts"
 
 
 def test_more_restarts_than_the_batch_has_places_for_take_turns(models: Path, serving: Serving, image: Image) -> None:

@@ -68,7 +68,7 @@ def test_a_run_with_a_classifier_alone_is_measured_and_compared(tmp_path: Path) 
     measured = run(folder)
     assert measured.exit_code == 0, measured.output
     assert "classifier_auc" in measured.stdout
-    assert json.loads((folder / "evaluation.json").read_text()).keys() == {"run", "metrics", "familiarity"}
+    assert json.loads((folder / "evaluation.json").read_text()).keys() == {"run", "data", "metrics", "familiarity"}
     done = run(folder, "--report", tmp_path / "report", *QUICK)
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report" / "report.json").read_text())

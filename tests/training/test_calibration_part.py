@@ -57,5 +57,5 @@ def test_a_patient_that_is_trained_on_too_is_refused() -> None:
             inverted=np.zeros(1, dtype=np.bool_),
         )
 
-    with pytest.raises(DataError, match="both train and calibration, 'a'"):
+    with pytest.raises(DataError, match="got 1 in both train and calibration"):
         DataSplit(train=of("a"), test=of("b"), calibration=of("a"))

@@ -87,7 +87,7 @@ def being_written(out: Path) -> Iterator[Path]:
     Args:
         out: the bundle's folder, absolute; it must not hold anything.
     """
-    new = not out.parent.exists()
+    new = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as temporary:
@@ -96,9 +96,9 @@ def being_written(out: Path) -> Iterator[Path]:
             yield made
             made.replace(out)
     except BaseException:
-        if new:
-            with suppress(OSError):  # another version came meanwhile
-                out.parent.rmdir()
+        with suppress(OSError):  # something else came there meanwhile
+            for folder in new:
+                folder.rmdir()
         raise
 
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from medxgan.client.studies.errors import QueryError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MOST_DAYS = 31
 """Days that are searched at most where no patient is named."""
@@ -117,7 +119,7 @@ class FoundStudies:
     cut: bool = False
 
 
-def found_study(answer: Dataset) -> FoundStudy:
+def found_study(answer: "Dataset") -> FoundStudy:
     """A study of an archive's answer; raises AttributeError where it has no UID."""
     day = _text(answer, "StudyDate")
     modalities = answer.get("ModalitiesInStudy") or ()
@@ -138,6 +140,6 @@ def _dicom(day: date) -> str:
     return day.isoformat().replace("-", "")
 
 
-def _text(answer: Dataset, name: str) -> str:
+def _text(answer: "Dataset", name: str) -> str:
     value = answer.get(name)
     return "" if value is None else str(value).strip()
