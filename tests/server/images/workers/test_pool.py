@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import data_store
 import imagecodecs
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 import tifffile
 from PIL import Image as PillowImage
+from pydicom.config import disable_value_validation
 from tests.server.images.workers.conftest import given_a_file, held_workers, resting_workers
 
 from medxgan.server.errors import ImageError, ImageTooLargeError, MedxganError, StoppingError
@@ -104,6 +107,18 @@ def test_a_worker_has_loaded_whatever_a_file_needs(running, content: bytes) -> N
     np.testing.assert_array_equal(
         running.runner.run(running.pool.decode(image)).levels, decode_image(image, LIMITS).levels
     )
+
+
+@pytest.mark.parametrize("stated", ["NOT_A_SET", "latin-9", ["ISO 2022 IR 100", "KLINGON"]])
+def test_a_character_set_that_there_is_not_is_no_concern_of_a_picture(running, stated: str | list[str]) -> None:
+    file = io.BytesIO()
+    with disable_value_validation(), warnings.catch_warnings(action="ignore"):
+        dataset = pydicom.dcmread(pydicom.data.get_testdata_file("CT_small.dcm"))
+        dataset.SpecificCharacterSet = stated
+        pydicom.dcmwrite(file, dataset)
+        wanted = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    film = running.runner.run(running.pool.decode(Image(dicom=file.getvalue())))
+    np.testing.assert_allclose(film.levels, wanted)
 
 
 def test_a_tensor_and_a_stated_spacing(running) -> None:

@@ -3,6 +3,7 @@
 A fork takes milliseconds where starting Python takes most of a second, so that each file gets a process of its own.
 """
 
+import encodings
 import gc
 import json
 import logging
@@ -36,6 +37,9 @@ def main(control_file: int, settings: str) -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     load_everything(given["limits"])
+    # A file may name a character set that there is not. Looked for where nothing opens, it would be an error of the
+    # system's; as one that is not there, pydicom takes its own, and no element of the picture is text anyway.
+    encodings.__path__.clear()
     gc.freeze()  # a collection in a worker would copy every page of what was imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a worker ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the server ends its workers itself
