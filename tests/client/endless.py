@@ -1,10 +1,11 @@
 """An archive whose one film has no end."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.archives import serving
 
 HEADER = {
     "00080018": {"vr": "UI", "Value": ["1.2.3.4"]},
@@ -38,11 +39,5 @@ class _Endless(BaseHTTPRequestHandler):
 @contextmanager
 def endless_archive() -> Iterator[str]:
     """The address of its DICOMweb."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Endless) as server:
-        answering = threading.Thread(target=server.serve_forever, args=(0.01,))
-        answering.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-        finally:
-            server.shutdown()
-            answering.join()
+    with serving(_Endless) as url:
+        yield f"{url}/dicom-web"

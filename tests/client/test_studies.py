@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pydicom
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from pydicom.config import disable_value_validation
 from pydicom.data import get_testdata_file
 from pydicom.uid import ComputedRadiographyImageStorage, ParametricMapStorage, generate_uid
+from tests.archives import serving
 from tests.gateway.dcmtk import command, needs_dcmtk
 from tests.gateway.films import content, film
 from tests.gateway.orthanc import MISSING, Orthanc
@@ -207,14 +207,8 @@ def archive_that_answers(told: object) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield f"{url}/dicom-web"
 
 
 @pytest.mark.parametrize("told", [[{}], [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}], {"error": "none"}, [1]])

@@ -1,70 +1,20 @@
-"""HTTP to archives: with a time limit, and who asks."""
+"""HTTP to archives: as the client's, and trusting whom the settings name."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
-
-class TooLongError(requests.RequestException):
-    """An answer is longer than what is taken."""
-
-
-class _Bounded(HTTPAdapter):
-    """An adapter that waits no longer and reads no more than it is told: requests does both for ever."""
-
-    def __init__(self, timeout_s: float, most_bytes: int | None) -> None:
-        self._timeout_s, self._most_bytes = timeout_s, most_bytes
-        super().__init__()
-
-    def send(self, *arguments: Any, **options: Any) -> requests.Response:
-        """Send a request."""
-        answer = super().send(*arguments, **options | {"timeout": self._timeout_s})
-        if self._most_bytes is not None:
-            answer.raw = _BoundedBody(answer.raw, self._most_bytes)
-        return answer
-
-
-class _BoundedBody:
-    """The body of an answer, as urllib3 has it."""
-
-    def __init__(self, raw: Any, most_bytes: int) -> None:
-        self._raw, self._left = raw, most_bytes
-
-    def stream(self, *arguments: Any, **options: Any) -> Iterator[bytes]:
-        for part in self._raw.stream(*arguments, **options):
-            self._left -= len(part)
-            if self._left < 0:
-                self._raw.close()
-                raise TooLongError
-            yield part
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._raw, name)
+from medxgan.client.studies.session import archive_session
 
 
 def session(
     user: str | None, password_file: Path | None, timeout_s: float, most_bytes: int | None = None
 ) -> requests.Session:
-    """A session for one archive.
-
-    Args:
-        user: for basic authentication; None asks without.
-        password_file: file with the password; read now.
-        timeout_s: seconds for each answer.
-        most_bytes: of each answer; None for any number. Asking raises TooLongError where there are more.
+    """A session for one archive; see `archive_session`.
 
     Raises:
-        OSError: the file can't be read.
+        OSError: the file of the password can't be read.
     """
-    made = requests.Session()
-    # The settings say who asks and where: no proxy, no netrc.
-    made.trust_env = False
-    for scheme in ("http://", "https://"):
-        made.mount(scheme, _Bounded(timeout_s, most_bytes))
-    if user is not None:
-        password = "" if password_file is None else password_file.read_text(encoding="utf-8").strip()
-        made.auth = (user, password)
+    made = archive_session(user, password_file, timeout_s, most_bytes)
+    made.verify = True  # the environment has no say here
     return made

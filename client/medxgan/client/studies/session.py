@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -48,13 +48,15 @@ def archive_session(
 
 
 class _Session(requests.Session):
-    """A session that follows an archive only to where films may be fetched from."""
+    """A session that follows an archive only within its own address, or to where films may be fetched from."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Where an answer sends us on to; requests asks before it goes there."""
         target = super().get_redirect_target(resp)
-        if target is not None and not keeps_films_private(urljoin(resp.url, target)):
-            raise RedirectedError
+        if target is not None:
+            address = urljoin(resp.url, target)
+            if urlsplit(address)[:2] != urlsplit(resp.url)[:2] and not keeps_films_private(address):
+                raise RedirectedError
         return target
 
 

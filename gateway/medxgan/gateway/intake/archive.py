@@ -9,8 +9,9 @@ import pydicom
 import requests
 from dicomweb_client.web import DICOMwebClient
 
+from medxgan.client.studies.session import TooLongAnswer
 from medxgan.gateway.clock import Clock
-from medxgan.gateway.http import TooLongError, session
+from medxgan.gateway.http import session
 from medxgan.gateway.intake.reception import Receiver, Reception
 from medxgan.gateway.journal.cursors import Cursors
 from medxgan.gateway.journal.journal import Journal
@@ -97,7 +98,7 @@ class ArchiveQuery:
             film = self._client.retrieve_instance(study, series, instance)
             pydicom.dcmwrite(content, film, enforce_file_format=True)
             announced = str(film.SOPClassUID), instance
-        except TooLongError:
+        except TooLongAnswer:
             return self._receiver.refuse("dicomweb")
         except requests.HTTPError as error:
             if error.response is None or error.response.status_code in _OF_EVERY_OBJECT:
@@ -178,7 +179,7 @@ class OrthancChanges:
             return True
         try:
             film = self._get(f"/instances/{identifier}/file", {})
-        except TooLongError:
+        except TooLongAnswer:
             self._receiver.refuse("dicomweb")
             return True
         return not film.ok or self._receiver.receive(film.content, "dicomweb") is not Reception.NO_ROOM
