@@ -11,7 +11,6 @@ from medxgan.server.errors import ImageError, SettingsError
 from medxgan.server.explanation.request import resolve_settings
 from medxgan.server.explanation.table import MAPS
 from medxgan.server.images.film import Film
-from medxgan.server.images.sent import SentImage
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Stopwatch
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, SOLVER_ADAM
@@ -360,19 +359,6 @@ def test_a_frame_that_the_image_does_not_have_is_refused(answer, linear_loaded, 
     film.frame = 2
     with pytest.raises(ImageError, match=r"^image\.frame: .*got 2"):
         answer(linear_loaded, ClassifyRequest(image=film), linear_engine)
-
-
-@pytest.mark.parametrize("row", [1e-60, 17, 1e200])
-def test_a_pixel_that_there_is_not_is_refused(row: float) -> None:
-    image = Image(encoded=b"PNG", pixel_spacing=PixelSpacing(row_mm=row, column_mm=1))
-    with pytest.raises(ImageError, match=r"^image\.pixel_spacing: expected one side of a pixel at most 16 times"):
-        SentImage.of(image).check()
-
-
-def test_a_dicom_object_states_its_own_spacing() -> None:
-    image = Image(dicom=b"DICM", pixel_spacing=PixelSpacing(row_mm=1, column_mm=1))
-    with pytest.raises(ImageError, match=r"^image\.pixel_spacing: expected none with a DICOM file"):
-        SentImage.of(image).check()
 
 
 def test_the_first_frame_of_one_may_be_named(answer, linear_loaded, linear_engine, film) -> None:
