@@ -1,6 +1,7 @@
 """Shards: what they hold, the order that they are read in, and a training that streams them."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.training.small import SMALL_GENERATOR
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 from typer.testing import CliRunner
 
 from medxgan.training import examples, processes, train_classifier
@@ -27,7 +29,7 @@ from medxgan.training.data.source import ShardsData
 from medxgan.training.dataset import preprocess_images
 from medxgan.training.preprocessing import Preprocess
 from medxgan.training.runs import RunError, build_preprocess
-from medxgan.training.streaming import ShardStream
+from medxgan.training.streaming import ShardStream, end_without_finalizing
 from medxgan.training.train_generator import train_generator
 
 PHANTOM = Path(__file__).parents[2] / "training" / "configs" / "phantom.toml"
@@ -250,6 +252,30 @@ def test_workers_change_nothing(configurations: tuple[TrainingConfig, TrainingCo
     alone = streamed(configurations[1], 3)
     torch.testing.assert_close(streamed(configurations[1], 3, workers=2), alone, atol=0, rtol=0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Scraps(IterableDataset[list[Tensor]]):
+    """So many tensors a batch that a worker is always passing some on."""
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        while True:
+            yield [torch.zeros(50) for _ in range(200)]
+
+
+@pytest.mark.slow
+def test_workers_end_quietly_in_the_midst_of_a_batch(capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(4):
+        loader = DataLoader(
+            Scraps(),
+            batch_size=None,
+            num_workers=2,
+            multiprocessing_context="spawn",
+            worker_init_fn=end_without_finalizing,
+        )
+        turns = iter(loader)
+        next(turns)
+        del turns
+    assert "terminate called" not in capfd.readouterr().err
 
 
 def test_balance_draws_the_rarer_as_often(tmp_path: Path) -> None:

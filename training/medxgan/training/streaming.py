@@ -1,5 +1,7 @@
 """Training images that come from shards while they are needed, through PyTorch's DataLoader."""
 
+import atexit
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +114,7 @@ class ShardStream:
             num_workers=workers,
             # What a fork would copy of the threads of gloo, CUDA and OpenMP is in no state to go on.
             multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=end_without_finalizing,
             # Its own: the training's random numbers stay what they are without a loader.
             generator=torch.Generator(),
         )
@@ -119,6 +122,15 @@ class ShardStream:
         turns = iter(loader)
         while True:
             yield Pictures.joined([next(turns) for _ in range(max(1, workers))])
+
+
+def end_without_finalizing(_worker: int) -> None:
+    """Lets a worker end as a forked one does, without finalizing the interpreter.
+
+    The thread that passes on what it read may be in the midst of a tensor then. Python ends such a thread where it next
+    asks for the interpreter, below frames of C++ that mustn't be unwound, and the worker dies of SIGABRT.
+    """
+    atexit.register(os._exit, 0)
 
 
 class _Rows(IterableDataset[Pictures]):
