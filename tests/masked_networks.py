@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from medxgan.training.networks import FeatureEncoder, MaskedGenerator, ResidualClassifier
+from medxgan.training.networks import FeatureEncoder, MaskedGenerator, ResidualClassifier, ResidualEncoder
 
 SIZE = 64
 
@@ -20,3 +20,12 @@ def masked_networks(pictures: Tensor) -> tuple[FeatureEncoder, MaskedGenerator, 
     for network in (generator, classifier, encoder):
         network.requires_grad_(False)
     return encoder, generator, classifier
+
+
+def residual_network(generator: MaskedGenerator, *, anatomy_alone: bool) -> ResidualEncoder:
+    """One that moves codes, without sense."""
+    torch.manual_seed(2)
+    residual = ResidualEncoder(generator, (4, 6, 8, 8), anatomy_alone=anatomy_alone)
+    for parameter in [*residual.detail.parameters(), *residual.project.parameters()]:
+        torch.nn.init.normal_(parameter, std=0.1)
+    return residual.eval().requires_grad_(False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.masked_networks import SIZE, masked_networks
+from tests.masked_networks import SIZE, masked_networks, residual_network
 
 from medxgan.bundle import load_bundle
 from medxgan.client import Client, MapKind
@@ -14,7 +14,7 @@ from medxgan.export.bundle import export_bundle
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.familiarity import Familiarity, FamiliarityCheck
 from medxgan.training.model import TrainedModel
-from medxgan.training.networks import CorrectedEncoder, FeatureEncoder, MaskedGenerator
+from medxgan.training.networks import CorrectedEncoder, FeatureEncoder, MaskedGenerator, RefinedEncoder
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import InversionSpecification
 
@@ -53,7 +53,7 @@ def models(model: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def test_corrections_of_the_guess_are_part_of_the_graph(model: TrainedModel, tmp_path: Path) -> None:
+def test_corrections_of_the_guess_and_passes_are_part_of_the_graph(model: TrainedModel, tmp_path: Path) -> None:
     """Export compares what OPEN finds with `torch.autograd`, and refuses to write another."""
     assert isinstance(model.encoder, FeatureEncoder)
     assert isinstance(model.generator, MaskedGenerator)
@@ -62,7 +62,9 @@ def test_corrections_of_the_guess_are_part_of_the_graph(model: TrainedModel, tmp
     held.CopyFrom(model.inversion)
     held.pathology_rate = 0
     corrected = CorrectedEncoder(model.encoder, model.generator, model.classifier, 2, -3.0)
-    export_bundle(replace(model, encoder=corrected, inversion=held), tmp_path / "masked" / "1")
+    residual = residual_network(model.generator, anatomy_alone=True)
+    refined = RefinedEncoder(corrected, model.generator, residual, 2)
+    export_bundle(replace(model, encoder=refined, inversion=held), tmp_path / "masked" / "1")
     levels = np.random.default_rng(0).integers(0, 4096, (90, 120)).astype(np.uint16)
     with EmbeddedServer(tmp_path, "cpu") as server, Client(server.address) as client:
         explanation = client.explain(levels, maps=[MapKind.ORIGINAL, MapKind.APPLIED_NEGATIVE])
@@ -71,7 +73,7 @@ def test_corrections_of_the_guess_are_part_of_the_graph(model: TrainedModel, tmp
         torch.sigmoid(
             model.classifier((x - model.generator.pathology(z[:, model.generator.z1_size :])[0]).clamp(-1, 1))
         )
-        for z in (model.encoder(x), corrected(x))
+        for z in (model.encoder(x), refined(x))
     )
     assert found.item() < guessed.item() - 1e-3
     assert explanation.scores.applied_negative.probability == pytest.approx(found.item(), abs=1e-4)

@@ -61,8 +61,14 @@ def test_a_mistake_is_named(tmp_path: Path, change: str, named: str) -> None:
 
 @pytest.mark.parametrize(
     ("app", "arguments"),
-    [(train, ["classifier"]), (train, ["generator"]), (train, ["encoder"]), (data, ["shard"])],
-    ids=["classifier", "generator", "encoder", "shard"],
+    [
+        (train, ["classifier"]),
+        (train, ["generator"]),
+        (train, ["encoder"]),
+        (train, ["refinement"]),
+        (data, ["shard"]),
+    ],
+    ids=["classifier", "generator", "encoder", "refinement", "shard"],
 )
 @pytest.mark.parametrize("content", [b"[image\n", b"\xff\xfe"])
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path, app: Typer, arguments: list[str], content: bytes) -> None:

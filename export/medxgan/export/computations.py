@@ -92,7 +92,7 @@ def computations(model: TrainedModel, description: Bundle) -> Iterator[Computati
     scored = trace(Scored(classifier), [x], gradient_decompositions(), classifier.body)
     yield _computation(GRAPH_ROLE_CLASSIFIER, scored, description)
     encoder: nn.Module | None = None if model.encoder is None else folded(model.encoder)
-    if isinstance(encoder, CorrectedEncoder):
+    if encoder is not None and any(isinstance(each, CorrectedEncoder) for each in encoder.modules()):
         # It takes gradients, which no runtime does.
         encoder = trace(encoder, [x], gradient_decompositions(), classifier.body)
     familiarity = None if model.familiarity is None else folded(model.familiarity.measures)

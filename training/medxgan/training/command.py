@@ -18,12 +18,13 @@ from medxgan.training.runs import Run, RunError
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_encoder import train_encoder
 from medxgan.training.train_generator import train_generator
+from medxgan.training.train_refinement import train_refinement
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file that describes the training.", dir_okay=False)]
 Out = Annotated[Path, typer.Option("--out", help="Run folder; made, or gone on with.", file_okay=False)]
 DataRoot = Annotated[Path, typer.Option("--data", help="Folder that paths of the data section start from.")]
 
-train = typer.Typer(help="Train a classifier, a generator or an encoder.", no_args_is_help=True)
+train = typer.Typer(help="Train a classifier, a generator, an encoder or its refinement.", no_args_is_help=True)
 
 
 @train.command("classifier")
@@ -64,6 +65,12 @@ def generator_command(
 def encoder_command(config: Config, out: Out, data: DataRoot = Path("data")) -> None:
     """Train an encoder alone, against the run's generator."""
     _train(lambda: train_encoder(load_configuration(config), data, out), config)
+
+
+@train.command("refinement")
+def refinement_command(config: Config, out: Out, data: DataRoot = Path("data")) -> None:
+    """Train passes that refine the encoder's guess, so that fewer steps do; goes on from the last checkpoint."""
+    _train(lambda: train_refinement(load_configuration(config), data, out), config)
 
 
 data = typer.Typer(help="Make data ready for training.", no_args_is_help=True)

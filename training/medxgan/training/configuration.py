@@ -232,6 +232,16 @@ class EncoderConfig(Section):
     learning_rate: float = Field(1e-3, gt=0)
 
 
+class RefinementConfig(Section):
+    """Passes that refine the encoder's guess, and their training against the frozen generator."""
+
+    passes: int = Field(0, ge=0, description="0: the guess is left as it is.")
+    channels: tuple[int, int, int, int] = (32, 48, 64, 96)
+    steps: int = Field(1600, ge=1)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+
+
 class FamiliarityConfig(Section):
     """The measures that tell images unlike the training's; see `medxgan.training.familiarity`."""
 
@@ -286,6 +296,7 @@ class TrainingConfig(Section):
     external_classifier: ExternalClassifierConfig | None = None
     generator: GeneratorConfig = GeneratorConfig()
     encoder: EncoderConfig = EncoderConfig()
+    refinement: RefinementConfig = RefinementConfig()
     familiarity: FamiliarityConfig = FamiliarityConfig()
     inversion: InversionConfig = InversionConfig()
     card: CardConfig
@@ -302,6 +313,12 @@ class TrainingConfig(Section):
             raise ValueError('generator.form: "masked" needs classifier.form = "residual"')
         if self.inversion.corrections and (self.generator.form != "masked" or self.inversion.pathology_rate > 0):
             raise ValueError('inversion.corrections: needs generator.form = "masked" and inversion.pathology_rate = 0')
+        if self.refinement.passes:
+            generator = self.generator
+            if generator.form == "plain" or not generator.encoder_channels:
+                raise ValueError("refinement.passes: needs generator.encoder_channels, and a form with two branches")
+            if not generator.fine_z1 or not generator.fine_z2:
+                raise ValueError("refinement.passes: needs generator.fine_z1 and generator.fine_z2")
         if self.image.size // self.generator.judged_reduction < 2 * COARSEST_SIDE:
             raise ValueError(f"generator.judged_reduction: leaves less than {2 * COARSEST_SIDE} pixels")
         smallest = COARSEST_SIDE * FINE_STRIDE

@@ -20,6 +20,8 @@ def keep_run(run: Run, out: Path) -> None:
     if run.has("generator"):
         names = {name: name for name in ("average.generator", "average.encoder")}
         keep_weights(run.checkpoint("generator"), names, kept.checkpoint("generator"))
+    if run.has("refinement"):
+        keep_weights(run.checkpoint("refinement"), {"residual": "residual"}, kept.checkpoint("refinement"))
     familiarity = run.familiarity()
     if familiarity is not None:
         kept.save_familiarity(familiarity)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from medxgan.training.familiarity import FamiliarityCheck
-from medxgan.training.networks import CorrectedEncoder, Encoder, ExplainedClassifier, Generator
+from medxgan.training.networks import ExplainedClassifier, Generator
 from medxgan.training.preprocessing import Preprocess
 from medxgan.v1.bundle_pb2 import (
     Classification,
@@ -34,7 +36,7 @@ class TrainedModel:
     preprocess: Preprocess
     classifier: ExplainedClassifier
     generator: Generator | None
-    encoder: Encoder | CorrectedEncoder | None
+    encoder: nn.Module | None
     image: ImageSpecification
     classification: Classification
     inversion: InversionSpecification | None

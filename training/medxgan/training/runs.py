@@ -4,6 +4,7 @@ RUN/options.json              the configuration in force and the versions of the
 RUN/classifier/               checkpoint.safetensors, metrics.jsonl, TensorBoard events
 RUN/generator/                the same, and samples/step-NNNNNN.png from fixed noise
 RUN/encoder/                  the same, where an encoder was trained on its own
+RUN/refinement/               the same, where passes were trained that refine the encoder's guess
 RUN/familiarity/              checkpoint.safetensors, familiarity.json: measures and their maxima
 """
 
@@ -15,8 +16,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from google.protobuf import json_format
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from medxgan.training import processes
@@ -43,7 +44,9 @@ from medxgan.training.networks import (
     Generator,
     MaskedGenerator,
     PlainGenerator,
+    RefinedEncoder,
     ResidualClassifier,
+    ResidualEncoder,
     TwoBranchGenerator,
 )
 from medxgan.training.networks.channels import decoder_channels, encoder_channels
@@ -106,11 +109,11 @@ class Run:
         return stored
 
     def checkpoint(self, part: str) -> Path:
-        """Checkpoint file of "classifier", "generator" or "encoder"."""
+        """Checkpoint file of a part: "classifier", "generator", "encoder", "refinement"."""
         return self.folder / part / CHECKPOINT
 
     def has(self, part: str) -> bool:
-        """Whether "classifier", "generator" or "encoder" has been trained in this run."""
+        """Whether a part has been trained in this run."""
         return self.checkpoint(part).exists()
 
     def classifier(self) -> ExplainedClassifier:
@@ -161,8 +164,24 @@ class Run:
 
     def explaining_encoder(
         self, generator: Generator, encoder: Encoder | None, classifier: ExplainedClassifier
+    ) -> nn.Module | None:
+        """What finds the codes of an image to explain: the guess, refined where the configuration says so.
+
+        Raises:
+            RunError: it says so, and the passes have not been trained.
+        """
+        guessing = self.guessing_encoder(generator, encoder, classifier)
+        passes = self.configuration.refinement.passes
+        if not passes or guessing is None or not isinstance(generator, TwoBranchGenerator | MaskedGenerator):
+            return guessing
+        residual = build_residual_encoder(self.configuration, generator)
+        self._load("refinement", {"residual": residual})
+        return RefinedEncoder(guessing, generator, residual, passes).eval().requires_grad_(False)
+
+    def guessing_encoder(
+        self, generator: Generator, encoder: Encoder | None, classifier: ExplainedClassifier
     ) -> Encoder | CorrectedEncoder | None:
-        """What guesses the codes of an image to explain: the encoder, corrected where the configuration says so."""
+        """What makes the first guess of them: the encoder, corrected where the configuration says so."""
         settings = self.configuration.inversion
         if not settings.corrections or not isinstance(generator, MaskedGenerator) or encoder is None:
             return encoder
@@ -189,7 +208,7 @@ class Run:
         description = json_format.Parse(file.with_name(FAMILIARITY).read_text(encoding="utf-8"), FamiliarityMessage())
         return FamiliarityCheck(measures.eval().requires_grad_(False), description)
 
-    def _load(self, part: str, modules: Mapping[str, torch.nn.Module]) -> None:
+    def _load(self, part: str, modules: Mapping[str, nn.Module]) -> None:
         file = self.checkpoint(part)
         if not file.exists():
             raise RunError(f"{self.folder}: has no {part} yet; run `medxgan train {part}` with --out {self.folder}")
@@ -286,6 +305,14 @@ def build_feature_encoder(configuration: TrainingConfig, generator: MaskedGenera
     return FeatureEncoder(generator, classifier, configuration.classifier.channels[-2:], channels)
 
 
+def build_residual_encoder(
+    configuration: TrainingConfig, generator: TwoBranchGenerator | MaskedGenerator
+) -> ResidualEncoder:
+    """An untrained network that moves the codes of a guess; of those, z1 alone where the inversion holds z2."""
+    held = configuration.inversion.pathology_rate == 0
+    return ResidualEncoder(generator, configuration.refinement.channels, anatomy_alone=held)
+
+
 def build_preprocess(configuration: TrainingConfig | ServedClassifierConfig) -> Preprocess:
     """The preprocessing as configured."""
     image = configuration.image
@@ -314,6 +341,8 @@ def load_trained_model(folder: Path) -> TrainedModel:
         encoder = run.explaining_encoder(generator, guessing, classifier)
         sections["generator"] = configuration.generator.model_dump_json()
         sections["inversion"] = configuration.inversion.model_dump_json()
+        if configuration.refinement.passes:
+            sections["refinement"] = configuration.refinement.model_dump_json()
     return TrainedModel(
         preprocess=build_preprocess(configuration),
         classifier=classifier,

@@ -1,22 +1,18 @@
 """Training of an encoder alone, against the frozen generator and classifier."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import seed_everything
 from rich.progress import track
-from torch import Tensor
 
 from medxgan.training import processes
 from medxgan.training.checkpoint import save_checkpoint
 from medxgan.training.configuration import TrainingConfig
-from medxgan.training.data.source import ShardsData
-from medxgan.training.dataset import preprocess_images
 from medxgan.training.objective import draw_codes
-from medxgan.training.runs import Run, RunLog, build_encoder, build_preprocess
-from medxgan.training.streaming import ShardStream
+from medxgan.training.runs import Run, RunLog, build_encoder
+from medxgan.training.unlabelled import pictures
 
 LOG_INTERVAL = 50
 
@@ -43,7 +39,7 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
     log = RunLog(out / "encoder")
 
     # --- Data and network ---
-    pictures_of_steps = _pictures(configuration, data_root, fabric)
+    pictures_of_steps = pictures(configuration, data_root, fabric, settings.batch_size, "encoder.batch_size")
     encoder = build_encoder(settings.channels, generator)
     processes.over_whole_batch(encoder)
     fabric.to_device(encoder)
@@ -51,11 +47,11 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
 
     # --- Training ---
     for step in track(range(1, settings.steps + 1), "encoder", disable=not fabric.is_global_zero):
-        pictures = next(pictures_of_steps)
+        x = next(pictures_of_steps)
         with torch.no_grad():
-            z, _ = draw_codes(generator, len(pictures), pictures.device)
+            z, _ = draw_codes(generator, len(x), x.device)
             sample = generator(z)
-        reconstruction = F.mse_loss(generator(encoder(pictures)), pictures)
+        reconstruction = F.mse_loss(generator(encoder(x)), x)
         code = F.mse_loss(encoder(sample), z)
         optimizer.zero_grad()
         fabric.backward(10 * reconstruction + code)
@@ -69,16 +65,3 @@ def train_encoder(configuration: TrainingConfig, data_root: Path, out: Path) -> 
         save_checkpoint(run.checkpoint("encoder"), settings.steps, {"encoder": encoder})
     processes.barrier()
     return run
-
-
-def _pictures(configuration: TrainingConfig, data_root: Path, fabric: Fabric) -> Iterator[Tensor]:
-    """This process's pictures of every step, without end."""
-    preprocess, size = build_preprocess(configuration), configuration.encoder.batch_size
-    if isinstance(configuration.data, ShardsData):
-        for rows in ShardStream(configuration.data, data_root, preprocess).batches(size, field="encoder.batch_size"):
-            yield fabric.to_device(rows.x)
-    split = configuration.data.load(data_root)
-    split.check_training()
-    x = fabric.to_device(preprocess_images(preprocess, split.train).x)
-    while True:
-        yield x[processes.own_rows(torch.randint(0, len(x), (size,)))]

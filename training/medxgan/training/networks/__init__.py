@@ -8,6 +8,7 @@ from medxgan.training.networks.external_classifier import ExternalClassifier
 from medxgan.training.networks.feature_encoder import FeatureEncoder
 from medxgan.training.networks.generator import Generator, PlainGenerator, TwoBranchGenerator
 from medxgan.training.networks.masked_generator import MaskedGenerator
+from medxgan.training.networks.refined_encoder import RefinedEncoder, ResidualEncoder
 from medxgan.training.networks.residual_classifier import ResidualClassifier
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Generator",
     "MaskedGenerator",
     "PlainGenerator",
+    "RefinedEncoder",
     "ResidualClassifier",
+    "ResidualEncoder",
     "TwoBranchGenerator",
 ]
