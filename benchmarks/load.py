@@ -1,6 +1,6 @@
 """A server under load, against the same inversion behind Triton and behind PyTorch eager.
 
-    python benchmarks/load.py models/chest/7 --run training/weights/chest-128 [--copies N] [--against COMMIT]
+    python benchmarks/load.py models/chest/8 --run training/weights/chest-128 [--copies N] [--against COMMIT]
         [--triton PYTHON]
 
 Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open loop: callers that come by chance
