@@ -39,7 +39,7 @@ from medxgan.server.wire.interceptor import AnswerLimits, RequestInterceptor, St
 from medxgan.server.wire.probes import ProbeInterceptor
 from medxgan.server.wire.reflection import ReflectionInterceptor
 from medxgan.server.wire.refusals import RefusalLog
-from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
+from medxgan.server.wire.service import SERVICE_NAME, TAKES_A_PLACE, ExplanationService
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1 import explanation_pb2_grpc
 
@@ -112,8 +112,19 @@ class Services:
         access = Access(authentication, limits, metrics, refusals)
         most = settings.deadline_ceiling_seconds
         answers = AnswerLimits(most, min(most, settings.upload_timeout_seconds))
+        self._decoder = decoder or decoder_pool(settings)
+        explaining = Explaining(repository, uploads, self._decoder, telemetry, on_demand)
         self._requests = [
-            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces, refusals, answers),
+            RequestInterceptor(
+                SERVICE_NAME,
+                uploads,
+                metrics,
+                shedding,
+                self._traces,
+                refusals,
+                answers,
+                check_room=lambda method, caller: explaining.check_room(caller) if method in TAKES_A_PLACE else None,
+            ),
             RequestInterceptor(
                 open_inference.SERVICE_NAME,
                 uploads,
@@ -133,8 +144,6 @@ class Services:
             ReflectionInterceptor(uploads, settings.stream_idle_seconds, settings.deadline_ceiling_seconds),
             *self._requests,
         ]
-        self._decoder = decoder or decoder_pool(settings)
-        explaining = Explaining(repository, uploads, self._decoder, telemetry, on_demand)
         self._explanations = ExplanationService(
             repository, explaining, telemetry.statistics, server_description(settings), on_demand
         )

@@ -39,6 +39,7 @@ RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitabl
 Deserialize = Callable[[bytes], Message]
 Detach = Callable[[Message], tuple[Message, bytes]]
 Refuse = Callable[[status_pb2.Status], Awaitable[None]]
+CheckRoom = Callable[[str, str], None]
 StreamError = Callable[[status_pb2.Status, Message | None], Message]
 
 _LARGE_BYTES = 2**20
@@ -90,6 +91,8 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         limits: of the answers.
         detach: takes the bytes of its image out of a request.
         streams: of requests; None: the service takes none.
+        check_room: called with the method and who calls before a message is received; raises where there is no
+            room for a request, whatever its message says.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         limits: AnswerLimits = AnswerLimits(),
         detach: Detach = detached,
         streams: Streams | None = None,
+        check_room: CheckRoom = lambda method, caller: None,  # noqa: ARG005
     ) -> None:
         self._metrics = metrics
         self._service = service
@@ -114,6 +118,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._refusals = refusals
         self._limits = limits
         self._streams = streams
+        self._check_room = check_room
         self._running = 0
         self._refuses = False
         self._idle = asyncio.Event()
@@ -169,8 +174,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             with self._counted():
                 async with self._answer(name, context, refuse), at_most(self._limits.seconds):
                     with self._let_in():
-                        caller = counted_as(caller_of(context))
-                        async with self._uploads.received(messages, caller, context.peer()) as upload:
+                        caller = caller_of(context)
+                        self._check_room(name, caller)
+                        async with self._uploads.received(messages, counted_as(caller), context.peer()) as upload:
                             return await method(await self._parsed(deserialize, upload), written)
             return None
 
