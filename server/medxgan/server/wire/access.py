@@ -96,6 +96,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
 
     async def intercept_service(
         self,
@@ -103,16 +104,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         """Called by gRPC for every request, before its message has come."""
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        if (known := self._handlers.get(method)) is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or role_of(method) is None:
             return handler
         name, make = _KINDS[handler.request_streaming, handler.response_streaming]
-        return make(
+        # What the interceptors inside make of a method is the same for every call of it.
+        self._handlers[method] = guarded = make(
             self._guarded(method, getattr(handler, name)),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+        return guarded
 
     def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
         async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
