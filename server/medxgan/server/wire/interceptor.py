@@ -1,4 +1,4 @@
-"""Around every request: it is received within bounds, has one log line, and a status for whatever goes wrong."""
+"""Around every request: it is received within bounds, has a log line, and a status for whatever goes wrong."""
 
 import asyncio
 import secrets
