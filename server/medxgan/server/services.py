@@ -38,7 +38,8 @@ from medxgan.server.wire.health import MODEL_PREFIX, Health
 from medxgan.server.wire.interceptor import AnswerLimits, RequestInterceptor, Streams
 from medxgan.server.wire.probes import ProbeInterceptor
 from medxgan.server.wire.reflection import ReflectionInterceptor
-from medxgan.server.wire.service import SERVICE_NAME, ExplanationService
+from medxgan.server.wire.refusals import RefusalLog
+from medxgan.server.wire.service import SERVICE_NAME, TAKES_A_PLACE, ExplanationService
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 from medxgan.v1 import explanation_pb2_grpc
 
@@ -106,17 +107,31 @@ class Services:
         )
         bound = memory_bound(settings.maximum_memory_bytes)
         shedding = Shedding(bound, settings.retry_delay_seconds, uploads.give_back_memory)
-        access = Access(authentication, _caller_limits(settings, settings.maximum_rate_per_caller), metrics)
+        self._refusals = refusals = RefusalLog()
+        limits = _caller_limits(settings, settings.maximum_rate_per_caller)
+        access = Access(authentication, limits, metrics, refusals)
         most = settings.deadline_ceiling_seconds
         answers = AnswerLimits(most, min(most, settings.upload_timeout_seconds))
+        self._decoder = decoder or decoder_pool(settings)
+        explaining = Explaining(repository, uploads, self._decoder, telemetry, on_demand)
         self._requests = [
-            RequestInterceptor(SERVICE_NAME, uploads, metrics, shedding, self._traces, answers),
+            RequestInterceptor(
+                SERVICE_NAME,
+                uploads,
+                metrics,
+                shedding,
+                self._traces,
+                refusals,
+                answers,
+                check_room=lambda method, caller: explaining.check_room(caller) if method in TAKES_A_PLACE else None,
+            ),
             RequestInterceptor(
                 open_inference.SERVICE_NAME,
                 uploads,
                 metrics,
                 shedding,
                 self._traces,
+                refusals,
                 answers,
                 inputs.detached,
                 Streams(access, open_inference.stream_error, settings.stream_idle_seconds),
@@ -129,8 +144,6 @@ class Services:
             ReflectionInterceptor(uploads, settings.stream_idle_seconds, settings.deadline_ceiling_seconds),
             *self._requests,
         ]
-        self._decoder = decoder or decoder_pool(settings)
-        explaining = Explaining(repository, uploads, self._decoder, telemetry, on_demand)
         self._explanations = ExplanationService(
             repository, explaining, telemetry.statistics, server_description(settings), on_demand
         )
@@ -213,7 +226,8 @@ class Services:
         await self.control.stop()
 
     async def close(self) -> None:
-        """Write what is still to be written of traces and the audit trail."""
+        """Write what is still to be written of the log, traces and the audit trail."""
+        self._refusals.tell()
         await asyncio.to_thread(self._traces.end)
         if self._trail is not None:
             _log.info("audit_closed", last_hash=self._trail.last_hash)

@@ -1,6 +1,6 @@
 """The bound on the work that a model takes on, and on one caller's part of it."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from random import Random
 
@@ -45,6 +45,27 @@ def test_it_never_holds_more_than_there_is_room_for(places: int, arrivals: list[
                 pytest.fail("let in beside a full model")
             assert refusal.value.retry_delay == 1.5
         assert admitted.inside == len(inside)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(1, 4)), max_size=12), st.sampled_from("abcd"))
+def test_what_is_refused_before_its_cost_is_known_would_be_refused_at_any_cost(
+    holders: list[tuple[str, float]], caller: str
+) -> None:
+    admitted = admission(6, share=0.5)
+    with ExitStack() as held:
+        for holder, cost in holders:
+            with suppress(BusyError):
+                held.enter_context(admitted.enter(holder, cost))
+        before = admitted.inside
+        refusals = []
+        for ask in (lambda: admitted.check(caller), lambda: held.enter_context(admitted.enter(caller))):
+            assert admitted.inside == before, "who is only checked holds nothing"
+            try:
+                ask()
+            except BusyError as busy:
+                refusals.append((str(busy), busy.retry_delay))
+        assert len(refusals) in (0, 2)
+        assert len(set(refusals)) <= 1
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:

@@ -14,6 +14,7 @@ from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.tokens import digest
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.access import Access, AccessInterceptor
+from medxgan.server.wire.refusals import RefusalLog
 
 TOKENS = {role: secrets.token_hex(32) for role in ("explain", "admin")}
 
@@ -60,7 +61,7 @@ def ask(address: str, method: str, token: str) -> bytes | grpc.StatusCode:
 
 async def called(method: str, token: str, file: Path, metrics: Metrics) -> bytes | grpc.StatusCode:
     """What comes of a method of a service that is new."""
-    access = Access(Authentication(file), CallerLimits(8, 0, 1), metrics)
+    access = Access(Authentication(file), CallerLimits(8, 0, 1), metrics, RefusalLog())
     server = grpc.aio.server(interceptors=[AccessInterceptor(access)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("new.Service", HANDLERS),))
     port = server.add_insecure_port("127.0.0.1:0")

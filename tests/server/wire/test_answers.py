@@ -15,6 +15,7 @@ from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.tracing import Traces
 from medxgan.server.wire.access import Access, AccessInterceptor
 from medxgan.server.wire.interceptor import AnswerLimits, RequestInterceptor, Streams
+from medxgan.server.wire.refusals import RefusalLog
 from medxgan.server.wire.streams import AnswerStream
 from medxgan.server.wire.uploads import UploadLimits, Uploads
 
@@ -60,11 +61,11 @@ class Running:
 
     def __init__(self, limits: AnswerLimits) -> None:
         self.service, self.metrics = Service(), Metrics()
-        access = Access(None, CallerLimits(8, 0, 1), self.metrics)
+        access = Access(None, CallerLimits(8, 0, 1), self.metrics, RefusalLog())
         uploads = Uploads(UploadLimits(8, 8, 2**26, 2**26, 3600))
         streams = Streams(access, error_of, 3600)
         interceptor = RequestInterceptor(
-            SERVICE, uploads, self.metrics, Shedding(), Traces(), limits=limits, streams=streams
+            SERVICE, uploads, self.metrics, Shedding(), Traces(), RefusalLog(), limits=limits, streams=streams
         )
         self.grpc = grpc.aio.server(interceptors=[AccessInterceptor(access), interceptor])
         codec = {"request_deserializer": StringValue.FromString, "response_serializer": BytesValue.SerializeToString}

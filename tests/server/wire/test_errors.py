@@ -30,6 +30,7 @@ from medxgan.server.shedding import Shedding
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.telemetry.tracing import Traces
 from medxgan.server.wire.interceptor import RequestInterceptor
+from medxgan.server.wire.refusals import RefusalLog
 from medxgan.server.wire.service import SERVICE_NAME
 from medxgan.server.wire.status import known_status, status_code, to_wire
 from medxgan.server.wire.uploads import UploadLimits, Uploads
@@ -123,7 +124,7 @@ class FaultyService(ExplanationServiceServicer):
 async def call_faulty_service(method: str, request: Message, stopping: bool = False) -> grpc.aio.AioRpcError | None:
     """What a caller of one method gets to hear, also of a server that is stopping."""
     uploads = Uploads(UploadLimits(8, 8, 2**26, 2**26, 30))
-    interceptor = RequestInterceptor(SERVICE_NAME, uploads, Metrics(), Shedding(), Traces())
+    interceptor = RequestInterceptor(SERVICE_NAME, uploads, Metrics(), Shedding(), Traces(), RefusalLog())
     if stopping:
         interceptor.refuse()
     server = grpc.aio.server(interceptors=[interceptor])

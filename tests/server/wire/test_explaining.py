@@ -1,17 +1,20 @@
-"""Where a request's time goes on its way to its explanation."""
+"""The way of a request to its explanation: where its time goes, and where it ends early."""
 
 import asyncio
 import time
 from contextlib import AsyncExitStack
 
 import numpy as np
+import pytest
 from tests.server.linear import SIDE
 
 from medxgan.bundle import LoadedBundle
+from medxgan.server.errors import BusyError
 from medxgan.server.images.limits import ImageLimits
 from medxgan.server.images.sent import SentImage
 from medxgan.server.images.workers.pool import DecoderPool
 from medxgan.server.models.admission import ModelCapacity
+from medxgan.server.models.on_demand import OnDemand
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.settings import ServerSettings
@@ -70,3 +73,18 @@ def test_waiting_for_the_turn_to_be_decoded_is_waiting(linear_engine, linear_loa
         assert decoding <= opening, "a part of it, in which nothing was waited for"
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_a_model_that_is_not_loaded_yet_may_have_room(linear_engine, linear_loaded: LoadedBundle) -> None:
+    async def scenario() -> None:
+        model = ServedModel(linear_loaded, [linear_engine], ModelCapacity(maximum_rows=1, maximum_waiting=0))
+        repository = ModelRepository([model])
+        uploads, telemetry = Uploads(UploadLimits(8, 8, 2**26, 2**26, 30)), Telemetry()
+        decoder = DecoderPool(ImageLimits(100, 10_000, 100_000))
+        on_demand = OnDemand([linear_loaded], repository, lambda name: asyncio.sleep(0))
+        with model.admission.enter("another"):
+            with pytest.raises(BusyError):
+                Explaining(repository, uploads, decoder, telemetry).check_room("one")
+            Explaining(repository, uploads, decoder, telemetry, on_demand).check_room("one")
+
+    asyncio.run(scenario())

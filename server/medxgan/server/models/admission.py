@@ -74,6 +74,21 @@ class Admission:
         """Work under way or waiting."""
         return sum(self._inside.values())
 
+    def check(self, caller: str, cost: float = LEAST) -> None:
+        """Refuse what there is no room for, without holding a place: before the cost is known, what costs least.
+
+        Args:
+            caller: who asks.
+            cost: of the request, at most what a caller may hold.
+
+        Raises:
+            BusyError: as `enter`.
+        """
+        if self.inside + cost > self._capacity:
+            raise BusyError("the model has as many requests as it takes", self._retry_delay)
+        if self._inside.get(caller, 0.0) + cost > self._caller_capacity:
+            raise BusyError("the caller has as many requests with the model as one caller may have", self._retry_delay)
+
     @contextmanager
     def enter(self, caller: str, cost: float = LEAST) -> Iterator[None]:
         """Hold the place of one request for its time.
@@ -86,10 +101,7 @@ class Admission:
             BusyError: there is no room for it, or the caller holds its share already.
         """
         cost = min(round(cost * _GRAIN) / _GRAIN, self._caller_capacity)
-        if self.inside + cost > self._capacity:
-            raise BusyError("the model has as many requests as it takes", self._retry_delay)
-        if self._inside[caller] + cost > self._caller_capacity:
-            raise BusyError("the caller has as many requests with the model as one caller may have", self._retry_delay)
+        self.check(caller, cost)
         self._inside[caller] += cost
         try:
             yield

@@ -131,6 +131,12 @@ class ModelRepository:
         versions = self._models.get(self._name_of_default())
         return None if versions is None else versions[max(versions)]
 
+    @property
+    def only(self) -> ServedModel | None:
+        """The one version of the one model that is served; None where there are several, or none."""
+        versions = [version for name in self._models.values() for version in name.values()]
+        return versions[0] if len(versions) == 1 else None
+
     def select(self, selector: explanation_pb2.ModelSelector) -> ServedModel:
         """Find a model. No name means the default, no version the numerically highest.
 

@@ -17,6 +17,7 @@ from medxgan.server.open_inference.models import InferenceModel
 from medxgan.server.open_inference.outputs import infer_response, requested_outputs
 from medxgan.server.open_inference.shared_memory import SharedMemory
 from medxgan.server.telemetry.statistics import Course, Statistics
+from medxgan.server.wire.callers import counted_as
 from medxgan.server.wire.explaining import Explaining, telling
 from medxgan.server.wire.responses import explain_response
 from medxgan.server.wire.uploads import Uploads
@@ -69,6 +70,7 @@ class Inferences:
         counted = self._statistics.counted((model.name, model.version))
         with ExitStack() as holding, counted as course, parameters.named_as_sent():
             holding.enter_context(model.served.held())
+            model.served.admission.check(counted_as(caller))  # before anything is read or copied
             seconds = parameters.timeout_seconds(request.parameters)
             start = partial(self._explain, request, model, caller, course, holding)
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ class Statistics:
     """Counts the requests of every model, and where their time went. Used from one event loop; read from any thread."""
 
     def __init__(self) -> None:
-        self._counts: dict[Model, Counts] = {}
+        self._counts: defaultdict[Model, Counts] = defaultdict(Counts)
         self._courses: dict[Course, None] = {}
 
     def know(self, model: Model) -> None:
@@ -132,12 +133,12 @@ class Statistics:
             yield course
         except BaseException as error:
             if course.model is not None:
-                counts = self._counts.setdefault(course.model, Counts())
+                counts = self._counts[course.model]
                 counts.failures[FailureReason.of(error)].add(time.perf_counter() - began)
             raise
         else:
             if course.model is not None:
-                self._counts.setdefault(course.model, Counts()).add(course, time.perf_counter() - began)
+                self._counts[course.model].add(course, time.perf_counter() - began)
         finally:
             del self._courses[course]
 

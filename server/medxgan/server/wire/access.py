@@ -7,13 +7,14 @@ from typing import Any
 
 import grpc
 
-from medxgan.server.errors import MedxganError
+from medxgan.server.errors import BusyError, MedxganError
 from medxgan.server.identity.authentication import Authentication, authorize
 from medxgan.server.identity.limits import CallerLimits
 from medxgan.server.identity.roles import STREAMS_OF_REQUESTS, role_of
 from medxgan.server.log import get_logger
 from medxgan.server.telemetry.metrics import Metrics
 from medxgan.server.wire.callers import caller_of, counted_as, known_as
+from medxgan.server.wire.refusals import RefusalLog
 from medxgan.server.wire.status import abort, status_code
 
 _log = get_logger(__name__)
@@ -36,12 +37,16 @@ class Access:
         authentication: finds out who calls; None: anybody may call, and is told from others by the address.
         limits: of each caller.
         metrics: counts what is refused.
+        refusals: has the log lines of those who ask for too much.
     """
 
-    def __init__(self, authentication: Authentication | None, limits: CallerLimits, metrics: Metrics) -> None:
+    def __init__(
+        self, authentication: Authentication | None, limits: CallerLimits, metrics: Metrics, refusals: RefusalLog
+    ) -> None:
         self._authentication = authentication
         self._limits = limits
         self._metrics = metrics
+        self._refusals = refusals
 
     async def known(self, method: str, context: grpc.aio.ServicerContext, admitted: ExitStack) -> None:
         """Find out who calls, by what proves it now, and whether it may.
@@ -73,7 +78,11 @@ class Access:
         """Count and log a call, or a request of a stream, that is refused before it is a request."""
         code = status_code(type(error)).name
         self._metrics.turned_away(method.rpartition("/")[2], code, type(error).__name__)
-        _log.info("refused", method=method, code=code, caller=caller_of(context))
+        caller = caller_of(context)
+        if isinstance(error, BusyError):
+            self._refusals.write(counted_as(caller), "refused", method=method, code=code, caller=caller)
+        else:
+            _log.info("refused", method=method, code=code, caller=caller)
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
@@ -87,6 +96,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
 
     async def intercept_service(
         self,
@@ -94,16 +104,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
         """Called by gRPC for every request, before its message has come."""
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        if (known := self._handlers.get(method)) is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or role_of(method) is None:
             return handler
         name, make = _KINDS[handler.request_streaming, handler.response_streaming]
-        return make(
+        # What the interceptors inside make of a method is the same for every call of it.
+        self._handlers[method] = guarded = make(
             self._guarded(method, getattr(handler, name)),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+        return guarded
 
     def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
         async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from medxgan.server.errors import BusyError
 from medxgan.server.explanation.explain import OnProgress, Progress
 from medxgan.server.explanation.explanation import Explanation, OpenedImage
 from medxgan.server.explanation.request import resolve_settings
@@ -18,7 +19,7 @@ from medxgan.server.models.replica import Replica
 from medxgan.server.models.repository import ModelRepository
 from medxgan.server.models.served_model import ServedModel
 from medxgan.server.stopwatch import Phase, Stopwatch
-from medxgan.server.telemetry.statistics import Course
+from medxgan.server.telemetry.statistics import Course, Model
 from medxgan.server.telemetry.telemetry import Telemetry
 from medxgan.server.telemetry.tracing import current_trace
 from medxgan.server.wire.callers import counted_as
@@ -56,6 +57,27 @@ class Explaining:
         self._telemetry = telemetry
         self._on_demand = on_demand
 
+    def check_room(self, caller: str) -> None:
+        """Refuse a request of which nothing has been received, where it finds no room whatever it says.
+
+        With several models its message says whose room it takes.
+
+        Args:
+            caller: who asks.
+
+        Raises:
+            BusyError: the only model that there is has no room for it.
+        """
+        model = self._repository.only
+        if model is None or self._on_demand is not None:
+            return
+        try:
+            model.admission.check(counted_as(caller))
+        except BusyError:
+            _named_in_log(model)
+            with self._telemetry.statistics.counted(_counted_for(model)):
+                raise
+
     async def explain(
         self,
         request: explanation_pb2.ExplainRequest,
@@ -85,6 +107,7 @@ class Explaining:
         try:
             validate(request)
             model = await self.find(request.model, course) if model is None else _named_in_log(model)
+            model.admission.check(share)  # before what takes longer
             settings = resolve_settings(request, model.bundle.description)
             cost = request_cost(settings, model.bundle.description)
             with model.held(), model.admission.enter(share, cost), model.place(cost) as replica:
@@ -132,7 +155,7 @@ class Explaining:
         """Find a model, name it in the request's log line, and count the request for it, where it has a course."""
         model = self._repository.select(selector)
         if course is not None:
-            course.model = model.bundle.description.name, model.bundle.description.version
+            course.model = _counted_for(model)
         return _named_in_log(model)
 
     def sent(self, image: explanation_pb2.Image) -> SentImage:
@@ -189,6 +212,10 @@ async def telling(
         return await explaining
     finally:
         explaining.cancel()
+
+
+def _counted_for(model: ServedModel) -> Model:
+    return model.bundle.description.name, model.bundle.description.version
 
 
 def _named_in_log(model: ServedModel) -> ServedModel:

@@ -1,4 +1,4 @@
-"""Around every request: it is received within bounds, has one log line, and a status for whatever goes wrong."""
+"""Around every request: it is received within bounds, has a log line, and a status for whatever goes wrong."""
 
 import asyncio
 import secrets
@@ -15,8 +15,9 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
+from google.rpc.code_pb2 import Code
 
-from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
+from medxgan.server.errors import BusyError, InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.identity.roles import role_of
 from medxgan.server.log import get_logger
 from medxgan.server.shedding import Shedding
@@ -26,7 +27,8 @@ from medxgan.server.wire.access import Access
 from medxgan.server.wire.callers import caller_of, counted_as, current_identity
 from medxgan.server.wire.ceiling import at_most
 from medxgan.server.wire.detaching import detached
-from medxgan.server.wire.status import end, internal_status, known_status, to_wire
+from medxgan.server.wire.refusals import RefusalLog
+from medxgan.server.wire.status import end, internal_status, known_status
 from medxgan.server.wire.streams import AnswerStream, answer_each
 from medxgan.server.wire.uploads import Upload, Uploads
 
@@ -37,6 +39,7 @@ RawHandler = Callable[[AsyncIterable[bytes], grpc.aio.ServicerContext], Awaitabl
 Deserialize = Callable[[bytes], Message]
 Detach = Callable[[Message], tuple[Message, bytes]]
 Refuse = Callable[[status_pb2.Status], Awaitable[None]]
+CheckRoom = Callable[[str, str], None]
 StreamError = Callable[[status_pb2.Status, Message | None], Message]
 
 _LARGE_BYTES = 2**20
@@ -84,9 +87,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         metrics: counts the requests.
         shedding: refuses requests while memory is short.
         traces: are told of the requests.
+        refusals: has the log lines of those for which there is no room.
         limits: of the answers.
         detach: takes the bytes of its image out of a request.
         streams: of requests; None: the service takes none.
+        check_room: called with the method and who calls before a message is received; raises where there is no
+            room for a request, whatever its message says.
     """
 
     def __init__(
@@ -96,9 +102,11 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         metrics: Metrics,
         shedding: Shedding,
         traces: Traces,
+        refusals: RefusalLog,
         limits: AnswerLimits = AnswerLimits(),
         detach: Detach = detached,
         streams: Streams | None = None,
+        check_room: CheckRoom = lambda method, caller: None,  # noqa: ARG005
     ) -> None:
         self._metrics = metrics
         self._service = service
@@ -107,8 +115,10 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         self._detach = detach
         self._shedding = shedding
         self._traces = traces
+        self._refusals = refusals
         self._limits = limits
         self._streams = streams
+        self._check_room = check_room
         self._running = 0
         self._refuses = False
         self._idle = asyncio.Event()
@@ -164,8 +174,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             with self._counted():
                 async with self._answer(name, context, refuse), at_most(self._limits.seconds):
                     with self._let_in():
-                        caller = counted_as(caller_of(context))
-                        async with self._uploads.received(messages, caller, context.peer()) as upload:
+                        caller = caller_of(context)
+                        self._check_room(name, caller)
+                        async with self._uploads.received(messages, counted_as(caller), context.peer()) as upload:
                             return await method(await self._parsed(deserialize, upload), written)
             return None
 
@@ -212,7 +223,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             request = await self._parsed(deserialize, upload)
                             await method(request, answers)
 
-            async with _Answer("stream", name, context, answers.end):
+            async with _Answer("stream", name, context, answers.end, self._refusals):
                 with self._uploads.stream(caller):
                     try:
                         await answer_each(answer_one, streams.idle_seconds)
@@ -225,7 +236,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
 
     def _answer(self, name: str, context: grpc.aio.ServicerContext, refuse: Refuse) -> "_Answer":
         trace = self._traces.request(self._service, name, context.invocation_metadata() or ())
-        return _Answer("request", name, context, refuse, self._metrics, trace)
+        return _Answer("request", name, context, refuse, self._refusals, self._metrics, trace)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -272,6 +283,7 @@ class _Answer:
         method: the method called.
         context: of the call.
         refuse: answers with the status of an error.
+        refusals: has its log line, where there is no room for it.
         metrics: counts it, if it counts.
         trace: is told of it.
     """
@@ -282,6 +294,7 @@ class _Answer:
         method: str,
         context: grpc.aio.ServicerContext,
         refuse: Refuse,
+        refusals: RefusalLog,
         metrics: Metrics | None = None,
         trace: RequestTrace = UNTRACED,
     ) -> None:
@@ -291,6 +304,7 @@ class _Answer:
         self._method = method
         self._context = context
         self._refuse = refuse
+        self._refusals = refusals
 
     async def __aenter__(self) -> Self:
         structlog.contextvars.clear_contextvars()
@@ -307,34 +321,35 @@ class _Answer:
     ) -> bool:
         match error:
             case None:
-                self._log_answer("OK")
+                self._ended("OK")
             case asyncio.CancelledError():  # the caller has gone, or its deadline passed
-                self._log_answer("CANCELLED")
+                self._ended("CANCELLED")
             case MedxganError():
                 if self._metrics is not None:
                     self._metrics.refused(type(error).__name__)
                 _let_go(error)
-                return await self._refused(known_status(error))
+                return await self._refused(known_status(error), is_busy=isinstance(error, BusyError))
             case Exception() if self._context.cancelled() or self._context.done():
                 # Who writes to a stream that its reader has left is told so by an error, before the cancellation comes.
-                self._log_answer("CANCELLED")
+                self._ended("CANCELLED")
             case Exception():
                 identifier = log_internal_error(error)
                 _let_go(error)
                 return await self._refused(internal_status(identifier))
         return False
 
-    async def _refused(self, status: status_pb2.Status) -> bool:
-        self._log_answer(to_wire(status).code.name)
+    async def _refused(self, status: status_pb2.Status, *, is_busy: bool = False) -> bool:
+        self._ended(Code.Name(status.code), is_busy=is_busy)
         await self._refuse(status)
         return True
 
-    def _log_answer(self, code: str) -> None:
+    def _ended(self, code: str, *, is_busy: bool = False) -> None:
         seconds = time.perf_counter() - self._began
         if self._metrics is not None:
             self._metrics.ended(self._method, code, seconds)
         self._trace.ended(code)
-        _log.info(self._event, method=self._method, code=code, duration_ms=round(1000 * seconds, 1))
+        write = partial(self._refusals.write, counted_as(caller_of(self._context))) if is_busy else _log.info
+        write(self._event, method=self._method, code=code, duration_ms=round(1000 * seconds, 1))
 
 
 def _let_go(error: BaseException | None) -> None:

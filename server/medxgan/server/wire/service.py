@@ -18,6 +18,9 @@ from medxgan.v1 import explanation_pb2, explanation_pb2_grpc
 
 SERVICE_NAME = explanation_pb2.DESCRIPTOR.services_by_name["ExplanationService"].full_name
 
+TAKES_A_PLACE = frozenset({"Explain", "ExplainStream", "Classify"})
+"""Methods whose requests take a place of their model."""
+
 
 # ruff: noqa: ARG002, D102, N802 - the methods are named, described and given their arguments by explanation.proto
 class ExplanationService(explanation_pb2_grpc.ExplanationServiceServicer):
