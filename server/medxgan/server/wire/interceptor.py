@@ -16,7 +16,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
-from medxgan.server.errors import InvalidRequestError, MedxganError, StoppingError
+from medxgan.server.errors import BusyError, InvalidRequestError, MedxganError, StoppingError
 from medxgan.server.identity.roles import role_of
 from medxgan.server.log import get_logger
 from medxgan.server.shedding import Shedding
@@ -213,7 +213,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             await method(request, answers)
 
             async with _Answer("stream", name, context, answers.end):
-                with self._uploads.stream(caller):
+                with ExitStack() as opened:
+                    try:
+                        opened.enter_context(self._uploads.stream(caller))
+                    except BusyError as error:
+                        streams.access.refused(path, context, error)
+                        raise
                     try:
                         await answer_each(answer_one, streams.idle_seconds)
                     except ExceptionGroup as several:
