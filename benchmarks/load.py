@@ -22,11 +22,11 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,6 +45,8 @@ ROUNDS_OF_LEAVING = 2
 WAITING = 512
 """Explanations that may wait: a refusal would look like a quick answer."""
 
+Sent = TypeVar("Sent")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -58,6 +60,7 @@ class Measured:
         p50: milliseconds until half were answered, as are the next.
         p95: 95 %.
         p99: 99 %.
+        mean: milliseconds until an answer.
         cores: processors that the server kept busy.
     """
 
@@ -68,6 +71,7 @@ class Measured:
     p50: float
     p95: float
     p99: float
+    mean: float
     cores: float
 
 
@@ -149,7 +153,9 @@ async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
     return measured
 
 
-async def closed_loop(target: Target, ask: Ask, pictures: list[Picture], callers: int, seconds: float) -> Measured:
+async def closed_loop(
+    target: Target, ask: Callable[[Sent], Awaitable[object]], pictures: Sequence[Sent], callers: int, seconds: float
+) -> Measured:
     """Callers who each ask again as soon as they are answered."""
     times: list[float] = []
     ends = time.perf_counter() + seconds
@@ -239,8 +245,9 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 def _summary(target: Target, load: str, times: list[float], began: float, busy: float) -> Measured:
     seconds = time.perf_counter() - began
     p50, p95, p99 = (1000 * float(np.percentile(times, percent)) for percent in (50, 95, 99))
+    mean = 1000 * float(np.mean(times))
     cores = (processor_seconds(target.process) - busy) / seconds
-    return Measured(target.name, load, len(times), len(times) / seconds, p50, p95, p99, cores)
+    return Measured(target.name, load, len(times), len(times) / seconds, p50, p95, p99, mean, cores)
 
 
 def _page(report: dict[str, Any], measured: list[Measured]) -> str:

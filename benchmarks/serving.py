@@ -55,9 +55,14 @@ class Server:
 
     def work_inside(self) -> float:
         """Explanations under way or waiting, as it tells itself."""
+        return sum(value for sample, value in self.figures().items() if sample.startswith("medxgan_work_inside{"))
+
+    def figures(self) -> dict[str, float]:
+        """What it tells of itself, by names with their labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.telemetry}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("medxgan_work_inside{"))
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {sample: float(value) for sample, _, value in samples}
 
     def end(self, number: signal.Signals) -> None:
         """Send it a signal that ends it."""

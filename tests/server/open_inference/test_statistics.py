@@ -13,7 +13,7 @@ MODEL = InferenceModel(*CHEST, None, ())
 def test_counts_become_a_message() -> None:
     statistics = Statistics()
     with statistics.counted(CHEST) as course:
-        course.output_seconds = 0.25
+        course.made(output_seconds=0.25)
     for error in (ZeroDivisionError, KeyError):
         with pytest.raises(error), statistics.counted(CHEST):
             raise error

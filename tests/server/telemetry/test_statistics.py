@@ -41,7 +41,7 @@ def busy() -> Statistics:
         for after, phase in enumerate((Phase.PREPROCESS, Phase.INVERSION, Phase.MAPS), start=1):
             course.stopwatch.switch(phase, at=began + 1000 * after)
         course.stopwatch.switch(Phase.QUEUED, at=began + 7000)
-        course.output_seconds = 1000.0
+        course.made(output_seconds=1000.0)
     return statistics
 
 
@@ -53,6 +53,19 @@ def test_the_parts_of_a_success_go_where_triton_has_them(busy: Statistics) -> No
     assert counts.compute_output.seconds == pytest.approx(1000, rel=0.01)
     assert counts.success.count == counts.queue.count == counts.compute_output.count == 1
     assert counts.last == pytest.approx(time.time(), abs=60)
+
+
+def test_time_after_the_answer_was_made_is_of_the_request_and_not_of_its_compute() -> None:
+    """A caller who is slow to read the progress makes no compute."""
+    statistics = Statistics()
+    with statistics.counted(CHEST) as course:
+        began = time.perf_counter()
+        course.stopwatch.switch(Phase.MAPS, at=began)
+        course.made(output_seconds=0.0)
+        course.stopwatch.switch(Phase.MAPS, at=began + 1000)
+    counts = statistics.of(CHEST)
+    assert counts.compute_infer.seconds < 100
+    assert counts.success.seconds >= counts.compute_infer.seconds
 
 
 @pytest.mark.parametrize(

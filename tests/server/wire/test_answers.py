@@ -59,10 +59,10 @@ def error_of(status: status_pb2.Status, request: StringValue | None) -> BytesVal
 class Running:
     """A server of that service."""
 
-    def __init__(self, limits: AnswerLimits) -> None:
+    def __init__(self, limits: AnswerLimits, streams_per_caller: int) -> None:
         self.service, self.metrics = Service(), Metrics()
         access = Access(None, CallerLimits(8, 0, 1), self.metrics, RefusalLog())
-        uploads = Uploads(UploadLimits(8, 8, 2**26, 2**26, 3600))
+        uploads = Uploads(UploadLimits(8, 8, 2**26, 2**26, 3600, maximum_streams_per_caller=streams_per_caller))
         streams = Streams(access, error_of, 3600)
         interceptor = RequestInterceptor(
             SERVICE, uploads, self.metrics, Shedding(), Traces(), RefusalLog(), limits=limits, streams=streams
@@ -96,8 +96,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(seconds: float = 3600.0, unread_seconds: float = 3600.0) -> AsyncIterator[Running]:
-    server = Running(AnswerLimits(seconds, unread_seconds))
+async def running(
+    seconds: float = 3600.0, unread_seconds: float = 3600.0, streams_per_caller: int = 8
+) -> AsyncIterator[Running]:
+    server = Running(AnswerLimits(seconds, unread_seconds), streams_per_caller)
     await server.grpc.start()
     try:
         async with asyncio.timeout(60):
@@ -135,6 +137,23 @@ def test_every_request_of_a_stream_has_its_own_time() -> None:
             await call.done_writing()
             assert await call.code() is grpc.StatusCode.OK
             assert server.counted() == {"DEADLINE_EXCEEDED": 2, "OK": 1}
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_for_which_there_is_no_place_counts_as_a_request_that_was_refused() -> None:
+    async def scenario() -> None:
+        async with running(streams_per_caller=1) as server, server.channel() as channel:
+            streams = channel.stream_stream(f"/{SERVICE}/Stream", response_deserializer=BytesValue.FromString)
+            held = streams()
+            await held.write(asked("quick"))
+            assert (await held.read()).value == b"answered"
+            assert await streams().code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await server.ended(2)
+            assert server.counted() == {"OK": 1, "RESOURCE_EXHAUSTED": 1}
+            assert server.metrics.registry.get_sample_value("medxgan_refused_total", {"reason": "BusyError"}) == 1
+            await held.done_writing()
+            assert await held.code() is grpc.StatusCode.OK
 
     asyncio.run(scenario())
 

@@ -84,7 +84,7 @@ class Counts:
 
     def add(self, course: "Course", seconds: float) -> None:
         """Count a request that was answered."""
-        parts = course.stopwatch.milliseconds()
+        parts = course.parts or course.stopwatch.milliseconds()
         compute = sum(parts[phase] for phase in _COMPUTE) / 1000
         self.last = time.time()
         self.success.add(seconds)
@@ -100,13 +100,20 @@ class Course:
     Attributes:
         stopwatch: of its explanation.
         output_seconds: that its answer took to be made.
+        parts: milliseconds of its phases until that was made; None until then, and where nothing tells of it.
         model: that it is counted for; None as long as it has named none that is served.
     """
 
     def __init__(self, model: Model | None = None) -> None:
         self.stopwatch = Stopwatch()
         self.output_seconds = 0.0
+        self.parts: dict[Phase, float] | None = None
         self.model = model
+
+    def made(self, output_seconds: float) -> None:
+        """The answer is made, in these seconds: what is left is to note it, and to wait for who reads the progress."""
+        self.output_seconds = output_seconds
+        self.parts = self.stopwatch.milliseconds()
 
 
 class Statistics:

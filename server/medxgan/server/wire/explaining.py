@@ -121,7 +121,7 @@ class Explaining:
                 )
                 began = time.perf_counter()
                 answer = await asyncio.to_thread(respond, model, explanation)
-                course.output_seconds = time.perf_counter() - began
+                course.made(time.perf_counter() - began)
                 await self._telemetry.explained(caller, digest, model, explanation, stopwatch)
                 return answer
         finally:

@@ -224,7 +224,12 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                             await method(request, answers)
 
             async with _Answer("stream", name, context, answers.end, self._refusals):
-                with self._uploads.stream(caller):
+                with ExitStack() as opened:
+                    try:
+                        opened.enter_context(self._uploads.stream(caller))
+                    except BusyError as error:
+                        streams.access.refused(path, context, error)
+                        raise
                     try:
                         await answer_each(answer_one, streams.idle_seconds)
                     except ExceptionGroup as several:
