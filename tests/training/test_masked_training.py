@@ -122,6 +122,7 @@ def configured(precision: str = "32-true") -> TrainingConfig:
     stated["data"] |= {"path": "films.npz"}
     stated["image"] |= {"size": 64}
     stated["familiarity"] |= {"steps": 2}
+    stated["refinement"] |= {"passes": 0}
     stated["classifier"] |= {"channels": (4, 6, 8, 8), "epochs": 1, "batch_size": 16, "precision": precision}
     stated["generator"] |= {
         "channels": (8, 8, 6, 6), "z1_size": 8, "z2_size": 2, "fine_z1": 2, "fine_z2": 2,
