@@ -114,27 +114,24 @@ class Services:
         answers = AnswerLimits(most, min(most, settings.upload_timeout_seconds))
         self._decoder = decoder or decoder_pool(settings)
         explaining = Explaining(repository, uploads, self._decoder, telemetry, on_demand)
+        intercepting = partial(
+            RequestInterceptor,
+            uploads=uploads,
+            metrics=metrics,
+            shedding=shedding,
+            traces=self._traces,
+            refusals=refusals,
+            limits=answers,
+        )
         self._requests = [
-            RequestInterceptor(
+            intercepting(
                 SERVICE_NAME,
-                uploads,
-                metrics,
-                shedding,
-                self._traces,
-                refusals,
-                answers,
                 check_room=lambda method, caller: explaining.check_room(caller) if method in TAKES_A_PLACE else None,
             ),
-            RequestInterceptor(
+            intercepting(
                 open_inference.SERVICE_NAME,
-                uploads,
-                metrics,
-                shedding,
-                self._traces,
-                refusals,
-                answers,
-                inputs.detached,
-                Streams(access, open_inference.stream_error, settings.stream_idle_seconds),
+                detach=inputs.detached,
+                streams=Streams(access, open_inference.stream_error, settings.stream_idle_seconds),
             ),
         ]
         self.interceptors = [

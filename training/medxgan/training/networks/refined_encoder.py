@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from medxgan.training.networks.encoder import Encoder
 from medxgan.training.networks.generator import FINE_STRIDE, TwoBranchGenerator
 from medxgan.training.networks.masked_generator import MaskedGenerator
 
@@ -88,7 +87,7 @@ class RefinedEncoder(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder | nn.Module,
+        encoder: nn.Module,
         generator: TwoBranchGenerator | MaskedGenerator,
         residual: ResidualEncoder,
         passes: int,
