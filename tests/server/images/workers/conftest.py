@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,4 +90,5 @@ async def held_workers(running: Running) -> AsyncIterator[list[int]]:
         yield workers
     finally:
         for worker in children(running.fork_server):
-            os.kill(worker, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # one that was killed, which its parent has buried meanwhile
+                os.kill(worker, signal.SIGCONT)
