@@ -142,7 +142,7 @@ async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
         }
         for share in SHARES:
             for target, ask in zip(targets, asks, strict=True):
-                measured.append(await _open(target, ask, pictures, share, capacity[target.name], seconds))
+                measured.append(await open_loop(target, ask, pictures, share, capacity[target.name], seconds))
                 print(measured[-1], flush=True)
         for target, ask in zip(targets, asks, strict=True):
             measured.append(await _mixed(target, ask, pictures, capacity[target.name], seconds))
@@ -173,9 +173,10 @@ async def closed_loop(
     return _summary(target, f"{callers} callers", times, began, busy)
 
 
-async def _open(
+async def open_loop(
     target: Target, ask: Ask, pictures: list[Picture], share: float, capacity: float, seconds: float
 ) -> Measured:
+    """Callers who come by chance (Poisson) at a share of a capacity, whether or not the server keeps up."""
     times: list[float] = []
     random = np.random.default_rng(0)
 

@@ -60,19 +60,8 @@ class Lane:
 
     def prepare(self) -> tuple[int, int]:
         """Let rows leave and join; the rows and steps of the next block."""
-        staying, joining, self._leaving = list(self._advancing), [], []
-        while True:
-            if len(staying) + len(joining) == self._maximum_rows:
-                gives_way = self._turns.gives_way(staying)
-                if gives_way is None:
-                    break
-                staying.remove(gives_way)
-                self._leaving.append(gives_way)
-            ticket = self._turns.next()
-            if ticket is None:
-                break
-            joining.append(ticket)
-        self._advancing = staying + joining
+        regrouping = self._turns.regroup(self._advancing, self._maximum_rows)
+        self._advancing, self._leaving = regrouping.advancing, regrouping.leaving
         self._steps = min(self._longest_block, *(self._until_stop(self._rows[ticket]) for ticket in self._advancing))
         return len(self._advancing), self._steps
 

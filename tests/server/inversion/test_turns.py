@@ -1,6 +1,8 @@
 """Whose turn it is: callers share by steps, long rows give way, nobody starves and no row is lost or doubled."""
 
 import asyncio
+import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -28,31 +30,34 @@ def joined(turns: Turns, *flows: Flow) -> None:
         turns.join(each)
 
 
+def joins(turns: Turns, *advancing: Ticket) -> Ticket:
+    """The row that joins where there is one place more."""
+    (ticket,) = turns.regroup(advancing, len(advancing) + 1).joining
+    return ticket
+
+
 def test_the_caller_who_was_given_least_is_next() -> None:
     turns = Turns(QUANTUM)
     busy, new = flow("busy", 3), flow("new")
     joined(turns, busy)
-    first = turns.next()
+    first = joins(turns)
     turns.count(first, 50)
     joined(turns, new)
-    second = turns.next()
+    second = joins(turns, first)
     assert second.flow is new, "level with the busy caller, by a request that was given nothing yet"
     turns.count(second, 10)
-    assert turns.next().flow is busy
+    assert joins(turns, first, second).flow is busy
 
 
 def test_an_idle_caller_has_saved_nothing_up() -> None:
     turns = Turns(QUANTUM)
-    busy = flow("busy", 8)
-    joined(turns, busy)
-    advancing = [turns.next() for _ in range(4)]
-    for ticket in advancing:
+    joined(turns, flow("busy", 8))
+    for ticket in turns.regroup([], 4).joining:
         turns.count(ticket, 1000)
-    late = flow("late", 8)
-    joined(turns, late)
+    joined(turns, flow("late", 8))
     order = []
     for _ in range(8):
-        ticket = turns.next()
+        ticket = joins(turns)
         turns.count(ticket, 100)
         order.append(ticket.flow.caller)
     assert order.count("busy") == order.count("late") == 4, "they start level and alternate"
@@ -62,30 +67,31 @@ def test_requests_of_one_caller_get_a_row_in_each_before_any_gets_two() -> None:
     turns = Turns(QUANTUM)
     first, second = flow("caller", 3), flow("caller", 3)
     joined(turns, first, second)
-    assert [turns.next().flow for _ in range(4)] == [first, second, first, second]
+    assert [ticket.flow for ticket in turns.regroup([], 4).joining] == [first, second, first, second]
 
 
 def test_a_row_gives_way_after_its_quantum_and_not_before() -> None:
     turns = Turns(QUANTUM)
     long, short = flow("caller"), flow("caller")
     joined(turns, long)
-    ticket = turns.next()
+    ticket = joins(turns)
     joined(turns, short)
     turns.count(ticket, QUANTUM)
-    assert turns.gives_way([ticket]) is None, "a request of a quantum is never interrupted"
+    assert turns.regroup([ticket], 1).leaving == [], "a request of a quantum is not interrupted for the same caller's"
     turns.count(ticket, 10)
-    assert turns.gives_way([ticket]) is ticket
+    regrouping = turns.regroup([ticket], 1)
+    assert regrouping.leaving == [ticket]
+    assert [each.flow for each in regrouping.advancing] == [short]
     turns.hand_back(ticket, None)
-    assert turns.next().flow is short
-    assert turns.next() is ticket
+    assert joins(turns, *regrouping.advancing) is ticket
 
 
 def test_nobody_gives_way_to_nobody() -> None:
     turns = Turns(QUANTUM)
     joined(turns, flow("caller"))
-    ticket = turns.next()
+    ticket = joins(turns)
     turns.count(ticket, 1000)
-    assert turns.gives_way([ticket]) is None
+    assert turns.regroup([ticket], 1).leaving == []
 
 
 def test_who_left_is_not_called_up() -> None:
@@ -94,7 +100,45 @@ def test_who_left_is_not_called_up() -> None:
     joined(turns, leaving)
     turns.leave(leaving)
     turns.leave(leaving)
-    assert turns.next() is None
+    assert turns.regroup([], 8).advancing == []
+
+
+def test_a_caller_who_is_alone_may_have_all_places() -> None:
+    turns = Turns(QUANTUM)
+    joined(turns, *(flow("flood") for _ in range(12)))
+    assert len(turns.regroup([], 8).joining) == 8
+
+
+def test_who_comes_beside_a_flood_has_a_place_at_once_and_shares_with_no_more_than_half_of_them() -> None:
+    turns = Turns(QUANTUM)
+    joined(turns, *(flow("flood") for _ in range(12)))
+    flood = turns.regroup([], 8).joining
+    for steps, ticket in enumerate(flood):
+        turns.count(ticket, steps)
+    joined(turns, flow("ward"))
+    regrouping = turns.regroup(flood, 8)
+    assert regrouping.staying == flood[4:], "those that are furthest"
+    assert regrouping.leaving == flood[:4]
+    assert [ticket.flow.caller for ticket in regrouping.joining] == ["ward"], "and no fifth of the flood's"
+
+
+def test_who_was_interrupted_goes_on_before_the_callers_other_rows() -> None:
+    turns = Turns(QUANTUM)
+    joined(turns, *(flow("flood") for _ in range(2)))
+    flood = turns.regroup([], 2).joining
+    for ticket in flood:
+        turns.count(ticket, 5)
+    ward = flow("ward")
+    joined(turns, ward)
+    (interrupted,) = turns.regroup(flood, 2).leaving
+    turns.hand_back(interrupted, None)
+    joined(turns, *(flow("flood") for _ in range(3)))
+    turns.leave(ward)
+    regrouping = turns.regroup([each for each in flood if each is not interrupted], 2)
+    assert regrouping.joining == [interrupted]
+    turns.count(interrupted, QUANTUM - 5)
+    turns.hand_back(interrupted, None)
+    assert joins(turns) is not interrupted, "what it had before counts towards its quantum"
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=12))
@@ -103,10 +147,24 @@ def test_no_row_is_lost_or_doubled(requests: list[int]) -> None:
     flows = [flow(f"caller {number}", rows) for number, rows in enumerate(requests)]
     joined(turns, *flows)
     waiting = [ticket for each in flows for ticket in each.waiting]
-    drawn = [turns.next() for _ in waiting]
+    drawn = [joins(turns) for _ in waiting]
     assert set(map(id, drawn)) == set(map(id, waiting))
-    assert turns.next() is None
+    assert turns.regroup([], 8).joining == []
     assert not turns.has_waiting
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 5)), min_size=1, max_size=10), st.integers(1, 9))
+def test_places_are_shared_equally_and_not_left_empty_for_want_of_callers(
+    requests: list[tuple[str, int]], places: int
+) -> None:
+    turns = Turns(QUANTUM)
+    joined(turns, *(flow(caller, rows) for caller, rows in requests))
+    callers = {caller for caller, _ in requests}
+    share = math.ceil(places / len(callers))
+    wanted = {caller: sum(rows for asked, rows in requests if asked == caller) for caller in callers}
+    held = Counter(ticket.flow.caller for ticket in turns.regroup([], places).advancing)
+    assert all(held[caller] <= share for caller in callers)
+    assert held.total() == min(places, sum(min(share, wanted[caller]) for caller in callers))
 
 
 def start(engine, index: int, steps: int) -> Start:

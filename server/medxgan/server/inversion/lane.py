@@ -94,21 +94,14 @@ class Lane:
         """Let rows leave and join, and make the next block, which is to be run on the device thread."""
         if self._apart:
             return self._prepare_apart(self._apart[0].ticket)
-        staying = {ticket: place for place, ticket in enumerate(self._advancing) if self._goes_on(ticket)}
-        leaving: dict[Ticket, int] = {}
-        joining: list[Ticket] = []
-        while True:
-            if len(staying) + len(joining) == self._maximum_rows:
-                gives_way = self._turns.gives_way(staying)
-                if gives_way is None:
-                    break
-                leaving[gives_way] = staying.pop(gives_way)
-            ticket = self._turns.next()
-            if ticket is None:
-                break
-            joining.append(ticket)
-        self._advancing = [*staying, *joining]
-        self._change = Change(list(staying.values()), leaving, [ticket.state for ticket in joining])
+        places = {ticket: place for place, ticket in enumerate(self._advancing) if self._goes_on(ticket)}
+        regrouping = self._turns.regroup(places, self._maximum_rows)
+        self._advancing = regrouping.advancing
+        self._change = Change(
+            [places[ticket] for ticket in regrouping.staying],
+            {ticket: places[ticket] for ticket in regrouping.leaving},
+            [ticket.state for ticket in regrouping.joining],
+        )
         advancing = [self._requests[ticket.flow].rows[ticket.index] for ticket in self._advancing]
         return partial(self._rows.advance, self._change, advancing)
 
