@@ -52,7 +52,7 @@ class EagerService(explanation_pb2_grpc.ExplanationServiceServicer):
             pathology_rate=settings.pathology_rate if settings.HasField("pathology_rate") else 1.0,
         )
         with torch.no_grad():
-            reconstruction, negative = model.generator(found.z), model.generator.negative(found.z)
+            reconstruction, negative = model.generator.realize(found.z)
         maps = []
         for values in (reconstruction, negative, reconstruction - negative):
             drawn = values[0, 0].numpy()

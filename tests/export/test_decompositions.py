@@ -119,6 +119,7 @@ def test_a_traced_gradient_takes_any_batch() -> None:
     count_include_pad=st.booleans(),
 )
 @example(kernel=(2, 2), stride=(2, 2), padded=False, ceil_mode=False, count_include_pad=True)
+@example(kernel=(1, 2), stride=(1, 2), padded=False, ceil_mode=False, count_include_pad=True)
 @example(kernel=(3, 2), stride=(3, 2), padded=False, ceil_mode=False, count_include_pad=False)
 @example(kernel=(3, 3), stride=(2, 2), padded=True, ceil_mode=True, count_include_pad=False)
 @example(kernel=(3, 3), stride=(2, 2), padded=True, ceil_mode=True, count_include_pad=True)
@@ -126,9 +127,15 @@ def test_average_pooling_of_every_shape(
     kernel: tuple[int, int], stride: tuple[int, int], padded: bool, ceil_mode: bool, count_include_pad: bool
 ) -> None:
     padding = (kernel[0] // 2, kernel[1] // 2) if padded else 0
-    assert_near_gradient(
-        nn.AvgPool2d(kernel, stride, padding, ceil_mode, count_include_pad), torch.randn(13, 3, 11, 12)
-    )
+    pool, x = nn.AvgPool2d(kernel, stride, padding, ceil_mode, count_include_pad), torch.randn(13, 3, 11, 12)
+    assert_near_gradient(pool, x)
+    torch.testing.assert_close(trace(pool, [x], gradient_decompositions())(x), pool(x), rtol=1e-5, atol=1e-6)
+
+
+def test_average_pooling_by_a_divisor_of_its_own() -> None:
+    pool, x = nn.AvgPool2d(2, divisor_override=3), torch.randn(13, 3, 8, 12)
+    assert_near_gradient(pool, x)
+    torch.testing.assert_close(trace(pool, [x], gradient_decompositions())(x), pool(x), rtol=1e-5, atol=1e-6)
 
 
 def assert_near_gradient(operation: Operation, x: Tensor) -> None:

@@ -5,6 +5,7 @@ from medxgan.training.networks import (
     Classifier,
     Discriminator,
     Encoder,
+    Generator,
     PlainGenerator,
     ResidualClassifier,
     TwoBranchGenerator,
@@ -22,6 +23,14 @@ def two_branches() -> TwoBranchGenerator:
 def test_the_negative_realization_is_the_anatomy_branch(two_branches: TwoBranchGenerator) -> None:
     z = torch.randn(4, Z1 + Z2)
     torch.testing.assert_close(two_branches.negative(z), torch.tanh(two_branches.anatomy(z[:, :Z1])), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("generator", [PlainGenerator(Z1, Z2, (12, 8)), TwoBranchGenerator(Z1, Z2, (12, 8), (8, 6))])
+def test_both_pictures_drawn_at_once_are_those_drawn_one_by_one(generator: Generator) -> None:
+    z = torch.randn(4, Z1 + Z2)
+    picture, negative = generator.eval().realize(z)
+    torch.testing.assert_close(picture, generator(z), atol=0, rtol=0)
+    torch.testing.assert_close(negative, generator.negative(z), atol=0, rtol=0)
 
 
 def test_the_pathology_code_changes_the_picture(two_branches: TwoBranchGenerator) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -145,3 +146,15 @@ def test_rows_of_a_batch_are_on_their_own() -> None:
     together = preprocess(rows, torch.tensor([0.0, 1.0, 0.0]))
     for index, inverted in enumerate((UPRIGHT, INVERTED, UPRIGHT)):
         torch.testing.assert_close(together[index : index + 1], preprocess(rows[index : index + 1], inverted))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(0, 100), (0.5, 99.5), (2, 98), (30, 70), (60, 61), (99, 100)]))
+def test_percentiles_are_numpys(seed: int, percentiles: tuple[float, float]) -> None:
+    levels = np.random.default_rng(seed).integers(0, 256, (3, 1, 16, 16)).astype(np.float32)
+    low, high = np.percentile(levels.reshape(3, -1), percentiles, axis=1)
+    x = Preprocess(16, *percentiles, "crop").stretch(torch.from_numpy(levels))
+    wanted = [
+        (2 * (row - bottom) / (top - bottom) - 1).clip(-1, 1) if top > bottom else np.zeros_like(row)
+        for row, bottom, top in zip(levels, low, high, strict=True)
+    ]
+    np.testing.assert_allclose(x.numpy(), np.stack(wanted), atol=1e-4)

@@ -13,6 +13,7 @@ from medxgan.export.errors import UnsupportedOperatorError
 from medxgan.export.pooling import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_backward,
+    avg_pool2d,
     avg_pool2d_backward,
     max_pool2d_with_indices_backward,
 )
@@ -27,6 +28,7 @@ def gradient_decompositions() -> Decompositions:
     table: Decompositions = dict(core_aten_decompositions())
     table[aten._adaptive_avg_pool2d.default] = adaptive_avg_pool2d
     table[aten._adaptive_avg_pool2d_backward.default] = adaptive_avg_pool2d_backward
+    table[aten.avg_pool2d.default] = avg_pool2d
     table[aten.avg_pool2d_backward.default] = avg_pool2d_backward
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_with_indices_backward

@@ -72,7 +72,7 @@ class Generated(nn.Module):
 class Closing(nn.Module):
     """What a request needs once z is found: the pictures [B, 1, S, S] and, of each, the logit [B].
 
-    Both pictures of the generator are drawn as one batch, and all three are scored as one.
+    What both pictures of the generator share is drawn once, and all three are scored as one batch.
     """
 
     def __init__(self, generator: Generator, classifier: ExplainedClassifier) -> None:
@@ -82,9 +82,7 @@ class Closing(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         """Reconstruction, negative realization, applied negative, and their logits."""
-        z1, z2 = z[:, : self.generator.z1_size], z[:, self.generator.z1_size :]
-        codes = torch.stack([z, torch.cat([z1, torch.zeros_like(z2)], 1)])
-        reconstruction, negative = _unbound(self.generator(codes.flatten(0, 1)), 2)
+        reconstruction, negative = self.generator.realize(z)
         applied = (x - (reconstruction - negative)).clamp(-1, 1)
         pictures = torch.stack([reconstruction, negative, applied])
         logits = _unbound(self.classifier(pictures.flatten(0, 1)), 3)

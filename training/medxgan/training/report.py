@@ -62,7 +62,7 @@ def classifier_figures(classifier: ExplainedClassifier, train: Part, other: Part
 @torch.no_grad()
 def realize(generator: Generator, z: Tensor) -> tuple[Tensor, Tensor]:
     """G(z1, z2) and G(z1, 0), [N, 1, S, S] each, of z: [N, D]."""
-    parts = [(generator(rows), generator.negative(rows)) for rows in torch.split(z, 64)]
+    parts = [generator.realize(rows) for rows in torch.split(z, 64)]
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 

@@ -122,7 +122,7 @@ class Refining:
         losses = []
         for _ in range(self._configuration.refinement.passes):
             z = self.residual(x, drawn.detach(), z.detach())
-            drawn, negative = self._generator(z), self._generator.negative(z)
+            drawn, negative = self._generator.realize(z)
             losses.append(self._loss(x, wanted, drawn, negative))
         return losses
 

@@ -32,6 +32,10 @@ class Generator(nn.Module):
         image: Tensor = self(torch.cat([z[:, : self.z1_size], torch.zeros_like(z[:, self.z1_size :])], 1))
         return image
 
+    def realize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; what they share is drawn once."""
+        return self(z), self.negative(z)
+
 
 class PlainGenerator(Generator):
     """One decoder of both codes, as published (Dravid et al., medXGAN, CVPR-W 2022).
@@ -82,13 +86,18 @@ class TwoBranchGenerator(Generator):
         self.anatomy = Decoder(z1_size, fine_z1, anatomy_channels)
         self.pathology = Decoder(z1_size + z2_size, fine_z1 + fine_z2, pathology_channels)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
+    def realize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """G(z1, z2) and G(z1, 0), [B, 1, S, S] each; the anatomy is drawn once."""
         z2 = z[:, self.z1_size :]
         gate = (1 - torch.exp(-GATE_STEEPNESS * (z2 * z2).mean(1)))[:, None, None, None]
         coarse_1, fine_1, coarse_2, fine_2 = torch.split(z, self.parts, 1)
         pathology = self.pathology(torch.cat([coarse_1, coarse_2], 1), torch.cat([fine_1, fine_2], 1))
-        return torch.tanh(self.anatomy(coarse_1, fine_1) + gate * pathology)
+        anatomy = self.anatomy(coarse_1, fine_1)
+        return torch.tanh(anatomy + gate * pathology), torch.tanh(anatomy)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Image [B, 1, S, S] in [-1, 1] from z: [B, z1_size + z2_size]."""
+        return self.realize(z)[0]
 
 
 class Decoder(nn.Module):
