@@ -1,5 +1,6 @@
 """The same run by Ray, to the bit, on a cluster of two machines, one of which dies."""
 
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", str(ROOT / "tests" / "without"), prepend=os.pathsep)
         with running_cluster(2, 1) as running:
             yield running
 

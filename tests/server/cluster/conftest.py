@@ -42,11 +42,8 @@ class RayCluster:
         self._mark = uuid.uuid4().hex
         self.port, self.worker_port = free_port(), free_port()
         self._log = (folder / "log").open("w+")
-        # jsonschema, which Ray imports in every process, builds a grammar of internationalized URIs for seconds where
-        # that package is there.
-        (folder / "without").mkdir(exist_ok=True)
-        (folder / "without" / "rfc3987_syntax.py").write_text("raise ImportError")
-        paths = [str(folder / "without"), str(Path(__file__).parents[3]), *filter(None, sys.path)]
+        root = Path(__file__).parents[3]
+        paths = [str(root / "tests" / "without"), str(root), *filter(None, sys.path)]
         self.environment = os.environ | {
             MARK: self._mark,
             "PYTHONPATH": os.pathsep.join(paths),
