@@ -60,7 +60,9 @@ def avg_pool2d(
     kernel_size: Sequence[int],
     stride: Sequence[int] = (),
     padding: Sequence[int] = (0, 0),
-    *whatever: object,
+    _ceil_mode: bool = False,
+    _count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
     """Average-pooling of windows side by side: a convolution of each channel, which runtimes do faster.
 
@@ -69,15 +71,14 @@ def avg_pool2d(
         kernel_size: of the window, as are the following.
         stride: empty: the kernel size.
         padding: per axis.
-        whatever: concerns windows that overlap or reach beyond the picture, and is left at that.
+        divisor_override: what is divided by instead of the number of pixels averaged.
 
     Returns:
-        [B, C, h, w]; NotImplemented of other windows: the operator stays as it is.
+        [B, C, h, w]; NotImplemented for other windows: the operator stays as it is.
     """
     kernel, step = _pair(kernel_size), _pair(stride or kernel_size)
     whole = x.shape[-2] % kernel[0] == 0 and x.shape[-1] % kernel[1] == 0
-    divisor = whatever[2] if len(whatever) > 2 else None
-    if kernel != step or any(padding) or not whole or divisor is not None:
+    if kernel != step or any(padding) or not whole or divisor_override is not None:
         untouched: Tensor = NotImplemented
         return untouched
     channels = x.shape[-3]
