@@ -30,6 +30,7 @@ from medxgan.client.vocabulary import Solver
 from medxgan.cohort.endpoint import Endpoint, Token
 from medxgan.cohort.engines.engine import Engine
 from medxgan.cohort.engines.pool import pool
+from medxgan.cohort.engines.processes import processes
 from medxgan.cohort.errors import CohortError, RunFolderError
 from medxgan.cohort.figures import Region
 from medxgan.cohort.job import Job
@@ -207,8 +208,10 @@ def _run(
 
 
 def _engine(ray: str | None, endpoint: Endpoint, workers: int, requests: int | None) -> AbstractContextManager[Engine]:
-    if ray is None:
+    if ray is None and (endpoint.server is not None or endpoint.gpus or workers == 1):
         return pool(endpoint, workers, requests)
+    if ray is None:
+        return processes(endpoint, workers, requests)
     with needed_extra("`medxgan cohort --ray`", "ray"):
         from medxgan.cohort.engines.ray_data import ray_data
     return ray_data(ray, endpoint, workers, requests)

@@ -1,1 +1,1 @@
-"""What a run is computed by: this process, or Ray. Both explain parts in the same way, `Job.explain`."""
+"""What a run is computed by: this process, several, or Ray. All explain parts in the same way, `Job.explain`."""
