@@ -78,7 +78,7 @@ def cohort(
         int | None,
         typer.Option(
             min=1,
-            help="Copies of the model, each on a thread of its own; with --ray, processes of the cluster. As many as "
+            help="Processes that explain, each with a copy of the model; with --ray, those of the cluster. As many as "
             "this machine has cores if left out; with an accelerator, 1 and a large --batch do more.",
         ),
     ] = None,
