@@ -121,7 +121,8 @@ class _Copy:
         rates = learning_rates(self._bundle, settings.learning_rate, guessed="z" in opened)
         (z,) = starting_codes(opened.get("z"), self._bundle.latent, rates, 1, 0)
         target = Score.of(float(opened["logit"][0]), self._bundle.classification.decision_threshold).probability
-        row = Row(settings.steps, settings.reconstruction_weight)
+        # As long as the longest block that is timed, which ends with the row.
+        row = Row(max(settings.steps, LONGEST_BLOCK), settings.reconstruction_weight)
         self._start: Start = Solver(self._bundle.inversion).init(row, z, self._x, target, rates, settings.solver)
 
     def open(self) -> None:
