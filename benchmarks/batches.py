@@ -10,13 +10,13 @@ smaller one wins the second. Writes batches.json and .md.
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from load import WAITING, Measured, closed_loop, open_loop
+from load import WAITING, Measured, asking_all, closed_loop, open_loop
 from load_targets import ROOT, Target, medxgan, sample_pictures
 from measuring import conditions, machine, write_results
 
@@ -58,10 +58,7 @@ def _options(batch: int, replicas: int) -> list[str]:
 async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
     pictures = sample_pictures()
     measured = []
-    async with AsyncExitStack() as connected:
-        asks = [await connected.enter_async_context(target.connect()) for target in targets]
-        for ask in asks:
-            await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
+    async with asking_all(targets, pictures) as asks:
         for target, ask in zip(targets, asks, strict=True):
             measured.append(await closed_loop(target, ask, pictures, CALLERS, seconds))
             print(measured[-1], flush=True)

@@ -22,8 +22,8 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -129,10 +129,7 @@ def _of_commit(commit: str, bundle: Path, threads: int) -> Iterator[Target]:
 async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
     pictures = sample_pictures()
     measured = []
-    async with AsyncExitStack() as connected:
-        asks = [await connected.enter_async_context(target.connect()) for target in targets]
-        for ask in asks:
-            await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
+    async with asking_all(targets, pictures) as asks:
         for callers in CALLERS:
             for target, ask in zip(targets, asks, strict=True):
                 measured.append(await closed_loop(target, ask, pictures, callers, seconds))
@@ -151,6 +148,16 @@ async def _measure(targets: list[Target], seconds: float) -> list[Measured]:
             measured.append(await _after_others_left(target, ask, pictures))
             print(measured[-1], flush=True)
     return measured
+
+
+@asynccontextmanager
+async def asking_all(targets: Sequence[Target], pictures: Sequence[Picture]) -> AsyncIterator[list[Ask]]:
+    """What asks each target, once it has answered and does nothing for the first time any more."""
+    async with AsyncExitStack() as connected:
+        asks = [await connected.enter_async_context(target.connect()) for target in targets]
+        for ask in asks:
+            await asyncio.gather(*(ask(picture) for picture in pictures[:8]))
+        yield asks
 
 
 async def closed_loop(

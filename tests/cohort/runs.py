@@ -1,5 +1,7 @@
 """`medxgan cohort`, and what a run of it leaves."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from medxgan.client.command.app import app
 from medxgan.cohort.columns import TIMES
+
+ROOT = Path(__file__).parents[2]
 
 QUICK = ("--model", "phantom", "--steps", "2", "--part-films", "4")
 """Options of the tests' runs."""
@@ -28,6 +32,18 @@ def succeed(source: object, out: Path, *options: object) -> Path:
     result = cohort(source, out, *options)
     assert result.exit_code == 0, result.output
     return out
+
+
+def started(source: object, out: Path, *options: object) -> "subprocess.Popen[str]":
+    """The command as a process of its own, with all that it says in one pipe."""
+    call = "import sys; sys.argv[0] = 'medxgan'; from medxgan.client.command import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", call, *map(str, ("cohort", source, "--out", out, *QUICK, *options))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def table_of(run: Path) -> pa.Table:

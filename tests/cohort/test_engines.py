@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cohort.runs import QUICK, assert_same, cohort, succeed
-
-ROOT = Path(__file__).parents[2]
+from tests.cohort.runs import assert_same, cohort, started, succeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain_terminal", "quick_runs")]
 
@@ -30,15 +28,7 @@ def test_workers_change_nothing(listed: Path, finished: Path, models: Path, tmp_
 @contextmanager
 def begun(listed: Path, models: Path, run: Path) -> Iterator["subprocess.Popen[str]"]:
     """The command with two processes, once they are there: they take a while to load the models."""
-    options = ("--models", models, "--provider", "cpu", "--workers", 2)
-    call = "import sys; sys.argv[0] = 'medxgan'; from medxgan.client.command import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", call, *map(str, ("cohort", listed, "--out", run, *QUICK, *options))],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as command:
+    with started(listed, run, "--models", models, "--provider", "cpu", "--workers", 2) as command:
         while command.poll() is None and len(explaining(command)) < 2:
             time.sleep(0.01)
         yield command

@@ -2,16 +2,13 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cohort.runs import QUICK, assert_same, rows_of
-
-ROOT = Path(__file__).parents[2]
+from tests.cohort.runs import ROOT, assert_same, rows_of, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,21 +32,14 @@ def cluster() -> Iterator[Any]:
             yield running
 
 
-def started(cluster: Any, listed: Path, models: Path, run: Path) -> "subprocess.Popen[str]":
+def on_the_cluster(cluster: Any, listed: Path, models: Path, run: Path) -> "subprocess.Popen[str]":
     """The command as a process of its own: Ray leaves threads and sockets to an interpreter's end."""
-    call = "import sys; sys.argv[0] = 'medxgan'; from medxgan.client.command import main; main()"
     options = ("--models", models, "--provider", "cpu", "--workers", 2, "--ray", cluster.address)
-    return subprocess.Popen(
-        [sys.executable, "-c", call, *map(str, ("cohort", listed, "--out", run, *QUICK, *options))],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return started(listed, run, *options)
 
 
 def test_ray_changes_nothing(cluster: Any, listed: Path, finished: Path, models: Path, tmp_path: Path) -> None:
-    with started(cluster, listed, models, tmp_path / "run") as process:
+    with on_the_cluster(cluster, listed, models, tmp_path / "run") as process:
         output, _ = process.communicate()
     assert process.returncode == 0, output
     assert_same(tmp_path / "run", finished)
@@ -59,7 +49,7 @@ def test_a_machine_that_dies_takes_no_film_with_it(
     cluster: Any, listed: Path, finished: Path, models: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    with started(cluster, listed, models, run) as process:
+    with on_the_cluster(cluster, listed, models, run) as process:
         while process.poll() is None and not list((run / "rows").glob("*.parquet")):
             time.sleep(0.05)
         (machine,) = cluster.worker_nodes

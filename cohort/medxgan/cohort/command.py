@@ -208,13 +208,13 @@ def _run(
 
 
 def _engine(ray: str | None, endpoint: Endpoint, workers: int, requests: int | None) -> AbstractContextManager[Engine]:
-    if ray is None and (endpoint.server is not None or endpoint.gpus or workers == 1):
+    if ray is not None:
+        with needed_extra("`medxgan cohort --ray`", "ray"):
+            from medxgan.cohort.engines.ray_data import ray_data
+        return ray_data(ray, endpoint, workers, requests)
+    if endpoint.server is not None or endpoint.gpus or workers == 1:
         return pool(endpoint, workers, requests)
-    if ray is None:
-        return processes(endpoint, workers, requests)
-    with needed_extra("`medxgan cohort --ray`", "ray"):
-        from medxgan.cohort.engines.ray_data import ray_data
-    return ray_data(ray, endpoint, workers, requests)
+    return processes(endpoint, workers, requests)
 
 
 def _cores() -> int:

@@ -40,7 +40,7 @@ class SampleGrid:
         rows = [generator.negative(self._z), generator(self._z)]
         if self._encoder is not None and len(self._images) == COLUMNS:
             code = self._encoder(self._images)
-            rows += [self._images, generator(code), generator.negative(code)]
+            rows += [self._images, *generator.realize(code)]
         picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1)[0]
         levels = ((picture.clamp(-1, 1) + 1) * 127.5).round().cpu().numpy().astype(np.uint8)
         file.parent.mkdir(parents=True, exist_ok=True)

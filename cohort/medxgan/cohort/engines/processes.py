@@ -9,15 +9,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
-from medxgan.client.command.embedded import EmbeddedServerError
-from medxgan.client.errors import MedxganClientError, MissingExtraError
 from medxgan.client.results import ModelDescription
 from medxgan.cohort.endpoint import Endpoint, describe
+from medxgan.cohort.engines.travelling_errors import errors_that_travel
 from medxgan.cohort.errors import CohortError
 from medxgan.cohort.job import Job
 from medxgan.cohort.part_explainer import Tell
@@ -128,13 +127,13 @@ def _work(endpoint: Endpoint, connection: Connection) -> None:
     """What a process does: describe a model, or explain parts, as it is told, until nobody tells it any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's is for the command, which ends its processes
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with ExitStack() as stack, suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, ConnectionError):
         try:
-            address, arguments = stack.enter_context(endpoint.open(1))
-            while True:
-                connection.send(_answer(connection, address, arguments, connection.recv()))
-        except (CohortError, EmbeddedServerError, MedxganClientError, MissingExtraError) as error:
-            connection.send(CohortError(str(error)))  # errors of several arguments can't be pickled: their words go
+            with errors_that_travel(), endpoint.open(1) as (address, arguments):
+                while True:
+                    connection.send(_answer(connection, address, arguments, connection.recv()))
+        except CohortError as error:
+            connection.send(error)
 
 
 def _answer(connection: Connection, address: str, arguments: dict[str, Any], asked: Job | tuple[str, str]) -> object:

@@ -14,10 +14,9 @@ import ray
 import ray.data
 from ray.exceptions import RayError
 
-from medxgan.client.command.embedded import EmbeddedServerError
-from medxgan.client.errors import MedxganClientError, MissingExtraError
 from medxgan.client.results import ModelDescription
 from medxgan.cohort.endpoint import Endpoint, describe
+from medxgan.cohort.engines.travelling_errors import errors_that_travel
 from medxgan.cohort.errors import CohortError, LostPartError
 from medxgan.cohort.job import Job
 from medxgan.cohort.part_explainer import DonePart, Tell
@@ -94,7 +93,7 @@ class PartActor:
 
     def __init__(self, job: Job, endpoint: Endpoint) -> None:
         self._job, self._open = job, ExitStack()
-        with _errors_that_travel():
+        with errors_that_travel():
             self._address, self._arguments = self._open.enter_context(endpoint.open(1))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +103,7 @@ class PartActor:
         # An actor that died may have written them, and not have come to say so.
         done = [DonePart(part, *folder.counts(part)) for part in numbers if folder.part_file(part).exists()]
         rest = sorted(set(numbers) - {part.part for part in done})
-        with _errors_that_travel():
+        with errors_that_travel():
             done += self._job.explain(self._address, self._arguments, rest, lambda _: None)
         return {name: np.array([getattr(each, name) for each in done]) for name in ("part", "films", "failed")}
 
@@ -144,17 +143,8 @@ def ray_data(address: str, endpoint: Endpoint, workers: int, requests: int | Non
 
 
 def _describe(endpoint: Endpoint, model: str, version: str) -> ModelDescription:
-    with _errors_that_travel(), endpoint.open(1) as (address, arguments):
+    with errors_that_travel(), endpoint.open(1) as (address, arguments):
         return describe(address, arguments, model, version)
-
-
-@contextmanager
-def _errors_that_travel() -> Iterator[None]:
-    """Errors of several arguments can't be pickled: their words go."""
-    try:
-        yield
-    except (CohortError, EmbeddedServerError, MedxganClientError, MissingExtraError) as error:
-        raise CohortError(str(error)) from None
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def judge(run: Run, classifier: ExplainedClassifier, images: LabelledImages, var
     x = preprocess_images(build_preprocess(run.configuration), images).x
     x = x[probability(classifier, x, 32) >= threshold]
     code = torch.cat([encoder(rows) for rows in torch.split(x, 32)])
-    made = Realizations(code, generator(code), generator.negative(code))
+    made = Realizations(code, *generator.realize(code))
     flipped = (probability(classifier, made.applied_negative(x), 32) < threshold).float().mean()
     unexplained = ((made.reconstruction - x) ** 2).mean() / x.var()
     changed = (made.reconstruction - made.negative).abs().mean() / (x - x.mean()).abs().mean()
