@@ -11,7 +11,7 @@ from medxgan.evaluation.cohort import Cohort, Explained
 from medxgan.evaluation.images import EvaluatedImage
 from medxgan.evaluation.saliency import saliency
 from medxgan.evaluation.statistics import wilson_lower_bound
-from medxgan.evaluation.thresholds import least_peak, measure_familiarity, set_reliability
+from medxgan.evaluation.thresholds import POINTING, least_peak, measure_familiarity, set_reliability
 from medxgan.server.explanation.explanation import Explanation, ImageCheck, Inverted, MapValues, OpenedImage
 from medxgan.server.explanation.maps.residual import residual_map
 from medxgan.server.explanation.scores import Score
@@ -244,6 +244,13 @@ def test_a_weak_difference_is_given_up_where_that_makes_the_rest_point_at_the_le
     assert bound == pytest.approx(wilson_lower_bound(1, 4, chosen_among=3)), "of six, 4, 5 or 6 may be kept"
     assert bound < wilson_lower_bound(1, 4)
     assert metrics_of(judged)["reliable_difference_pointing"].value == 1
+
+
+def test_as_many_point_at_the_lesion_as_wanted_even_if_the_next_one_does_not() -> None:
+    peaks = [1.0 - number / 20 for number in range(14)]
+    some = pointed(peaks, [True] * 12 + [False] * 2)
+    assert 12 / 14 > POINTING > 12 / 15
+    assert least_peak(some) == pytest.approx(peaks[12]), "of thirteen, and one more beside it, twelve are 0.857"
 
 
 def test_no_more_is_given_up_than_may_be() -> None:

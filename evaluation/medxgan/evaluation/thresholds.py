@@ -62,8 +62,12 @@ def set_reliability(description: Bundle, calibration: Explained) -> Explained:
 def least_peak(explained: Explained) -> float | None:
     """The least peak of the difference map from which on RELIABLE ones point at the marked lesion as often as wanted.
 
-    Where that would give up more than may be given up, the peak that gives up just so many: what is promised then says
-    how often they do. None where no RELIABLE one has a marked lesion.
+    As often as wanted even if the next one does not: of k explanations with h hits it is h / (k + 1) that has to reach
+    the share. For a choice that could go one way alone this makes it hold on average over new patients, and not just on
+    these (conformal risk control; Angelopoulos et al., ICLR 2024, equation 4).
+
+    Where no peak gets there that gives up no more than may be given up, the one that comes nearest: what is promised
+    then says how often they do. None where no RELIABLE one has a marked lesion.
     """
     rows = np.flatnonzero(explained.reliable & explained.marked)
     if not len(rows):
@@ -72,8 +76,9 @@ def least_peak(explained: Explained) -> float | None:
     strongest_first = np.argsort(-peaks, kind="stable")
     hits = explained.points_at_lesion[rows][strongest_first]
     kept = _kept_counts(len(rows))
-    enough = np.cumsum(hits)[kept - 1] / kept >= POINTING
-    count = int(kept[enough].max()) if enough.any() else int(kept[0])
+    expected = np.cumsum(hits)[kept - 1] / (kept + 1)
+    enough = expected >= POINTING
+    count = int(kept[enough].max() if enough.any() else kept[expected.argmax()])
     return float(peaks[strongest_first[count - 1]]) or None
 
 
