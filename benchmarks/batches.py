@@ -29,16 +29,15 @@ def main(
     batches: Annotated[list[int], typer.Option(min=1, help="Values of --maximum-batch.")] = [1, 2, 4, 8, 16],  # noqa: B006 - typer
     replicas: Annotated[int, typer.Option(min=1, help="Copies of the model, which share the threads.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Of each load.")] = 8.0,
-    threads: Annotated[int, typer.Option(min=1, help="Within an operator, in all.")] = os.cpu_count() or 1,
+    threads: Annotated[int, typer.Option(min=1, help="That compute, in all.")] = os.cpu_count() or 1,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
 ) -> None:
     """Put servers with batches of several sizes under load."""
     found: dict[str, list[Measured]] = {}
     for bundle in bundles:
         with ExitStack() as running:
-            each = max(1, threads // replicas)
             targets = [
-                running.enter_context(medxgan(f"{batch}", bundle, ROOT, each, WAITING, _options(batch, replicas)))
+                running.enter_context(medxgan(f"{batch}", bundle, ROOT, threads, WAITING, _options(batch, replicas)))
                 for batch in batches
             ]
             found[f"{bundle.parent.name}/{bundle.name}"] = asyncio.run(_measure(targets, seconds))

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import grpc
 import numpy as np
@@ -78,6 +78,7 @@ class SpoiltEngine:
 
     engine: Engine
     fault: Fault = ""
+    is_shared: ClassVar[bool] = False
 
     @property
     def execution(self) -> Execution:

@@ -5,7 +5,8 @@
 Drawn slices, explained by `medxgan cohort`, each configuration as a command of its own. A worker has a processor core:
 one worker is confined to one, two to two, with all that belongs to the run (server, decoders, Ray). The rate is that
 between the first part that is done and the last, so that loading and the report don't count. Memory is that of all
-processes of the run, shared pages counted for each, at a quarter of the run and at its end. Writes cohort-NAME.json and .md.
+processes of the run, shared pages counted for each, at a quarter of the run and at its end. Writes
+cohort-NAME.json and .md.
 """
 
 import os

@@ -1,7 +1,6 @@
 """A server under load, against the same inversion behind Triton and behind PyTorch eager.
 
-    python benchmarks/load.py models/chest/8 --run training/weights/chest-128 [--copies N] [--against COMMIT]
-        [--triton PYTHON]
+    python benchmarks/load.py models/chest/8 --run training/weights/chest-128 [--against COMMIT] [--triton PYTHON]
 
 Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open loop: callers that come by chance
 (Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Mixed: urgent
@@ -11,10 +10,10 @@ reconstruction, negative realization and difference of a 256x256 picture, by as 
 default: of its own solver with medxgan, of Adam with the others. All targets stand ready, and each load goes to one
 after the other, since a shared machine is not as fast in one minute as in the next. Who asks runs beside them.
 
---copies adds a server with several copies of the model. --against starts `medxgan serve` of another commit of this
-repository, with the bundle of that name which it shipped; --triton names the Python of an environment with
-`nvidia-pytriton` and `onnxruntime` (and wants `tritonclient[grpc]` beside medxgan). Writes load-NAME.json, .md and
-.png.
+medxgan is asked as it comes, with a copy of the model for each thread, and with one copy that has all threads.
+--against starts `medxgan serve` of another commit of this repository, with the bundle of that name which it shipped;
+--triton names the Python of an environment with `nvidia-pytriton` and `onnxruntime` (and wants `tritonclient[grpc]`
+beside medxgan). Writes load-NAME.json, .md and .png.
 """
 
 import asyncio
@@ -80,19 +79,14 @@ def main(
     run: Annotated[Path | None, typer.Option(help="Training run that it was made from, for PyTorch eager.")] = None,
     against: Annotated[str, typer.Option(help="Another commit of this repository.")] = "",
     triton_python: Annotated[Path | None, typer.Option("--triton", help="Python with nvidia-pytriton.")] = None,
-    copies: Annotated[
-        int, typer.Option(min=1, help="Of the model: a further target, with as many threads in all.")
-    ] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Of each load.")] = 20.0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads within an operator, of each.")] = os.cpu_count() or 1,
+    threads: Annotated[int, typer.Option(min=1, help="That compute, of each.")] = os.cpu_count() or 1,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
 ) -> None:
     """Put servers under load."""
     targets: list[AbstractContextManager[Target]] = [medxgan("medxgan", bundle, ROOT, threads, WAITING)]
-    if copies > 1:
-        options = ["--replicas", str(copies)]
-        each = max(1, threads // copies)
-        targets.append(medxgan(f"medxgan, {copies} copies", bundle, ROOT, each, WAITING, options))
+    if threads > 1:
+        targets.append(medxgan("medxgan, one copy", bundle, ROOT, threads, WAITING, ["--replicas", "1"]))
     if against:
         targets.append(_of_commit(against, bundle, threads))
     if triton_python is not None:

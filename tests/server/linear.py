@@ -119,6 +119,8 @@ class LinearEngine:
         outputs[:, self.positive] = self.logit(x)
         return outputs
 
+    is_shared = False
+
     @property
     def execution(self) -> Execution:
         return Execution("numpy", "numpy", "auto")

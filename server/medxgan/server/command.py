@@ -14,6 +14,7 @@ from typer.models import OptionInfo
 from medxgan.bundle import BundleError
 from medxgan.server.descriptors import allow_connections
 from medxgan.server.engine.providers import ProviderChoice
+from medxgan.server.engine.replication import shared_out
 from medxgan.server.engine.sessions import share_between_sessions
 from medxgan.server.errors import AuditError, UnsupportedError
 from medxgan.server.identity.reloading import SecurityFileError
@@ -139,7 +140,9 @@ def serve(
                 _serve_on_ray(settings)
                 return
             allow_connections(settings.maximum_connections)
-            share_between_sessions(settings.threads)
+            threads, replicas = shared_out(settings.provider, settings.threads, settings.replicas)
+            settings = settings.model_copy(update={"threads": threads, "replicas": replicas})
+            share_between_sessions(threads)
             asyncio.run(serve_until_signal(settings))
     except (AuditError, BundleError, OSError, SecurityFileError, UnsupportedError) as error:
         typer.echo(f"medxgan serve: {error}", err=True)

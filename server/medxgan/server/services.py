@@ -314,4 +314,4 @@ def replication_of(settings: ServerSettings) -> Replication:
         half_precision=settings.half_precision,
         cache=settings.cache,
     )
-    return Replication(engine, settings.device_numbers, settings.replicas)
+    return Replication(engine, settings.device_numbers, max(1, settings.replicas))

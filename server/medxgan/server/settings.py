@@ -135,17 +135,20 @@ class ServerSettings(BaseSettings):
         description="Requests a second of one caller, of which a second's may come together; 0 sets no bound.",
     )
     provider: ProviderChoice = Field("auto", description="What runs the gradient steps.")
-    threads: int = Field(0, ge=0, description="CPU threads that all models share; 0 takes as many as there are cores.")
+    threads: int = Field(
+        0, ge=0, description="CPU threads that compute, in all, for all models; 0 takes as many as there are cores."
+    )
     devices: str = Field(
         "0",
         pattern=r"^\d+(,\d+)*$",
         description="Accelerators that run every model, by the driver's numbers: 0,1. The CPU is one device.",
     )
     replicas: int = Field(
-        1,
-        ge=1,
-        description="Copies of every model on each device, each with a batch of its own. On the CPU, with --threads 1 "
-        "and a copy for each core, more is done in all under load, and a request alone takes longer.",
+        0,
+        ge=0,
+        description="Copies of every model on each device, each with a batch of its own. On the CPU they share the "
+        "model's memory, and the threads are shared out among them. 0 takes one for each thread on the CPU, and one on "
+        "an accelerator. Under load many copies do more in all; alone, a request takes less with 1, and all threads.",
     )
     half_precision: bool = Field(
         False,

@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -128,6 +129,25 @@ def test_the_losses_are_those_of_the_picture_before_the_step(bundle, engine):
     np.testing.assert_allclose(losses.reconstruction, ((pictures - state.image) ** 2).mean((1, 2, 3)), rtol=1e-4)
     cross_entropy = np.logaddexp(0, logits) - logits * state.target
     np.testing.assert_allclose(losses.classification, cross_entropy, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_that_share_an_engine_do_not_disturb_each_other(bundle):
+    """What an engine says of itself: as many threads as replicas may have, each with rows of its own."""
+    engine = open_engine(bundle, EngineSettings("cpu", 1))
+    assert engine.is_shared
+    states = [random_state(bundle, rows) for rows in (1, 2, 3, 4)]
+
+    def advanced(state: InversionState) -> InversionState:
+        run = engine.start(state)
+        for _ in range(10):
+            run.advance(3)
+        return run.state()
+
+    alone = [advanced(state) for state in states]
+    with ThreadPoolExecutor(len(states)) as threads:
+        together = list(threads.map(advanced, states))
+    for one, other in zip(alone, together, strict=True):
+        assert_equal(one, other)
 
 
 def test_a_gradient_step_lowers_every_rows_loss(bundle, engine):

@@ -30,6 +30,7 @@ class OnAnAccelerator:
         self._engine = engine
         self._spoilt = role, output, spoil
         self.execution = Execution("onnxruntime", provider, requested)
+        self.is_shared = False
 
     def run(
         self, role: int, inputs: Mapping[str, FloatArray], outputs: Sequence[str] | None = None

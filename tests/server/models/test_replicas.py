@@ -1,6 +1,7 @@
 """Several engines behind one model: each request goes to the one that has least to do."""
 
 import asyncio
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.server.linear import LinearEngine, linear_bundle
 from medxgan.bundle import LoadedBundle
 from medxgan.server.engine import replication
 from medxgan.server.engine.port import Engine, Execution
-from medxgan.server.engine.replication import Replication, open_engines
+from medxgan.server.engine.replication import Replication, open_engines, shared_out
 from medxgan.server.engine.settings import EngineSettings
 from medxgan.server.errors import BusyError
 from medxgan.server.models.admission import ModelCapacity
@@ -87,9 +88,10 @@ class ServedModelOf:
 class OnDevice:
     """An engine that remembers its settings."""
 
-    def __init__(self, settings: EngineSettings, provider: str) -> None:
+    def __init__(self, settings: EngineSettings, provider: str, is_shared: bool = False) -> None:
         self.settings = settings
         self.execution = Execution("onnxruntime", provider, settings.provider)
+        self.is_shared = is_shared
 
 
 @pytest.mark.parametrize(
@@ -109,3 +111,61 @@ def test_every_device_gets_its_replicas(monkeypatch, provider, devices):
     engines = open_engines(None, Replication(EngineSettings("auto", 2), devices=(0, 3), replicas=2))
     assert [engine.settings.device for engine in engines] == devices
     assert {engine.settings.threads for engine in engines} == {2}
+    assert len(set(engines)) == len(devices)
+
+
+def test_what_may_be_shared_is_opened_once(monkeypatch):
+    monkeypatch.setattr(
+        replication, "open_engine", lambda bundle, settings: OnDevice(settings, "CPUExecutionProvider", is_shared=True)
+    )
+    engines = open_engines(None, Replication(EngineSettings("auto", 1), replicas=3))
+    assert len(engines) == 3
+    assert len(set(engines)) == 1
+
+
+def test_a_shared_engine_is_warmed_up_once():
+    class Counted(LinearEngine):
+        warmed = 0
+
+        def warm_up(self) -> None:
+            self.warmed += 1
+
+    async def started() -> bool:
+        await model.start()
+        try:
+            return model.is_running
+        finally:
+            await model.stop()
+
+    shared, other = Counted(), Counted()
+    bundle = LoadedBundle(Path(), linear_bundle(), "0" * 64)
+    model = ServedModel(bundle, [shared, shared, other], ModelCapacity(maximum_rows=4))
+    assert asyncio.run(started())
+    assert (shared.warmed, other.warmed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shared"),
+    [
+        (("auto", 4, 0), (1, 4)),
+        (("cpu", 4, 1), (4, 1)),
+        (("cpu", 4, 2), (2, 2)),
+        (("cpu", 1, 3), (1, 3)),
+        # PyTorch has threads of its own.
+        (("torch", 4, 0), (4, 1)),
+        (("torch", 0, 2), (0, 2)),
+    ],
+)
+def test_threads_are_shared_out_among_replicas(asked, shared):
+    assert shared_out(*asked) == shared
+
+
+def test_by_default_every_core_has_a_replica():
+    assert shared_out("auto", 0, 0) == (1, len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("provider", ["auto", "cuda"])
+def test_an_accelerator_has_one(monkeypatch, provider):
+    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(replication.ort, "get_available_providers", lambda: available)
+    assert shared_out(provider, 8, 0) == (8, 1)

@@ -70,4 +70,4 @@ def _number(settings: ServerSettings) -> dict[str, Any]:
 
 
 def _most_requests(settings: ServerSettings) -> int:
-    return settings.replicas * (settings.maximum_batch + settings.maximum_waiting) + LIGHT_REQUESTS
+    return max(1, settings.replicas) * (settings.maximum_batch + settings.maximum_waiting) + LIGHT_REQUESTS

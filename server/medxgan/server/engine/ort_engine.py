@@ -11,6 +11,7 @@ from medxgan.server.engine import openvino, tensorrt
 from medxgan.server.engine.buckets import bucket_sizes
 from medxgan.server.engine.port import Execution, FloatArray, InversionState
 from medxgan.server.engine.providers import (
+    CPU,
     CUDA,
     CUDA_OPTIONS,
     OPENVINO,
@@ -80,6 +81,11 @@ class OrtEngine:
     def execution(self) -> Execution:
         """How the model is really run."""
         return self._execution
+
+    @property
+    def is_shared(self) -> bool:
+        """On the CPU: a session may be run by several threads at once, and no buffers are kept."""
+        return self._execution.provider == CPU and not self._sizes
 
     def stand_in(self, requested: str, reason: str) -> None:
         """Say from now on that it runs where something else was asked for, and why."""

@@ -82,11 +82,16 @@ class InversionRun(Protocol):
 
 
 class Engine(Protocol):
-    """Runs one bundle's graphs. Calls are made from one thread at a time."""
+    """Runs one bundle's graphs. Calls are made from one thread at a time, where it does not say otherwise."""
 
     @property
     def execution(self) -> Execution:
         """How the model is really run."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several threads may call it at once: then one serves all replicas on its device."""
         ...
 
     def run(

@@ -106,7 +106,7 @@ class Slots:
 
 
 class SlotPool:
-    """The slots of one session. Used on one thread.
+    """The slots of one session. Used on one thread; where none are kept, on any.
 
     Args:
         session: of the gradient step.
@@ -130,11 +130,15 @@ class SlotPool:
         rows = len(state.step)
         size = bucket_of(rows, self._sizes)
         state = filled(state, size)
-        slots = self._free[size].pop() if self._free[size] else self._made(state)
+        if size not in self._sizes:
+            slots = self._made(state)
+            slots.put(state)
+            return OrtInversionRun(slots, state, rows, beta1)
+        free = self._free[size]
+        slots = free.pop() if free else self._made(state)
         slots.put(state)
         run = OrtInversionRun(slots, state, rows, beta1)
-        if size in self._sizes:
-            weakref.finalize(run, self._free[size].append, slots)
+        weakref.finalize(run, free.append, slots)
         return run
 
     def _made(self, state: InversionState) -> Slots:

@@ -32,6 +32,8 @@ class TorchEngine:
         BundleError: the bundle has a generator but no saved program of the inversion step.
     """
 
+    is_shared = False
+
     def __init__(self, bundle: LoadedBundle, settings: EngineSettings) -> None:
         graph = bundle.graph(bundle_pb2.GRAPH_ROLE_INVERSION_STEP, bundle_pb2.GRAPH_FORMAT_TORCH_EXPORT)
         if graph is None and bundle.has_generator:

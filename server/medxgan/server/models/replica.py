@@ -19,7 +19,7 @@ class Replica:
     """Answers questions about films, between `start` and `stop`. Used from one event loop.
 
     Attributes:
-        engine: runs the bundle's graphs; only this replica calls it.
+        engine: runs the bundle's graphs; other replicas call it too where it may be shared.
         networks: the bundle's networks, by rows.
         explainer: answers questions about films.
         load: what the requests cost that it has under way, in explanations with the default steps.
@@ -48,11 +48,16 @@ class Replica:
         """Call a function after every block of gradient steps, with the number of inversions that advanced together."""
         self._batch.on_block = on_block
 
-    async def start(self) -> None:
-        """Begin to take requests, which wait until the engine is warm, and warm it up."""
+    async def start(self, *, warms_up: bool = True) -> None:
+        """Begin to take requests.
+
+        Args:
+            warms_up: whether they wait until the engine is warm: it is warmed up here, and not by another replica.
+        """
         self._thread.start()
         self._batch.start()
-        await self._thread.call(self.engine.warm_up)
+        if warms_up:
+            await self._thread.call(self.engine.warm_up)
         self.is_running = True
 
     async def stop(self) -> None:

@@ -24,7 +24,7 @@ class ServedModel:
 
     Args:
         bundle: the bundle served.
-        engines: that run its graphs, one for each replica.
+        engines: that run its graphs, one for each replica, or one that replicas share several times.
         capacity: how much it takes on.
         reduction: what its films may be reduced to before they are opened; None where they have to come whole.
     """
@@ -96,7 +96,13 @@ class ServedModel:
 
     async def start(self) -> None:
         """Begin to take requests, which wait until the engines are warm, and warm these up."""
-        await asyncio.gather(*(replica.start() for replica in self.replicas))
+        engines = [replica.engine for replica in self.replicas]
+        await asyncio.gather(
+            *(
+                replica.start(warms_up=engines.index(replica.engine) == place)
+                for place, replica in enumerate(self.replicas)
+            )
+        )
 
     async def stop(self) -> None:
         """Take no more requests and end after the blocks that run. May be called again."""
