@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +38,17 @@ def test_max_pooling_and_its_gradient(shape: tuple[int, int, int, int], ceil_mod
     found = session.run(["pooled", "gradient"], {"x": x.numpy()})
     for value, expected in zip(found, pooled_and_gradient(x), strict=True):
         np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.slow
+def test_what_two_networks_of_equal_weights_see_of_one_picture_is_computed_once() -> None:
+    """An encoder holds a copy of the classifier, and looks at the picture that the classifier is asked about."""
+    classifier = nn.Sequential(nn.Conv2d(1, 40, 3), nn.ReLU(), nn.Conv2d(40, 40, 3))
+    copied = copy.deepcopy(classifier)
+    other = nn.Conv2d(40, 2, 1)
+    inputs = (tensor("x", ANY, 1, 12, 12),)
+    traced = trace(lambda x: (classifier(x), other(copied(x))), sample(inputs), gradient_decompositions())
+    computation = Computation(GRAPH_ROLE_CLASSIFIER, traced, inputs, ("score", "code"))
+    model = onnx_model(computation, export_program(computation))
+    assert classifier[2].weight.nbytes > 1024
+    assert [node.op_type for node in model.graph].count("Conv") == 3

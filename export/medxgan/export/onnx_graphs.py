@@ -33,6 +33,9 @@ from medxgan.export.weight_file import SMALLEST, WeightFile
 
 OPSET = opset20.version
 
+LARGEST_WEIGHT = 2**31
+"""Bytes; more than any has."""
+
 
 def onnx_model(computation: Computation, program: ExportedProgram) -> Model:
     """The program as an ONNX model with the tensor names of the computation.
@@ -128,7 +131,8 @@ def _tidy(model: Model) -> None:
         RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         RemoveUnusedOpsetsPass(),
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        DeduplicateInitializersPass(),
+        # Large weights too: what is computed twice of the same picture is found by its weights being the same.
+        DeduplicateInitializersPass(size_limit=LARGEST_WEIGHT),
         CommonSubexpressionEliminationPass(),
         OutputFixPass(),
         NameFixPass(),
