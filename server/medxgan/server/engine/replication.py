@@ -30,7 +30,7 @@ class Replication:
     @property
     def openings_at_a_time(self) -> int:
         """Models that are opened at a time: one for each core, but one on an accelerator or with PyTorch."""
-        return (os.cpu_count() or 1) if _shares_sessions(self.settings.provider) else 1
+        return _cores() if _shares_sessions(self.settings.provider) else 1
 
 
 def shared_out(provider: ProviderChoice, threads: int, replicas: int) -> tuple[int, int]:
@@ -49,14 +49,9 @@ def shared_out(provider: ProviderChoice, threads: int, replicas: int) -> tuple[i
     """
     if not _shares_sessions(provider):
         return threads, max(1, replicas)
-    total = threads or len(os.sched_getaffinity(0))
+    total = threads or _cores()
     copies = replicas or total
     return max(1, total // copies), copies
-
-
-def _shares_sessions(provider: ProviderChoice) -> bool:
-    """Whether it is ONNX Runtime on the CPU."""
-    return provider != "torch" and available_chain(provider, ort.get_available_providers()) == [CPU]
 
 
 def open_engines(bundle: LoadedBundle, replication: Replication) -> list[Engine]:
@@ -75,3 +70,13 @@ def open_engines(bundle: LoadedBundle, replication: Replication) -> list[Engine]
         if engines[0].execution.provider in (CPU, "cpu"):
             break
     return engines
+
+
+def _cores() -> int:
+    """That this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shares_sessions(provider: ProviderChoice) -> bool:
+    """Whether it is ONNX Runtime on the CPU."""
+    return provider != "torch" and available_chain(provider, ort.get_available_providers()) == [CPU]
