@@ -73,10 +73,10 @@ def replay_load(
     name: Annotated[str, typer.Argument(help="Of the bundle that was calibrated, and put under load by load.py.")],
     out: Out = RESULTS,
 ) -> None:
-    """Compare the simulation with what load.py measured of a server with two copies, from calibration-NAME.json."""
+    """Compare the simulation with what load.py measured of a server as it comes, from calibration-NAME.json."""
     calibration = Calibration.read(out / f"calibration-{name}.json")
     measured = json.loads((out / f"load-{name}.json").read_text(encoding="utf-8"))
-    replayed = replay(measured, calibration, "medxgan, 2 copies", 2)
+    replayed = replay(measured, calibration, "medxgan", measured["threads"])
     report = {
         **conditions(1, "simpy"),
         "model": calibration.model,
