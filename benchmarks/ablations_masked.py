@@ -4,11 +4,12 @@
 
 Every variant trains its classifier, where that differs, and the pathology against it, which alone draws the difference,
 from each seed, smaller and shorter than what is shipped. It is measured on the *calibration* patients, by the encoder's
-guess without the corrections that hide what a training lacks; the last variant has them. Trainings that are in the
+guess without the corrections that hide what a training lacks; the second row has them. Trainings that are in the
 folder of --work are not done again. Writes ablations-NAME.json and .md.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,24 +47,28 @@ class Variant:
     weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def folder(self) -> str:
+        """Of its training."""
+        return re.sub(r"\W+", "-", self.name.lower())
+
+    @property
     def same_training(self) -> bool:
         """Whether the networks are the recipe's."""
         return not (self.classifier or self.weights) and self.generator.keys() <= {"inversion"}
 
 
+RECIPE = Variant("the recipe")
 VARIANTS = (
-    Variant("the recipe"),
+    RECIPE,
+    Variant("its guess corrected, as served", generator={"inversion": {"corrections": 2}}),
     Variant("C sees all detail", {"classifier": {"low_pass": 0}}),
     Variant("C is not taught where lesions are", {"classifier": {"localisation": 0.0}}),
-    Variant("C and the pathology see films as they are", {"augmentation": {"style": 0.0, "exposure": 0.0}}),
-    Variant("projections not balanced", {"data": {"balance": None}}),
     Variant("place by C's gradients, not by boxes", generator={"generator": {"focus": "gradient"}}),
     Variant("no floor of the density", generator={"generator": {"floor": 0.0}}),
     Variant("a quarter of the weight on C's answer", weights={"class_of_applied": 2.0}),
     Variant("no discriminator", weights={"adversarial": 0.0}),
     Variant("no transfer between patients", weights={"transfer": 0.0}),
-    Variant("no sparsity", weights={"sparsity": 0.0}),
-    Variant("the recipe, its guess corrected", generator={"inversion": {"corrections": 2}}),
+    Variant("C and the pathology see films as they are", {"augmentation": {"style": 0.0, "exposure": 0.0}}),
 )
 
 CLASSIFIED = "C's AUC"
@@ -88,7 +93,7 @@ def configure(base: TrainingConfig, variant: Variant, seed: int) -> TrainingConf
 
 def train(configuration: TrainingConfig, variant: Variant, data_root: Path, folder: Path) -> Run:
     """Classifier and pathology of a variant, in its folder beside that of the recipe, which comes first."""
-    run, recipe = Run.create(folder, configuration), folder.with_name("0")
+    run, recipe = Run.create(folder, configuration), folder.with_name(RECIPE.folder)
     if not run.has("classifier"):
         if variant.classifier or folder == recipe:
             train_classifier(configuration, data_root, folder)
@@ -133,8 +138,8 @@ def main(
     split = base.data.load(data)
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in seeds or [1, 2]:
-        for number, variant in enumerate(VARIANTS):
-            run = train(configure(base, variant, seed), variant, data, work / str(seed) / str(number))
+        for variant in VARIANTS:
+            run = train(configure(base, variant, seed), variant, data, work / str(seed) / variant.folder)
             rows.setdefault(variant.name, []).append(measure(run, split))
             print(seed, variant.name, json.dumps(rows[variant.name][-1]), flush=True)
     report = {**conditions(1, "torch", folders={data: "DATA", work: "RUNS"}), "variants": rows}
@@ -155,8 +160,9 @@ def page(report: Mapping[str, object], name: str, rows: Mapping[str, Sequence[Ma
 def _smaller(base: TrainingConfig, size: int, epochs: int, steps: int) -> TrainingConfig:
     content = base.model_dump()
     content["image"]["size"], content["classifier"]["epochs"] = size, epochs
-    # The anatomy takes no part in the difference.
+    # Neither the anatomy nor the familiarity takes part in the difference.
     content["generator"] |= {"pathology_steps": steps, "steps": 1, "checkpoint_interval": steps}
+    content["familiarity"]["steps"] = 1
     content["refinement"]["passes"] = content["inversion"]["corrections"] = 0
     return TrainingConfig.model_validate(content)
 
