@@ -100,11 +100,7 @@ def train(configuration: TrainingConfig, variant: Variant, data_root: Path, fold
         else:
             shutil.copytree(recipe / "classifier", folder / "classifier")
     if not run.has("generator"):
-        if (
-            variant.generator.keys() <= {"inversion"}
-            and not (variant.classifier or variant.weights)
-            and folder != recipe
-        ):
+        if variant.same_training and folder != recipe:
             shutil.copytree(recipe / "generator", folder / "generator")
         else:
             train_masked_generator(configuration, data_root, folder)

@@ -64,7 +64,7 @@ def least_peak(explained: Explained) -> float | None:
 
     As often as wanted even if the next one does not: of k explanations with h hits it is h / (k + 1) that has to reach
     the share. For a choice that could go one way alone this makes it hold on average over new patients, and not just on
-    these (conformal risk control; Angelopoulos et al., ICLR 2024, equation 4).
+    these (Angelopoulos et al., Conformal Risk Control, ICLR 2024).
 
     Where no peak gets there that gives up no more than may be given up, the one that comes nearest: what is promised
     then says how often they do. None where no RELIABLE one has a marked lesion.
