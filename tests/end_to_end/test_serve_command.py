@@ -1,6 +1,7 @@
 """`medxgan serve` as a process: it comes up, says where, and goes down when told."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from tests.end_to_end.serve_process import COMMAND, serve_process
+from tritonclient.grpc.service_pb2 import ModelConfigRequest
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from medxgan.v1.explanation_pb2 import (
     ClassifyRequest,
@@ -60,6 +63,17 @@ def test_a_signal_lets_running_requests_finish_and_ends_the_process_well(
     assert status == 0
     assert events[0] == "stopping"
     assert set(events[1:]) == {"request"}
+
+
+@pytest.mark.parametrize(
+    ("options", "copies"), [((), len(os.sched_getaffinity(0))), (("--threads", "3"), 3), (("--replicas", "1"), 1)]
+)
+def test_there_is_a_copy_for_each_thread_unless_it_is_said_how_many(
+    models: Path, options: tuple[str, ...], copies: int
+) -> None:
+    with served(models, *options) as (_, address), grpc.insecure_channel(address) as channel:
+        stated = GRPCInferenceServiceStub(channel).ModelConfig(ModelConfigRequest(name="tiny"))
+    assert [group.count for group in stated.config.instance_group] == [copies]
 
 
 def test_what_outlasts_its_grace_is_cut_off(endless_models: Path, image: Image) -> None:
