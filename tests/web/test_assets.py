@@ -23,10 +23,12 @@ def test_the_colours_are_what_matplotlib_has() -> None:
 
 
 def test_the_sample_is_a_drawn_slice() -> None:
-    """Made by this very line, so that it is of nobody."""
+    """Made by this very line, so that it is of nobody. Processors round a level differently now and then."""
     drawn = phantoms(1, size=512, seed=8, positive_share=1.0).images[0]
     content = (files("medxgan.web") / "samples" / "phantom.png").read_bytes()
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), drawn)
+    shown = np.asarray(Image.open(io.BytesIO(content))).astype(int)
+    np.testing.assert_allclose(shown, drawn, atol=1)
+    assert np.mean(shown != drawn) < 1e-3
 
 
 def test_every_error_of_the_client_has_its_answer() -> None:
