@@ -1,6 +1,7 @@
 """Rows run in chunks: what others get between two of them, and what a caller who leaves still costs."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -103,6 +104,8 @@ def test_inversions_advance_between_chunks(ask, explaining, linear_loaded, linea
         while "block" not in linear_engine.log:
             await asyncio.sleep(0)
         linear_engine.log.clear()
+        # A chunk takes long enough for a busy machine's event loop to queue the next block meanwhile.
+        linear_engine.on_run = lambda: time.sleep(0.02)
         await explaining(model, x, [MAP_KIND_OCCLUSION], occlusion={"window": 1, "stride": 1})
         meanwhile = list(linear_engine.log)
         assert (await inverting).inverted.steps_taken == 500
@@ -111,5 +114,4 @@ def test_inversions_advance_between_chunks(ask, explaining, linear_loaded, linea
     meanwhile = ask(linear_loaded, both, 3, linear_engine)
     chunks, blocks = meanwhile.count("classifier"), meanwhile.count("block")
     assert chunks == 24, "of which two score the image and the target"
-    # About one for each chunk; fewer where a busy machine keeps the event loop from handing the next one over in time.
-    assert blocks >= chunks / 6, "an inversion under way goes on between the chunks"
+    assert blocks >= chunks / 2, "an inversion under way gets about a block for each chunk"
