@@ -130,15 +130,12 @@ class SlotPool:
         rows = len(state.step)
         size = bucket_of(rows, self._sizes)
         state = filled(state, size)
-        if size not in self._sizes:
-            slots = self._made(state)
-            slots.put(state)
-            return OrtInversionRun(slots, state, rows, beta1)
-        free = self._free[size]
+        free = self._free[size] if size in self._sizes else None
         slots = free.pop() if free else self._made(state)
         slots.put(state)
         run = OrtInversionRun(slots, state, rows, beta1)
-        weakref.finalize(run, free.append, slots)
+        if free is not None:
+            weakref.finalize(run, free.append, slots)
         return run
 
     def _made(self, state: InversionState) -> Slots:
