@@ -28,6 +28,7 @@ from medxgan.training.networks.layers import LayerError
 from medxgan.training.recipe.budget import RecipeError
 from medxgan.training.recipe.inspection import picture_size
 from medxgan.training.runs import Run, RunError, load_trained_model
+from medxgan.training.served_classifier import served_classifier
 from medxgan.training.train_classifier import train_classifier
 from medxgan.training.train_generator import train_generator
 from medxgan.v1.bundle_pb2 import OUTPUT_ACTIVATION_SOFTMAX
@@ -234,6 +235,52 @@ def test_outputs_that_do_not_exclude_each_other_stand_for_themselves(foreign: nn
     exclusive, own = (ExternalClassifier(network, 16, positive=2, exclusive=each) for each in (True, False))
     torch.testing.assert_close(exclusive.positive_logit(outputs).sigmoid(), outputs.softmax(1)[:, 2])
     torch.testing.assert_close(own.positive_logit(outputs), outputs[:, 2])
+
+
+MERGED = """
+extends = "foreign.toml"
+
+[classes]
+positive = "any"
+
+[external_classifier]
+merged = { any = ["small", "large"] }
+"""
+
+
+def test_outputs_that_count_as_one_class_add_up_their_probabilities(foreign: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "merged.toml").write_text(MERGED)
+    configuration = load_served_classifier(tmp_path / "merged.toml")
+    model = served_classifier(configuration)
+    assert [output.name for output in model.classification.outputs] == ["none", "any"]
+    assert any('"any" stands for the outputs small, large together' in each for each in model.provenance.limitations)
+    x = 2 * torch.rand(4, 1, configuration.image.size, configuration.image.size) - 1
+    outputs = foreign(((x.expand(-1, 3, -1, -1) + 1) / 2 - 0.5) / 0.25)
+    torch.testing.assert_close(torch.sigmoid(model.classifier(x)), outputs.softmax(1)[:, 1:].sum(1))
+    torch.testing.assert_close(
+        model.classifier.outputs(x).softmax(1),
+        torch.stack([outputs.softmax(1)[:, 0], outputs.softmax(1)[:, 1:].sum(1)], 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("merged", "activation", "told"),
+    [
+        ('{ any = ["small", "huge"] }', "softmax", "expected names of outputs, found huge"),
+        ('{ any = ["small"] }', "softmax", "at least two outputs for each class"),
+        ('{ any = ["small", "large"], all = ["none", "large"] }', "softmax", "each output in one class alone"),
+        ('{ none = ["small", "large"] }', "softmax", "none is the name of another output"),
+        ('{ any = ["none", "small", "large"] }', "softmax", "at least two classes to be left"),
+        ('{ any = ["small", "large"] }', "logistic", "outputs that exclude each other"),
+    ],
+)
+def test_classes_that_can_not_be_merged_are_refused(
+    foreign: nn.Module, tmp_path: Path, merged: str, activation: str, told: str
+) -> None:
+    stated = f'extends = "foreign.toml"\n[external_classifier]\nmerged = {merged}\nactivation = "{activation}"\n'
+    (tmp_path / "merged.toml").write_text(stated)
+    with pytest.raises(ValidationError, match=f"merged: .*{told}"):
+        load_served_classifier(tmp_path / "merged.toml")
 
 
 class Branches(nn.Module):

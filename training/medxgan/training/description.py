@@ -39,7 +39,7 @@ def image_specification(image: ImageConfig) -> ImageSpecification:
 
 def classification(classes: ClassesConfig, external: ExternalClassifierConfig | None) -> Classification:
     """What the classifier decides; only an external one has several outputs."""
-    several = external is not None and external.outputs
+    several = external is not None and external.classes
     activation = external.activation if external is not None and several else "logistic"
     return Classification(
         outputs=[ClassifierOutput(name=name) for name in (several or (classes.positive,))],

@@ -17,6 +17,9 @@ WIDTH = 2.5
 """Where the attribution reaches 1/2.5 of its peak, the focus is already 1: less would leave the generator only the
 peak of a lesion to change, and most of the lesion under the terms that forbid change."""
 
+ROWS = 16
+"""Images whose gradient is taken at once: of a large classifier from elsewhere one takes a hundred megabytes."""
+
 
 def classifier_focus(classifier: ExplainedClassifier, x: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """C's decision and, in what it calls positive, the smoothed |integrated gradients| of the logit from black.
@@ -30,7 +33,7 @@ def classifier_focus(classifier: ExplainedClassifier, x: Tensor, threshold: floa
         Decision [N], 0 or 1, and focus [N, 1, S, S] in [0, 1], 0 in negatives.
     """
     decisions, maps = [], []
-    for rows in torch.split(x, 128):
+    for rows in torch.split(x, ROWS):
         with torch.no_grad():
             decision = (torch.sigmoid(classifier(rows)) >= threshold).float()
         attribution = torch.zeros_like(rows)

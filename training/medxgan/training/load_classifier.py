@@ -56,7 +56,7 @@ def load_external_classifier(
         classifier = ExternalClassifier(
             network,
             image_size,
-            positive=configuration.outputs.index(positive) if configuration.outputs else 0,
+            positive=configuration.classes.index(positive) if configuration.outputs else 0,
             exclusive=configuration.activation == "softmax",
             channels=configuration.channels,
             mean=configuration.mean,
@@ -64,6 +64,11 @@ def load_external_classifier(
             layer=configuration.layer,
             layout=configuration.layout,
             picture_size=configuration.size,
+            merged=configuration.members,
+            notes=[
+                f'"{name}" stands for the outputs {", ".join(members)} together: its probability is the sum of theirs.'
+                for name, members in configuration.merged.items()
+            ],
         )
         with torch.no_grad():
             _check_outputs(configuration, classifier, image_size)
@@ -186,7 +191,7 @@ def _read_onnx(configuration: ExternalClassifierConfig, image_size: int) -> nn.M
 def _check_outputs(configuration: ExternalClassifierConfig, classifier: ExternalClassifier, image_size: int) -> None:
     """See that the outputs are as many as stated, finite, and each row's own."""
     x = _probes(image_size)
-    outputs = classifier.outputs(x)
+    outputs = classifier.network_outputs(x)
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != PROBES:
         found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ClassifierSourceError(
@@ -201,7 +206,7 @@ def _check_outputs(configuration: ExternalClassifierConfig, classifier: External
         )
     if not bool(outputs.isfinite().all()):
         raise ClassifierSourceError("external_classifier: the network gives outputs that are not finite")
-    alone = classifier.outputs(x[:1])
+    alone = classifier.network_outputs(x[:1])
     if not torch.allclose(alone, outputs[:1], rtol=1e-3, atol=1e-4):
         raise ClassifierSourceError(
             "external_classifier: a picture's outputs depend on the others of its batch "
@@ -212,7 +217,7 @@ def _check_outputs(configuration: ExternalClassifierConfig, classifier: External
 def _check_scale(configuration: ExternalClassifierConfig, classifier: ExternalClassifier, image_size: int) -> None:
     """See that the outputs are no probabilities, which would be taken for logits."""
     x = _probes(image_size).requires_grad_()
-    outputs = classifier.outputs(x)
+    outputs = classifier.network_outputs(x)
     advice = "expected logits: leave the network's last sigmoid or softmax out"
     activation = last_activation(outputs)
     if activation is None and add_up_to_one(outputs):
@@ -235,9 +240,9 @@ def _check_scale(configuration: ExternalClassifierConfig, classifier: ExternalCl
 @torch.no_grad()
 def _far_outputs(classifier: ExternalClassifier, x: Tensor) -> Tensor:
     """Outputs [N, K] for even pictures, and for pictures x [B, 1, S, S] that are made far stronger; those it has."""
-    outputs = classifier.outputs(torch.cat([torch.ones_like(x[:1]), -torch.ones_like(x[:1])]))
+    outputs = classifier.network_outputs(torch.cat([torch.ones_like(x[:1]), -torch.ones_like(x[:1])]))
     try:
-        far = classifier.outputs(FAR * x)
+        far = classifier.network_outputs(FAR * x)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):  # not meant for these
         return outputs
     return torch.cat([outputs, far[far.isfinite().all(1)]])

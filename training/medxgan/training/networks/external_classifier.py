@@ -20,7 +20,7 @@ class ExternalClassifier(ExplainedClassifier):
     Args:
         network: from [B, channels, S, S] to [B, K] or, for one output, [B]: logits, not probabilities.
         image_size: side S of x in pixels.
-        positive: index of the positive class among the outputs.
+        positive: index of the positive class among the outputs, once merged.
         exclusive: whether several outputs exclude each other (softmax); else each stands for itself (logistic).
         channels: 1, or 3 to show the grey picture three times.
         mean: what is taken from each channel of (x + 1) / 2; one number, or one a channel.
@@ -28,6 +28,8 @@ class ExternalClassifier(ExplainedClassifier):
         layer: name of the layer whose activations attribution looks at; by default the last that makes any.
         layout: how that layer's activations lie; by default it is found out.
         picture_size: side of the pictures that the network takes, where it is not `image_size`: x is resized to it.
+        merged: of each class, the outputs that it is made of; none: each output is a class.
+        notes: what a person should know of how its outputs are read.
 
     Raises:
         LayerError: there is no such layer, or its activations are no picture.
@@ -50,6 +52,8 @@ class ExternalClassifier(ExplainedClassifier):
         layer: str | None = None,
         layout: Layout | None = None,
         picture_size: int | None = None,
+        merged: Sequence[Sequence[int]] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network = network.eval()
@@ -58,6 +62,8 @@ class ExternalClassifier(ExplainedClassifier):
         self.register_buffer("resampling", resampling(image_size, self.picture_size) if resized else None, False)
         self.positive = positive
         self.exclusive = exclusive
+        self.reading = tuple(notes)
+        self.merged = merged if any(len(members) > 1 for members in merged) else ()
         self.channels = channels
         self.normalized = bool(mean) or bool(deviation)
         self.register_buffer("mean", torch.tensor(list(mean) or [0.0]).view(1, -1, 1, 1))
@@ -65,7 +71,7 @@ class ExternalClassifier(ExplainedClassifier):
         out_of_place(network)
         random = torch.Generator().manual_seed(0)
         x = 2 * torch.rand(PROBES, 1, image_size, image_size, generator=random) - 1
-        layers = executed_layers(network, self.outputs, x, layout)
+        layers = executed_layers(network, self.network_outputs, x, layout)
         looked_at = activation_layer(layers, layer, layout)
         before = stage_before(layers, looked_at)
         stages = [each for each in (before, looked_at) if each is not None]
@@ -75,9 +81,9 @@ class ExternalClassifier(ExplainedClassifier):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of how the network was converted."""
-        notes: tuple[str, ...] = getattr(self.network, "conversion_notes", ())
-        return notes
+        """What a person should know of how the network was converted, and of how its outputs are read."""
+        converted: tuple[str, ...] = getattr(self.network, "conversion_notes", ())
+        return (*converted, *self.reading)
 
     @property
     def body(self) -> nn.Module:
@@ -85,7 +91,17 @@ class ExternalClassifier(ExplainedClassifier):
         return self.network
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Every output [B, K] of the network for x: [B, 1, S, S] in [-1, 1]."""
+        """A logit [B, K] of every class for x: [B, 1, S, S] in [-1, 1].
+
+        Of a class made of several outputs it is log sum exp of theirs: a softmax's probabilities add up.
+        """
+        outputs = self.network_outputs(x)
+        if not self.merged:
+            return outputs
+        return torch.stack([torch.logsumexp(outputs[:, list(members)], 1) for members in self.merged], 1)
+
+    def network_outputs(self, x: Tensor) -> Tensor:
+        """What the network itself gives, [B, outputs], for x: [B, 1, S, S] in [-1, 1]."""
         if self.resampling is not None:
             x = self.resampling @ x @ self.resampling.T
         picture = x.expand(-1, self.channels, -1, -1)
@@ -97,7 +113,7 @@ class ExternalClassifier(ExplainedClassifier):
     def deeper_features(self, x: Tensor) -> list[Tensor]:
         """Activations of the layer that attribution looks at and, before it, of the next higher resolution."""
         with captured(self.network, self.stages) as activations:
-            self.outputs(x)
+            self.network_outputs(x)
         return [self._grids[name].map_of(activations[name]) for name in self.stages]
 
     def activation_map(self, activations: Tensor) -> Tensor:
