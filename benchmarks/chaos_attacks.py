@@ -21,20 +21,20 @@ ATTACKS = {
     ),
     "a certificate, or a token, that was withdrawn": (
         "test_attacks.py::test_a_certificate_that_was_withdrawn_is_refused_at_the_next_call",
-        "test_identity.py::test_tokens_are_exchanged_while_serving_and_a_broken_file_changes_nothing",
+        "test_exchange_while_serving.py::test_tokens_are_exchanged_while_serving_and_a_broken_file_changes_nothing",
     ),
     "a method of another role": (
-        "test_identity.py::test_the_open_inference_protocol_is_behind_the_same_table",
-        "test_identity.py::test_an_administrator_is_nobody_who_may_see_images",
-        "test_identity.py::test_a_role_that_a_token_has_not_is_said_by_name",
+        "test_tokens_and_roles.py::test_the_open_inference_protocol_is_behind_the_same_table",
+        "test_tokens_and_roles.py::test_an_administrator_is_nobody_who_may_see_images",
+        "test_tokens_and_roles.py::test_a_role_that_a_token_has_not_is_said_by_name",
     ),
     "a token past its time, `alg=none`, forged ones": (
-        "test_identity.py::test_a_token_that_proves_nothing_is_refused_and_not_logged",
+        "test_tokens_and_roles.py::test_a_token_that_proves_nothing_is_refused_and_not_logged",
     ),
     "path traversal in names of models": ("test_attacks.py::test_a_name_that_leads_elsewhere_is_no_models_name",),
     "floods of headers": (
-        "test_identity.py::test_a_flood_of_headers_is_refused_and_others_are_answered",
-        "test_identity.py::test_headers_without_an_end_hold_no_memory_and_others_are_answered",
+        "test_limits_per_caller.py::test_a_flood_of_headers_is_refused_and_others_are_answered",
+        "test_limits_per_caller.py::test_headers_without_an_end_hold_no_memory_and_others_are_answered",
     ),
     "rapid resets": ("test_attacks.py::test_streams_that_are_opened_and_reset_at_once_harm_nobody",),
     "too many streams, floods of pings, settings and window updates": (

@@ -9,13 +9,17 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
+from tests.end_to_end.guarded import TOKEN, Issuer, guarded, identities, issued, known
 
 from medxgan.server.embedded import EmbeddedServer
+from medxgan.server.identity.tokens import digest
 from medxgan.v1.bundle_pb2 import DATA_TYPE_UINT8
 from medxgan.v1.explanation_pb2 import Image, Tensor
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
 Serving = Callable[..., AbstractContextManager[grpc.Channel]]
+Asking = Callable[..., AbstractContextManager[tuple[triton.InferenceServerClient, str]]]
 
 
 def wire(levels: np.ndarray) -> Image:
@@ -56,6 +60,20 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
     return serve_with
 
 
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Asking:
+    """A client of Triton, of a server of a folder of models, and its address; keyword arguments are settings."""
+
+    @contextmanager
+    def ask(models: Path, **settings: object) -> Iterator[tuple[triton.InferenceServerClient, str]]:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"MEDXGAN_{name.upper()}", str(value))
+        with EmbeddedServer(models, "cpu") as server, triton.InferenceServerClient(server.address) as client:
+            yield client, server.address
+
+    return ask
+
+
 @pytest.fixture(scope="session")
 def models(tiny_bundle: Path) -> Path:
     """The folder that holds the tiny bundle."""
@@ -75,9 +93,16 @@ def endless_models(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def channel(models: Path) -> Iterator[grpc.Channel]:
-    """A channel to a server of the tiny bundle."""
-    with serve(models) as channel:
+def address(models: Path) -> Iterator[str]:
+    """The address of a server of the tiny bundle."""
+    with EmbeddedServer(models, "cpu") as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def channel(address: str) -> Iterator[grpc.Channel]:
+    """A channel to that server."""
+    with grpc.insecure_channel(address) as channel:
         yield channel
 
 
@@ -85,3 +110,31 @@ def channel(models: Path) -> Iterator[grpc.Channel]:
 def stub(channel: grpc.Channel) -> ExplanationServiceStub:
     """The service of that server."""
     return ExplanationServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def triton_client(address: str) -> Iterator[triton.InferenceServerClient]:
+    """An unmodified client of Triton, of that server."""
+    with triton.InferenceServerClient(address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    """An issuer of tokens whose keys lie in a file."""
+    return Issuer()
+
+
+@pytest.fixture
+def identities_file(tmp_path: Path) -> Path:
+    """The file of identities, which the test writes."""
+    return tmp_path / "identities.toml"
+
+
+@pytest.fixture
+def guarded_address(identities_file: Path, issuer: Issuer) -> Iterator[str]:
+    """The address of a server that knows one listed token and one issuer."""
+    identities_file.with_name("keys.json").write_bytes(issuer.key_set())
+    identities(identities_file, known("viewer", tokens=digest(TOKEN)), issued(issuer, "keys.json"))
+    with guarded(identities=identities_file) as address:
+        yield address

@@ -1,9 +1,11 @@
-"""For tests of identities: an authority of certificates, an issuer of tokens, a server that asks for them."""
+"""For tests of identities: an authority of certificates, an issuer of tokens, a server that asks for them, callers."""
 
 import asyncio
 import base64
 import hmac
 import json
+import queue
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +14,29 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import jwt
 import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from grpc import StatusCode
 
-from medxgan.client import Tls
+from medxgan.client import Client, RefusedError, Tls
 from medxgan.server.models.repository import ModelRepository
+from medxgan.server.open_inference.messages import inference
 from medxgan.server.serving import Server
 from medxgan.server.settings import ServerSettings
+from medxgan.v1.explanation_pb2 import ListModelsRequest
+from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
 AUDIENCE = "medxgan"
+LIST_MODELS = "/medxgan.v1.ExplanationService/ListModels"
+TOKEN = secrets.token_hex(32)
+
+UNKNOWN = "the token is not one that this server takes"
+"""What `asked` hears with a token that proves nothing."""
+NO_MODEL = "no model nonsense is served; RepositoryIndex lists those that are"
+"""What a `Stream` hears that may ask."""
 
 
 def hence(**distance: int) -> datetime:
@@ -174,3 +188,38 @@ def issued(issuer: Issuer, keys: object, *, refresh_seconds: float = 0) -> str:
         leeway_seconds = 300
         refresh_seconds = {refresh_seconds}
     """
+
+
+def asked(address: str, token: str | None = None) -> str:
+    """What comes of asking for the models: "" for an answer, else the error's text."""
+    try:
+        with Client(address, token=token, patience=0, timeout=60) as client:
+            assert client.models() == ()
+    except RefusedError as error:
+        return str(error)
+    return ""
+
+
+def called(address: str, *headers: tuple[str, str]) -> tuple[StatusCode, str]:
+    """What comes of asking for the models with headers that our client would not send."""
+    with grpc.insecure_channel(address) as channel:
+        try:
+            ExplanationServiceStub(channel).ListModels(ListModelsRequest(), metadata=headers, timeout=60)
+        except grpc.RpcError as error:
+            return error.code(), str(error.details())
+    return StatusCode.OK, ""
+
+
+class Stream:
+    """A stream of requests for a model that there is not, of a caller with a token."""
+
+    def __init__(self, channel: grpc.Channel, token: str = TOKEN) -> None:
+        self.requests: queue.Queue[bytes | None] = queue.Queue()
+        headers = [("authorization", f"Bearer {token}")]
+        method = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        self.call = method(iter(self.requests.get, None), metadata=headers, timeout=60)
+
+    def ask(self) -> str:
+        """What a request hears."""
+        self.requests.put(inference.ModelInferRequest(model_name="nonsense").SerializeToString())
+        return inference.ModelStreamInferResponse.FromString(next(self.call)).error_message

@@ -1,7 +1,10 @@
-"""What tests of classifiers of another make share."""
+"""What tests of classifiers of another make share, and those of the one file."""
+
+from pathlib import Path
 
 import pytest
 import typer
+from tests.conftest import MadeOnce
 
 from medxgan.export.command import export_classifier
 
@@ -30,3 +33,14 @@ negative = "no lesion"
 data = ["none: random weights"]
 license = "Apache-2.0"
 """
+
+
+@pytest.fixture(scope="session")
+def phantom(made_once: MadeOnce) -> Path:
+    """The one file of the shipped phantom: to read, not to change."""
+    from tests.export.one_files import MODELS
+
+    from medxgan.export.one_file import write_one_file
+
+    bundle = MODELS / "phantom" / "3"
+    return made_once("one_file", lambda folder: write_one_file(bundle, folder / "explain.onnx")) / "explain.onnx"

@@ -1,33 +1,25 @@
-"""A real server with a real bundle, asked over gRPC."""
+"""Explanations of a real server with a real bundle, asked over gRPC."""
 
 import io
 import itertools
 import json
-import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthStub
-from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
-from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from PIL import Image as PillowImage
-from pydicom.data import get_testdata_file
+from tests.end_to_end.conftest import Serving
+from tests.end_to_end.explaining import RANGES, SIZE, array, arrays, inverting
 
-from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32, DATA_TYPE_UINT8, SOLVER_ADAM, SOLVER_LBFGS, Solver
+from medxgan.v1.bundle_pb2 import SOLVER_ADAM, SOLVER_LBFGS, Solver
 from medxgan.v1.explanation_pb2 import (
-    IMAGE_FORM_DICOM,
     MAP_FORM_PNG,
     MAP_FORM_TENSOR,
     MAP_KIND_APPLIED_NEGATIVE,
     MAP_KIND_COLORIZED,
-    MAP_KIND_DIFFERENCE,
     MAP_KIND_EVIDENCE,
     MAP_KIND_GRAD_CAM,
     MAP_KIND_GRADIENT,
@@ -40,59 +32,18 @@ from medxgan.v1.explanation_pb2 import (
     MAP_KIND_UNCERTAINTY,
     MAP_KIND_UNSPECIFIED,
     PROGRESS_PHASE_INVERSION,
-    PROGRESS_PHASE_POSITIVE_REALIZATION,
     VERDICT_STATUS_NOT_APPLICABLE,
     VERDICT_STATUS_NOT_ASSESSED,
     VERDICT_STATUS_UNSPECIFIED,
-    ClassifyRequest,
     ExplainRequest,
-    ExplainResponse,
     ExplainSettings,
-    GetModelRequest,
     Image,
     InversionSettings,
-    ListModelsRequest,
     MapKind,
     MapRequest,
-    ModelSelector,
-    PixelSpacing,
-    Tensor,
     TrajectoryRequest,
 )
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
-
-Serving = Callable[..., AbstractContextManager[grpc.Channel]]
-
-SERVICE = "medxgan.v1.ExplanationService"
-SIZE = 32
-RANGES = {
-    MAP_KIND_ORIGINAL: (-1, 1),
-    MAP_KIND_RECONSTRUCTION: (-1, 1),
-    MAP_KIND_NEGATIVE_REALIZATION: (-1, 1),
-    MAP_KIND_DIFFERENCE: (-2, 2),
-    MAP_KIND_COLORIZED: (0, 1),
-}
-
-
-def inverting(**settings: float) -> ExplainSettings:
-    """Settings of the inversion."""
-    return ExplainSettings(inversion=InversionSettings(**settings))
-
-
-HOURS = inverting(steps=100_000_000)
-
-
-def array(tensor: Tensor) -> np.ndarray:
-    assert tensor.data_type == DATA_TYPE_FLOAT32
-    return np.frombuffer(tensor.data, "<f4").reshape(tensor.shape)
-
-
-def wire(levels: np.ndarray) -> Image:
-    return Image(tensor=Tensor(shape=levels.shape, data_type=DATA_TYPE_UINT8, data=levels.tobytes()))
-
-
-def arrays(response: ExplainResponse) -> list[np.ndarray]:
-    return [array(map_.tensor) for map_ in response.maps]
 
 
 def test_an_explanation_is_whole(stub: ExplanationServiceStub, image: Image, tiny_bundle: Path) -> None:
@@ -264,16 +215,6 @@ def test_an_explanation_does_not_depend_on_its_batch(
             np.testing.assert_allclose(map_together, map_alone, atol=1e-4)
 
 
-def test_classify_gives_the_score_of_an_explanation(stub: ExplanationServiceStub, images: list[Image]) -> None:
-    for image in images:
-        answer = stub.Classify(ClassifyRequest(image=image))
-        explanation = stub.Explain(ExplainRequest(image=image, settings=inverting(steps=1)))
-        assert answer.score == explanation.scores.original
-        assert answer.predicted_class == ("lesion" if answer.score.positive else "no lesion")
-        assert answer.geometry == explanation.geometry
-        assert answer.familiar, "the bundle states no measure that it could fail"
-
-
 def test_maps_of_one_pass_need_no_inversion(stub: ExplanationServiceStub, image: Image) -> None:
     kinds = [MAP_KIND_GRAD_CAM, MAP_KIND_GRADIENT, MAP_KIND_GUIDED_BACKPROPAGATION]
     answer = stub.Explain(ExplainRequest(image=image, maps=[MapRequest(kind=kind) for kind in kinds]))
@@ -289,151 +230,3 @@ def test_maps_of_one_pass_need_no_inversion(stub: ExplanationServiceStub, image:
     assert not answer.scores.HasField("reconstruction")
     assert not answer.settings.HasField("inversion")
     assert answer.verdict.status in (VERDICT_STATUS_NOT_ASSESSED, VERDICT_STATUS_NOT_APPLICABLE)
-
-
-def test_the_geometry_says_where_x_lies(stub: ExplanationServiceStub) -> None:
-    levels = np.random.default_rng(1).integers(0, 256, (40, 60), np.uint8)
-    wide = stub.Classify(ClassifyRequest(image=wire(levels))).geometry
-    assert (wide.rows, wide.columns, wide.pixel_aspect) == (40, 60, 1)
-    assert (wide.box.top, wide.box.left, wide.box.bottom, wide.box.right) == (0, 10, 40, 50)
-    assert not wide.HasField("pixel_spacing")
-    image = wire(levels)
-    image.pixel_spacing.CopyFrom(PixelSpacing(row_mm=0.3, column_mm=0.1))
-    tall = stub.Classify(ClassifyRequest(image=image)).geometry
-    assert tall.pixel_aspect == pytest.approx(3)
-    assert (tall.box.top, tall.box.left, tall.box.bottom, tall.box.right) == pytest.approx((10, 0, 30, 60))
-    assert tall.pixel_spacing == image.pixel_spacing
-
-
-def test_notes_reach_the_caller(stub: ExplanationServiceStub) -> None:
-    colour = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    file = io.BytesIO()
-    PillowImage.fromarray(colour).save(file, "PNG")
-    image = Image(encoded=file.getvalue())
-    assert stub.Explain(ExplainRequest(image=image)).notes == ["colour was converted to grey"]
-    assert stub.Classify(ClassifyRequest(image=image)).notes == ["colour was converted to grey"]
-
-
-def test_a_real_film_and_its_compressed_form_are_the_same_to_the_server(stub: ExplanationServiceStub) -> None:
-    films = [
-        Image(dicom=Path(str(get_testdata_file(name, download=False))).read_bytes())
-        for name in ("RG1_UNCR.dcm", "RG1_J2KR.dcm")
-    ]
-    plain, compressed = (stub.Explain(ExplainRequest(image=film)) for film in films)
-    for one, other in zip(arrays(plain), arrays(compressed), strict=True):
-        np.testing.assert_array_equal(one, other)
-    (original, *_) = arrays(plain)
-    assert original[0].mean() < original[SIZE // 2].mean(), "MONOCHROME1: the background above the shoulders is dark"
-
-
-def test_models_are_listed_and_described(stub: ExplanationServiceStub) -> None:
-    listed = stub.ListModels(ListModelsRequest())
-    (summary,) = listed.models
-    assert summary.is_default
-    assert summary.has_generator
-    assert IMAGE_FORM_DICOM in listed.server.image_forms
-    assert (summary.model.name, summary.positive_class, summary.license) == ("tiny", "lesion", "Apache-2.0")
-    description = stub.GetModel(GetModelRequest(model=ModelSelector(name="tiny", version="1")))
-    assert description.model == summary.model
-    assert description.execution == summary.execution
-    assert (description.bundle.image.height, description.bundle.image.width) == (SIZE, SIZE)
-    assert description.bundle.graphs
-    assert [each.kind for each in description.maps] == [kind for kind in MapKind.values() if kind]
-    assert [each.kind for each in description.maps if each.is_default] == list(RANGES)
-    assert description.server == listed.server
-
-
-def test_health_and_reflection(channel: grpc.Channel) -> None:
-    health = HealthStub(channel)
-    for service in ("", SERVICE):
-        assert health.Check(HealthCheckRequest(service=service)).status == HealthCheckResponse.SERVING
-    with pytest.raises(grpc.RpcError) as unknown:
-        health.Check(HealthCheckRequest(service="medxgan.v1.NoSuchService"))
-    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
-    (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(iter([ServerReflectionRequest(list_services="")]))
-    names = {service.name for service in answer.list_services_response.service}
-    assert {SERVICE, "grpc.health.v1.Health"} <= names
-    (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(
-        iter([ServerReflectionRequest(file_containing_symbol=SERVICE)])
-    )
-    assert answer.file_descriptor_response.file_descriptor_proto
-
-
-# In the tests below the batch has one row. What comes next is answered only once the compute before it has stopped,
-# which left alone would go on for hours: an answer is the proof, and a failure shows as a passed deadline.
-
-
-def test_a_cancelled_call_stops_the_compute(endless_models: Path, serving: Serving, image: Image) -> None:
-    with serving(endless_models, maximum_batch=1) as channel:
-        stub = ExplanationServiceStub(channel)
-        stream = stub.ExplainStream(ExplainRequest(image=image, settings=HOURS))
-        assert next(stream).progress.steps_taken > 0
-        stream.cancel()
-        answer = stub.Explain(ExplainRequest(image=image, settings=inverting(steps=5)), timeout=60)
-        assert answer.outcome.steps_taken == 5
-
-
-def test_a_passed_deadline_stops_the_compute(endless_models: Path, serving: Serving, image: Image) -> None:
-    with serving(endless_models, maximum_batch=1) as channel:
-        stub = ExplanationServiceStub(channel)
-        with pytest.raises(grpc.RpcError) as late:
-            stub.Explain(ExplainRequest(image=image, settings=HOURS), timeout=0.5)
-        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        answer = stub.Explain(ExplainRequest(image=image, settings=inverting(steps=5)), timeout=60)
-        assert answer.outcome.steps_taken == 5
-
-
-def test_a_full_server_says_when_to_come_back_and_has_room_again(
-    endless_models: Path, serving: Serving, image: Image
-) -> None:
-    with serving(endless_models, maximum_batch=1, maximum_waiting=0, retry_delay_seconds=1.5) as channel:
-        stub = ExplanationServiceStub(channel)
-        stream = stub.ExplainStream(ExplainRequest(image=image, settings=HOURS))
-        next(stream)
-        with pytest.raises(grpc.RpcError) as busy:
-            stub.Explain(ExplainRequest(image=image))
-        assert busy.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        status = status_pb2.Status.FromString(dict(busy.value.trailing_metadata())["grpc-status-details-bin"])
-        retry = error_details_pb2.RetryInfo()
-        assert status.details[0].Unpack(retry)
-        assert retry.retry_delay.ToMilliseconds() == 1500
-        assert stub.ListModels(ListModelsRequest()).models, "what does not compute is answered all the same"
-        stream.cancel()
-        assert eventually_classified(stub, image)
-
-
-def test_leaving_during_the_search_for_a_positive_realization_stops_it(
-    endless_models: Path, tmp_path: Path, serving: Serving, image: Image
-) -> None:
-    bundle = tmp_path / "searching" / "1"
-    shutil.copytree(endless_models / "endless" / "1", bundle)
-    description = json.loads((bundle / "bundle.json").read_text()) | {"name": "searching"}
-    description["inversion"] |= {"tolerance": 0.9}  # the inversion soon settles, the search never ends
-    description["classification"]["decision_threshold"] = 0.99999
-    (bundle / "bundle.json").write_text(json.dumps(description))
-    with serving(tmp_path, maximum_batch=1, maximum_waiting=0) as channel:
-        stub = ExplanationServiceStub(channel)
-        wanted = [MapRequest(kind=MAP_KIND_POSITIVE_REALIZATION)]
-        stream = stub.ExplainStream(ExplainRequest(image=image, settings=HOURS, maps=wanted))
-        assert any(message.progress.phase == PROGRESS_PHASE_POSITIVE_REALIZATION for message in stream)
-        stream.cancel()
-        assert eventually_classified(stub, image), "the place of the one who left is free again"
-
-
-def eventually_classified(stub: ExplanationServiceStub, image: Image) -> bool:
-    """Ask until there is room; the server hears of a cancelled call a moment after the caller cancels it."""
-    for _ in range(10_000):
-        try:
-            return bool(stub.Classify(ClassifyRequest(image=image)).predicted_class)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                raise
-    return False
-
-
-def test_leaving_the_embedded_server_ends_what_still_runs(endless_models: Path, serving: Serving, image: Image) -> None:
-    with serving(endless_models) as channel:
-        stream = ExplanationServiceStub(channel).ExplainStream(ExplainRequest(image=image, settings=HOURS))
-        next(stream)
-    with pytest.raises(grpc.RpcError):
-        list(stream)

@@ -1,36 +1,33 @@
-"""The whole explanation in one ONNX file: on plain ONNX Runtime and on its WebAssembly, the maps are the server's."""
+"""The whole explanation in one ONNX file: on plain ONNX Runtime, the maps are the server's."""
 
-import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import pydicom
 import pytest
-import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx.numpy_helper import from_array, to_array
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
+from tests.export.one_files import (
+    MODELS,
+    REASONS,
+    ROOT,
+    STATUSES,
+    Results,
+    command,
+    drop_first_guess,
+    session_of,
+    varied,
+)
 from typer.testing import CliRunner
 
-from medxgan.bundle import load_bundle
-from medxgan.bundle.hashing import sha256_of
 from medxgan.client import Client, Explanation, Image, InversionSettings, MapKind, PixelSpacing, Settings, VerdictStatus
-from medxgan.export.command import export_onnx
-from medxgan.export.errors import DestinationError, UnsupportedBundleError, VerificationError
 from medxgan.export.one_file import write_one_file
-from medxgan.export.one_file.verification import verify_one_file
 from medxgan.server.embedded import EmbeddedServer
 from medxgan.training.configuration import load_configuration
 
-ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "models"
 PICTURES = {
     MapKind.ORIGINAL: "x",
     MapKind.RECONSTRUCTION: "reconstruction",
@@ -39,34 +36,15 @@ PICTURES = {
     MapKind.DIFFERENCE: "difference",
 }
 
-Results = Mapping[str, NDArray[np.generic]]
 Run = Callable[..., Results]
 
 ROUNDING = 5e-6
 """Of a picture in [-1, 1]: the operators are the same, but not how a runtime fuses them."""
 
-STATUSES = {1: "RELIABLE", 2: "NOT_RELIABLE", 3: "NOT_APPLICABLE"}
-REASONS = (
-    "RECONSTRUCTION_TOO_FAR",
-    "CLASSIFIER_DISAGREES",
-    "NEGATIVE_IS_POSITIVE",
-    "IMAGE_IS_NEGATIVE",
-    "IMAGE_UNFAMILIAR",
-    "APPLIED_NEGATIVE_IS_POSITIVE",
-    "DIFFERENCE_TOO_WEAK",
-)
-
 AMPLIFIED = 2e-3
 """The same after up to 5 steps. Adam's first step is as long for a gradient of rounding's size as for any other, so
 that its sign moves a latent: of the same film in another unit the server's own pictures are up to 5e-4 away then, and
 those of most films less than 1e-6."""
-
-
-def session_of(file: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns of inputs that have a default
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def runner(file: Path) -> Run:
@@ -114,23 +92,6 @@ def require_same(results: Results, explanation: Explanation, tolerance: float = 
     geometry = explanation.geometry
     box = [geometry.box.top, geometry.box.left, geometry.box.bottom, geometry.box.right]
     np.testing.assert_allclose(results["box"], box, rtol=1e-6, atol=1e-4)
-
-
-def varied(bundle: Path, folder: Path, **inversion: object) -> Path:
-    """A shipped bundle with another `inversion` in its description."""
-    copy = folder / bundle.parent.name / bundle.name
-    shutil.copytree(bundle, copy)
-    description = json.loads((copy / "bundle.json").read_text())
-    description["inversion"] |= inversion
-    (copy / "bundle.json").write_text(json.dumps(description))
-    return copy
-
-
-@pytest.fixture(scope="module")
-def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("one_file") / "explain.onnx"
-    write_one_file(MODELS / "phantom" / "3", file)
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -259,21 +220,6 @@ def test_without_an_encoder_it_starts_where_the_server_starts(tmp_path: Path, sl
         )
 
 
-def drop_first_guess(bundle: Path) -> None:
-    """Take the output z from a bundle's OPEN graph."""
-    file = bundle / "open.onnx"
-    model = onnx.load(file, load_external_data=False)
-    outputs = [output for output in model.graph.output if output.name != "z"]
-    del model.graph.output[:]
-    model.graph.output.extend(outputs)
-    onnx.save(model, file)
-    description = json.loads((bundle / "bundle.json").read_text())
-    (graph,) = (graph for graph in description["graphs"] if graph["file"] == file.name)
-    graph["outputs"] = [output for output in graph["outputs"] if output["name"] != "z"]
-    graph["sha256"] = sha256_of(file)
-    (bundle / "bundle.json").write_text(json.dumps(description))
-
-
 def test_the_shipped_chest_bundle_inverts_by_lbfgs_as_on_the_server(client: Client, tmp_path: Path) -> None:
     write_one_file(MODELS / "chest" / "8", tmp_path / "explain.onnx")
     run = runner(tmp_path / "explain.onnx")
@@ -290,77 +236,10 @@ def test_the_shipped_chest_bundle_inverts_by_lbfgs_as_on_the_server(client: Clie
     assert status_of(results) == explanation.verdict.status
 
 
-def test_weights_are_stored_once_and_the_file_says_what_it_is(phantom: Path) -> None:
-    model = onnx.load(phantom)
-    weights = [each for each in map(to_array, model.graph.initializer) if each.size > 8]
-    assert len({(each.shape, each.tobytes()) for each in weights}) == len(weights) > 50
-    onnx.checker.check_model(model, full_check=True)
-    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
-    assert not model.functions
-    assert {node.domain for node in model.graph.node} == {""}
-    assert [node.op_type for node in model.graph.node].count("Loop") == 1
-    said = session_of(phantom).get_modelmeta().custom_metadata_map
-    assert said["model"] == "phantom"
-    assert said["version"] == "3"
-    assert said["bundle_sha256"] == sha256_of(MODELS / "phantom" / "3" / "bundle.json")
-    assert json.loads(said["classes"]) == ["lesion"]
-    assert said["intended_use"].startswith("Research use only")
-    assert "TensorRT" in said["portability"]
-    assert {int(status): name for status, name in json.loads(said["verdicts"]).items()} == STATUSES
-    assert tuple(json.loads(said["reasons"])) == REASONS
-
-
-@pytest.fixture(scope="module")
-def phantom_by_lbfgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of the phantom with another solver."""
-    folder = tmp_path_factory.mktemp("lbfgs")
-    write_one_file(varied(MODELS / "phantom" / "3", folder, default_solver="SOLVER_LBFGS"), folder / "explain.onnx")
-    return folder / "explain.onnx"
-
-
-def test_a_file_that_inverts_otherwise_is_not_let_out(phantom_by_lbfgs: Path) -> None:
-    with pytest.raises(VerificationError, match=r"explain\.onnx, output z, .* disagrees with the bundle's graphs"):
-        verify_one_file(load_bundle(MODELS / "phantom" / "3"), phantom_by_lbfgs)
-
-
-def test_a_file_with_other_weights_is_not_let_out(phantom: Path, tmp_path: Path) -> None:
-    model = onnx.load(phantom)
-    largest = max(model.graph.initializer, key=lambda each: len(each.raw_data))
-    largest.CopyFrom(from_array(1.05 * to_array(largest), largest.name))
-    onnx.save(model, tmp_path / "explain.onnx")
-    with pytest.raises(VerificationError, match="disagrees with the bundle's graphs"):
-        verify_one_file(load_bundle(MODELS / "phantom" / "3"), tmp_path / "explain.onnx")
-
-
-@pytest.mark.parametrize(
-    ("feeds", "complaint"),
-    [
-        ({"image": np.zeros((2, 1, 40, 40), np.float32)}, "Expected: 1"),
-        ({"image": np.zeros((1, 3, 40, 40), np.float32)}, "Expected: 1"),
-        ({"image": np.zeros((40, 40), np.float32)}, "Invalid rank"),
-        ({"image": np.zeros((1, 1, 40, 40), np.uint8)}, "Unexpected input data type"),
-        (
-            {"image": np.zeros((1, 1, 40, 40), np.float32), "steps": np.ones(1, np.float32)},
-            "Unexpected input data type",
-        ),
-    ],
-    ids=["two-films", "colour", "no-batch", "bytes", "steps"],
-)
-def test_the_runtime_refuses_what_is_no_film(phantom: Path, feeds: Results, complaint: str) -> None:
-    with pytest.raises((InvalidArgument, Fail), match=complaint):
-        session_of(phantom).run(None, feeds)
-
-
 def test_a_film_that_is_not_finite_is_not_reliable(phantom: Path, slices: NDArray[np.uint8]) -> None:
     film = slices[0].astype(np.float32)
     film[3, 3] = np.nan
     assert status_of(runner(phantom)(film)) == VerdictStatus.NOT_APPLICABLE
-
-
-def command() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(export_onnx)
-    return app
 
 
 def test_the_command_writes_a_file_without_defaults(tmp_path: Path, client: Client, slices: NDArray[np.uint8]) -> None:
@@ -375,29 +254,3 @@ def test_the_command_writes_a_file_without_defaults(tmp_path: Path, client: Clie
     assert again.exit_code == 1
     assert "exists already" in again.output
     assert [each.name for each in tmp_path.iterdir()] == ["explain.onnx"]
-
-
-def test_what_can_not_be_one_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DestinationError, match="there is no folder"):
-        write_one_file(MODELS / "phantom" / "3", tmp_path / "absent" / "explain.onnx")
-    result = CliRunner().invoke(command(), [str(tmp_path), "--out", str(tmp_path / "explain.onnx")])
-    assert result.exit_code == 1
-    assert "bundle.json" in result.output
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_bundle_without_generator_is_refused(tmp_path: Path) -> None:
-    bundle = varied(MODELS / "phantom" / "3", tmp_path)
-    description = json.loads((bundle / "bundle.json").read_text())
-    for part in ("latent", "inversion", "reliability"):
-        del description[part]
-    of_generator = ("GENERATOR", "INVERSION_STEP", "CLOSE")
-    graphs = {graph["file"]: graph for graph in description["graphs"]}
-    for file, graph in graphs.items():
-        if graph["role"].removeprefix("GRAPH_ROLE_") in of_generator:
-            description["graphs"].remove(graph)
-            (bundle / file).unlink()
-    (bundle / "bundle.json").write_text(json.dumps(description))
-    drop_first_guess(bundle)
-    with pytest.raises(UnsupportedBundleError, match="phantom/3 has no generator"):
-        write_one_file(bundle, tmp_path / "explain.onnx")
