@@ -62,7 +62,7 @@ class ExternalClassifier(ExplainedClassifier):
         self.register_buffer("resampling", resampling(image_size, self.picture_size) if resized else None, False)
         self.positive = positive
         self.exclusive = exclusive
-        self.reading = tuple(notes)
+        self._reading = tuple(notes)
         self.merged = merged if any(len(members) > 1 for members in merged) else ()
         self.channels = channels
         self.normalized = bool(mean) or bool(deviation)
@@ -83,7 +83,7 @@ class ExternalClassifier(ExplainedClassifier):
     def notes(self) -> tuple[str, ...]:
         """What a person should know of how the network was converted, and of how its outputs are read."""
         converted: tuple[str, ...] = getattr(self.network, "conversion_notes", ())
-        return (*converted, *self.reading)
+        return (*converted, *self._reading)
 
     @property
     def body(self) -> nn.Module:
