@@ -1,6 +1,6 @@
 """What a batch buys: one server by the most inversions that it lets advance together.
 
-    python benchmarks/batches.py models/chest/8 [models/phantom/3 ...] [--batches 1 --batches 2 ...] [--seconds S]
+    python benchmarks/batches.py models/chest/9 [models/phantom/3 ...] [--batches 1 --batches 2 ...] [--seconds S]
 
 Sixteen callers, each asking again as soon as it is answered, and callers who come by chance at shares of what the best
 setting answers to those: the same arrivals for all settings, one after the other. Where a batch answers more than its

@@ -1,6 +1,6 @@
 """Gauss-Newton in the latent code against L-BFGS and Adam, by what they cost.
 
-    python benchmarks/gauss_newton.py models/chest/8 --run training/weights/chest-128 --data DATA
+    python benchmarks/gauss_newton.py models/chest/9 --run training/weights/chest-128 --data DATA
 
 A step of Gauss and Newton (here with Levenberg and Marquardt's damping, image by image) solves
 

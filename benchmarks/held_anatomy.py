@@ -1,6 +1,6 @@
 """Whether z1 held near the encoder's guess stops further steps from making explanations worse.
 
-    python benchmarks/held_anatomy.py models/chest/8 --data DATA
+    python benchmarks/held_anatomy.py models/chest/9 --data DATA
 
 To the loss of L-BFGS comes weight · mean((z1 - z1 of the guess)²). On calibration images that the classifier rightly
 calls positive, as in `solvers.py`; its columns. Writes held_anatomy-NAME.json and .md.

@@ -1,7 +1,7 @@
 """One gradient step of the inversion: the server's engine on ONNX Runtime against PyTorch eager, with the same weights.
 
     python benchmarks/inversion_step.py                                     untrained networks of the chest's sizes
-    python benchmarks/inversion_step.py --bundle models/chest/8 --run RUN   a bundle and the run that it was made from
+    python benchmarks/inversion_step.py --bundle models/chest/9 --run RUN   a bundle and the run that it was made from
 
 PyTorch runs the published procedure, autograd and `torch.optim.Adam`, with frozen weights. Both start from the same
 codes and take blocks of steps in turn; both hand the losses of a block to the host, which on a GPU waits for the work.

@@ -1,6 +1,6 @@
 """A server under load, against the same inversion behind Triton and behind PyTorch eager.
 
-    python benchmarks/load.py models/chest/8 --run training/weights/chest-128 [--against COMMIT] [--triton PYTHON]
+    python benchmarks/load.py models/chest/9 --run training/weights/chest-128 [--against COMMIT] [--triton PYTHON]
 
 Closed loop: 1 to 64 callers, each asking again as soon as it is answered. Open loop: callers that come by chance
 (Poisson) at shares of the capacity that the closed loop found, whether or not the server keeps up. Mixed: urgent

@@ -1,6 +1,6 @@
 """Inversions by every provider of the server's engine that runs here, against PyTorch eager and compiled.
 
-    python benchmarks/providers.py models/chest/8 --run training/weights/chest-128
+    python benchmarks/providers.py models/chest/9 --run training/weights/chest-128
 
 All have the same weights, images and starts, and take the bundle's default number of Adam's steps; the compiled peer
 is `torch.compile` with CUDA graphs (`mode="reduce-overhead"`). Each is warmed up at every batch first; then they take

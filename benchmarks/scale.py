@@ -1,7 +1,7 @@
 """From one server to a thousand copies: what load, bursts, priorities, batches and autoscaling make of measured times.
 
-    python benchmarks/scale.py calibrate models/chest/8     what the parts of an explanation take on this machine
-    python benchmarks/scale.py check models/chest/8         that, and the simulation against real servers
+    python benchmarks/scale.py calibrate models/chest/9     what the parts of an explanation take on this machine
+    python benchmarks/scale.py check models/chest/9         that, and the simulation against real servers
     python benchmarks/scale.py replay chest                 the simulation against what load.py had measured before
     python benchmarks/scale.py curves chest                 latency and cost curves of what was calibrated
 

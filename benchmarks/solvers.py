@@ -1,6 +1,6 @@
 """Adam and L-BFGS by the number of steps: the loss, and whether the explanation is any better for it.
 
-    python benchmarks/solvers.py models/chest/8 --data DATA
+    python benchmarks/solvers.py models/chest/9 --data DATA
 
 On calibration images that the classifier rightly calls positive (those with a mask, where the data have masks), from
 the encoder's guess, as served but for the solver, its steps, and the share of the learning rate that z2 moves by.

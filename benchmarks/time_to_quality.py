@@ -1,6 +1,6 @@
 """Time to the published inversion's final loss: the published procedure in PyTorch against what is served.
 
-    python benchmarks/time_to_quality.py models/chest/8 --run training/weights/chest-128 --data DATA
+    python benchmarks/time_to_quality.py models/chest/9 --run training/weights/chest-128 --data DATA
 
 The published procedure (Dravid et al., medXGAN, CVPR-W 2022) starts at z1 = 0 and a random z2 and takes 1,000 steps of
 Adam with a learning rate of 0.01, or 5,000. Ours starts at the encoder's guess and takes steps by the bundle's solver,

@@ -41,7 +41,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("with_defaults", [True, False], ids=["defaults", "no-defaults"])
-@pytest.mark.parametrize("model", ["phantom/3", "chest/8"])
+@pytest.mark.parametrize("model", ["phantom/3", "chest/9"])
 def test_web_assembly_gives_the_same_maps(model: str, with_defaults: bool, program: Path, tmp_path: Path) -> None:
     file = tmp_path / "explain.onnx"
     write_one_file(MODELS / model, file, with_defaults=with_defaults)
