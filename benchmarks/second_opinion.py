@@ -3,7 +3,8 @@
     python benchmarks/second_opinion.py RUN --data DATA --judge FOLDER [--out benchmarks/results]
 
 A generator is trained to change the answer of one classifier, and could do so by a trick that only this one falls for.
-The judge has the same architecture and training images and another seed; it is trained into FOLDER unless it is there.
+The judge has the same training images and another seed. It is trained into FOLDER, with the same architecture, unless
+there is a run with a classifier, whose architecture may be another.
 Both are asked about the test images that both rightly call positive.
 """
 
@@ -58,8 +59,9 @@ def main() -> None:
     run = Run.open(arguments.run)
     configuration = run.configuration
     other = configuration.model_copy(update={"seed": configuration.seed + OTHER_SEED})
-    judge_run = Run(arguments.judge, other)
-    if not judge_run.has("classifier"):
+    if Run(arguments.judge, other).has("classifier"):
+        judge_run = Run.open(arguments.judge)
+    else:
         judge_run = train_classifier(other, arguments.data, arguments.judge)
     judge, threshold = judge_run.classifier(), configuration.classes.decision_threshold
     with tempfile.TemporaryDirectory() as temporary:
