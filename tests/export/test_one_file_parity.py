@@ -221,7 +221,7 @@ def test_without_an_encoder_it_starts_where_the_server_starts(tmp_path: Path, sl
 
 
 def test_the_shipped_chest_bundle_inverts_by_lbfgs_as_on_the_server(client: Client, tmp_path: Path) -> None:
-    write_one_file(MODELS / "chest" / "8", tmp_path / "explain.onnx")
+    write_one_file(MODELS / "chest" / "9", tmp_path / "explain.onnx")
     run = runner(tmp_path / "explain.onnx")
     dicom = Path(str(files("data_store") / "data" / "RG1_UNCR.dcm"))
     film = pydicom.dcmread(dicom).pixel_array  # MONOCHROME1
