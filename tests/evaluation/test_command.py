@@ -95,10 +95,12 @@ def test_a_bundle_is_sealed(phantom_bundle: Path, tmp_path: Path) -> None:
     refused = run(folder, "--seal", "--provider", "cpu")
     assert refused.exit_code == 1
     assert "tiny/1: states figures already" in refused.stderr
-    done = run(folder, "--reseal", "--provider", "cpu")
+    done = run(folder, "--reseal", "--provider", "cpu", "--anatomies", "7")
     assert done.exit_code == 0, done.output
     assert "classifier_auc" in done.stdout
-    assert "reliable_share" in (folder / "MODEL_CARD.md").read_text()
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "reliable_share" in card
+    assert "7 sampled anatomies" in card
 
 
 def test_what_is_neither_run_nor_bundle_is_said(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ CALIBRATION_IMAGES = 200
 """Most true positives that the verdict's threshold is set on."""
 
 ANATOMIES, PATHOLOGIES = 1000, 3
-"""Sampled anatomies, and pathologies sampled with each of them."""
+"""Sampled anatomies, if nothing is said, and pathologies sampled with each of them."""
 
 PICTURE_METRICS = (
     ("reconstruction_mse", "reconstruction_mse",
@@ -61,12 +61,13 @@ Localised = Mapping[str, list[dict[str, float]]]
 """Average precision and pointing of each image that has a lesion mask, else nothing, by name of the map."""
 
 
-async def measure_bundle(model: ServedModel, data: DataSplit) -> Bundle:
+async def measure_bundle(model: ServedModel, data: DataSplit, anatomies: int = ANATOMIES) -> Bundle:
     """Measure a bundle: its `metrics`, and where it has them its `familiarity` and `reliability`.
 
     Args:
         model: the bundle, served. Its threshold on the reconstruction's error is not looked at.
         data: that it was trained on a part of.
+        anatomies: that are sampled for `disentanglement`.
 
     Raises:
         ImagesError: there is no image to measure on, or the classifier finds no positive one; or the test split has one
@@ -90,7 +91,7 @@ async def measure_bundle(model: ServedModel, data: DataSplit) -> Bundle:
             curve_points(explained, localised, description.reliability.maximum_reconstruction_mse)
         )
         measured.reliability.CopyFrom(description.reliability)
-        measured.metrics.append(await disentanglement(model))
+        measured.metrics.append(await disentanglement(model, anatomies))
         measured.metrics.extend(explanation_metrics(explained, localised))
     return measured
 
@@ -143,15 +144,15 @@ def _auc(name: str, cohort: Cohort) -> Metric:
     return cohort.metric(name, value, "Area under the classifier's ROC curve; 0.5 is chance.")
 
 
-async def disentanglement(model: ServedModel) -> Metric:
-    """Share of samples that C calls what their z2 says: 1000 z1, each with z2 = 0 and three z2 ~ N(0, I).
+async def disentanglement(model: ServedModel, anatomies: int = ANATOMIES) -> Metric:
+    """Share of samples that C calls what their z2 says: so many z1, each with z2 = 0 and three z2 ~ N(0, I).
 
     Source: the authors' measure (Dravid et al., medXGAN, CVPR-W 2022, section 4).
     """
     description = model.bundle.description
     random = random_for(description.provenance.seed, "disentanglement")
-    z1 = random.standard_normal((ANATOMIES, description.latent.z1_size), np.float32)
-    z2 = random.standard_normal((1 + PATHOLOGIES, ANATOMIES, description.latent.z2_size), np.float32)
+    z1 = random.standard_normal((anatomies, description.latent.z1_size), np.float32)
+    z2 = random.standard_normal((1 + PATHOLOGIES, anatomies, description.latent.z2_size), np.float32)
     z2[0] = 0
     codes = np.concatenate([np.tile(z1, (1 + PATHOLOGIES, 1)), z2.reshape(-1, z2.shape[-1])], axis=1)
     _, logits = await model.networks.draw(codes)
@@ -159,8 +160,8 @@ async def disentanglement(model: ServedModel) -> Metric:
     positive = np.array([Score.of(float(logit), threshold).positive for logit in logits])
     return Metric(
         name="disentanglement",
-        value=float((positive == (np.arange(len(codes)) >= ANATOMIES)).mean()),
-        measured_on="1000 sampled anatomies, each negative once and positive three times",
+        value=float((positive == (np.arange(len(codes)) >= anatomies)).mean()),
+        measured_on=f"{anatomies} sampled anatomies, each negative once and positive three times",
         description="Share of sampled pictures that the classifier calls what their pathology code says.",
     )
 

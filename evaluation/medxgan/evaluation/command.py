@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from medxgan.bundle import BundleError, load_bundle
+from medxgan.evaluation.bundle_figures import ANATOMIES
 from medxgan.evaluation.errors import EvaluationError, SubjectError
 from medxgan.evaluation.evaluation import evaluate_bundle
 from medxgan.evaluation.images import Split, data_of_bundle, data_of_file
@@ -59,6 +60,9 @@ def evaluate(
         Shortcuts | None,
         typer.Option("--shortcuts", help="Measure what falls on marks, frame and all but the lungs, of such images."),
     ] = None,
+    anatomies: Annotated[
+        int, typer.Option("--anatomies", min=1, help="Sampled for disentanglement; fewer for a large classifier.")
+    ] = ANATOMIES,
     sheet_images: Annotated[
         int, typer.Option("--sheet-images", min=0, help="Rows of the contact sheet; 0 leaves it out.")
     ] = 8,
@@ -95,13 +99,13 @@ def evaluate(
             section = data_of_file(config) if config else data_of_bundle(load_bundle(subject).description)
             if seal or reseal:
                 with _console().status("Measuring the bundle"):
-                    seal_bundle(subject, section, data, provider, threads, again=reseal)
+                    seal_bundle(subject, section, data, provider, threads, anatomies=anatomies, again=reseal)
                 _print_figures(load_bundle(subject).description.metrics)
             bundle = subject
         elif (subject / "options.json").exists():
             section = data_of_file(config) if config else Run.open(subject).configuration.data
             with _console().status("Exporting a draft of the run's bundle, and measuring it as it is served"):
-                draft = evaluate_run(subject, data, provider, threads, fresh=fresh)
+                draft = evaluate_run(subject, data, provider, threads, anatomies=anatomies, fresh=fresh)
             _print_figures(draft.description.metrics)
             bundle = draft.folder
         else:

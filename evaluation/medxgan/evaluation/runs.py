@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from medxgan.bundle import LoadedBundle, load_bundle
-from medxgan.evaluation.bundle_figures import measure_bundle
+from medxgan.evaluation.bundle_figures import ANATOMIES, measure_bundle
 from medxgan.evaluation.errors import SubjectError
 from medxgan.evaluation.images import fingerprint_of_data
 from medxgan.evaluation.served import served
@@ -23,7 +23,14 @@ from medxgan.v1.bundle_pb2 import Bundle
 
 
 def seal_bundle(
-    folder: Path, data: DataConfig, data_root: Path, provider: ProviderChoice, threads: int, *, again: bool = False
+    folder: Path,
+    data: DataConfig,
+    data_root: Path,
+    provider: ProviderChoice,
+    threads: int,
+    *,
+    anatomies: int = ANATOMIES,
+    again: bool = False,
 ) -> Bundle:
     """Measure a draft and write its thresholds, figures and card.
 
@@ -33,6 +40,7 @@ def seal_bundle(
         data_root: folder that relative paths of `data` start from.
         provider: what runs the bundle's graphs.
         threads: CPU threads; 0 takes as many as there are cores.
+        anatomies: that are sampled for `disentanglement`.
         again: whether a bundle may be sealed that states figures already, and so may have been released.
 
     Returns:
@@ -49,13 +57,13 @@ def seal_bundle(
             f"{bundle.name}: states figures already; a bundle never changes once released. To replace the figures of "
             "one that was not, use --reseal"
         )
-    return _sealed(folder, load(data, data_root), provider, threads)
+    return _sealed(folder, load(data, data_root), provider, threads, anatomies)
 
 
-def _sealed(folder: Path, images: DataSplit, provider: ProviderChoice, threads: int) -> Bundle:
+def _sealed(folder: Path, images: DataSplit, provider: ProviderChoice, threads: int, anatomies: int) -> Bundle:
     async def measure() -> Bundle:
         async with served(folder, provider, threads) as model:
-            return await measure_bundle(model, images)
+            return await measure_bundle(model, images, anatomies)
 
     measured = asyncio.run(measure())
     seal(folder, measured)
@@ -63,7 +71,13 @@ def _sealed(folder: Path, images: DataSplit, provider: ProviderChoice, threads: 
 
 
 def evaluate_run(
-    folder: Path, data_root: Path, provider: ProviderChoice, threads: int, *, fresh: bool = False
+    folder: Path,
+    data_root: Path,
+    provider: ProviderChoice,
+    threads: int,
+    *,
+    anatomies: int = ANATOMIES,
+    fresh: bool = False,
 ) -> LoadedBundle:
     """Measure a run as its bundle is served, and write `evaluation.json` into it.
 
@@ -85,7 +99,7 @@ def evaluate_run(
     if fresh or not is_measured(run) or _read_evaluation(folder).get("data") != data:
         shutil.rmtree(folder / "draft", ignore_errors=True)
         export_bundle(load_trained_model(folder), draft)
-        measured = _sealed(draft, images, provider, threads)
+        measured = _sealed(draft, images, provider, threads, anatomies)
         content: dict[str, Any] = {"run": fingerprint(run), "data": data}
         content |= json_format.MessageToDict(measured, preserving_proto_field_name=True)
         (folder / EVALUATION_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
