@@ -1,6 +1,9 @@
 """What is asked of a server of the tiny bundle, and the maps that come of it."""
 
+import io
+
 import numpy as np
+from PIL import Image as PillowImage
 
 from medxgan.v1.bundle_pb2 import DATA_TYPE_FLOAT32
 from medxgan.v1.explanation_pb2 import (
@@ -25,6 +28,12 @@ RANGES = {
     MAP_KIND_COLORIZED: (0, 1),
 }
 """Of the maps that come where none are asked for."""
+
+
+def png(levels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    PillowImage.fromarray(levels).save(file, "PNG")
+    return file.getvalue()
 
 
 def inverting(**settings: float) -> ExplainSettings:

@@ -13,14 +13,12 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event, StreamReset
 from h2.exceptions import ProtocolError
-from tests.end_to_end.guarded import Authority, guarded, identities, known
+from tests.end_to_end.guarded import LIST_MODELS, Authority, guarded, identities, known
 
 from medxgan.client import Client, RefusedError
 from medxgan.server.open_inference.messages import inference
 from medxgan.v1.explanation_pb2 import ClassifyRequest, GetModelRequest, ListModelsRequest, ModelSelector
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
-
-LIST_MODELS = "/medxgan.v1.ExplanationService/ListModels"
 
 
 class Attacker:

@@ -18,8 +18,8 @@ import pydicom
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from PIL import Image as PillowImage
 from pydicom.data import get_testdata_file
+from tests.end_to_end.explaining import png
 
 from medxgan.bundle import BundleError
 from medxgan.server.embedded import EmbeddedServer
@@ -46,12 +46,6 @@ from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 GOOD = Image(tensor=Tensor(shape=[16, 16], data_type=DATA_TYPE_UINT8, data=GREY.tobytes()))
-
-
-def png(levels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    PillowImage.fromarray(levels).save(file, "PNG")
-    return file.getvalue()
 
 
 def huge_png() -> bytes:

@@ -14,7 +14,7 @@ from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
-from tests.end_to_end.guarded import guarded, identities, known
+from tests.end_to_end.guarded import LIST_MODELS, guarded, identities, known
 
 from medxgan.server.identity.tokens import digest
 from medxgan.v1.explanation_pb2 import ListModelsRequest
@@ -22,7 +22,6 @@ from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """Of HTTP/2: the preface, and settings that change nothing."""
-LIST_MODELS = "/medxgan.v1.ExplanationService/ListModels"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 

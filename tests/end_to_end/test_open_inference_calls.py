@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from pydicom.data import get_testdata_file
 from tests.end_to_end.conftest import Asking, wire
-from tests.end_to_end.explaining import SIZE
+from tests.end_to_end.explaining import SIZE, png
 from tests.end_to_end.triton_calls import is_last
-from tests.end_to_end.triton_films import HOURS, LEVELS, Stream, film, png, refused
+from tests.end_to_end.triton_films import HOURS, LEVELS, Stream, film, refused
 from tritonclient.utils import InferenceServerException
 
 from medxgan.v1 import explanation_pb2

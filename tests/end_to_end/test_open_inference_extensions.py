@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from tests.end_to_end.conftest import Asking
-from tests.end_to_end.explaining import SIZE
-from tests.end_to_end.triton_films import LEVELS, film, png, refused
+from tests.end_to_end.explaining import SIZE, png
+from tests.end_to_end.triton_films import LEVELS, film, refused
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor, shared_memory
 
 

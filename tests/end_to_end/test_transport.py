@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import grpc
 import numpy as np
 import pytest
 from cryptography import x509
-from tests.end_to_end.guarded import Authority, Issuer, guarded, hence, identities, issued, known
+from tests.end_to_end.guarded import TOKEN, Authority, Issuer, guarded, hence, identities, issued, known
 from tests.end_to_end.serve_process import COMMAND, serve_process
 from tests.server.several import PIXELS, write_bundle
 
@@ -25,8 +24,6 @@ from medxgan.server.identity.reloading import SecurityFileError
 from medxgan.server.identity.tokens import digest
 from medxgan.v1.explanation_pb2 import ListModelsRequest
 from medxgan.v1.explanation_pb2_grpc import ExplanationServiceStub
-
-TOKEN = secrets.token_hex(32)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,16 @@
 """Films as inputs of the tiny bundle's models, for an unmodified client of Triton, and what it hears in return."""
 
-import io
 import queue
 from typing import Self
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from PIL import Image as PillowImage
 from tests.end_to_end.triton_calls import is_last
 from tritonclient.utils import InferenceServerException
 
 LEVELS = np.random.default_rng(7).integers(0, 256, (40, 60), np.uint8)
 HOURS = {"steps": 100_000_000}
-
-
-def png(levels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    PillowImage.fromarray(levels).save(file, "PNG")
-    return file.getvalue()
 
 
 def film(content: np.ndarray | bytes, kind: type[triton.InferInput] = triton.InferInput) -> triton.InferInput:

@@ -61,7 +61,7 @@ Localised = Mapping[str, list[dict[str, float]]]
 """Average precision and pointing of each image that has a lesion mask, else nothing, by name of the map."""
 
 
-async def measure_bundle(model: ServedModel, data: DataSplit, anatomies: int = ANATOMIES) -> Bundle:
+async def measure_bundle(model: ServedModel, data: DataSplit, anatomies: int) -> Bundle:
     """Measure a bundle: its `metrics`, and where it has them its `familiarity` and `reliability`.
 
     Args:
@@ -144,7 +144,7 @@ def _auc(name: str, cohort: Cohort) -> Metric:
     return cohort.metric(name, value, "Area under the classifier's ROC curve; 0.5 is chance.")
 
 
-async def disentanglement(model: ServedModel, anatomies: int = ANATOMIES) -> Metric:
+async def disentanglement(model: ServedModel, anatomies: int) -> Metric:
     """Share of samples that C calls what their z2 says: so many z1, each with z2 = 0 and three z2 ~ N(0, I).
 
     Source: the authors' measure (Dravid et al., medXGAN, CVPR-W 2022, section 4).

@@ -68,7 +68,9 @@ class ExternalClassifierConfig(Section):
 
     @property
     def members(self) -> tuple[tuple[int, ...], ...]:
-        """Of each class of several, the outputs that it is made of, by their place."""
+        """Of each class, the outputs that it is made of, by their place; none where each output is a class."""
+        if not self.merged:
+            return ()
         return tuple(
             tuple(self.outputs.index(member) for member in self.merged.get(name, (name,))) for name in self.classes
         )

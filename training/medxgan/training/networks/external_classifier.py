@@ -63,7 +63,7 @@ class ExternalClassifier(ExplainedClassifier):
         self.positive = positive
         self.exclusive = exclusive
         self._reading = tuple(notes)
-        self.merged = merged if any(len(members) > 1 for members in merged) else ()
+        self.merged = merged
         self.channels = channels
         self.normalized = bool(mean) or bool(deviation)
         self.register_buffer("mean", torch.tensor(list(mean) or [0.0]).view(1, -1, 1, 1))
